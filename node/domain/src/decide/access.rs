@@ -1,0 +1,115 @@
+//! Environments, tokens, policies.
+
+use super::{Answer, Decided, Desk};
+use crate::event::Event;
+use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, TokenHash};
+use crate::limits;
+use crate::operation::Operation;
+use crate::policy::{Capability, ROOT, Rule};
+use crate::rejection::Rejection;
+use bytes::Bytes;
+
+impl Desk<'_> {
+    pub(super) fn create_environment(&self, name: EnvironmentName, id: EnvironmentId, description: String, wrapped_key: Bytes) -> Decided {
+        self.permit_system(Capability::Environments, name.as_str())?;
+        if self.state.environments.contains_key(&name) {
+            return Err(Rejection::Exists { what: "environment".into(), name: name.to_string() });
+        }
+        if self.state.environments.len() >= limits::ENVIRONMENTS_MAX {
+            return Err(Rejection::Limit(format!("there are {} environments already", limits::ENVIRONMENTS_MAX)));
+        }
+        if description.len() > limits::TEXT_BYTES_MAX {
+            return Err(Rejection::invalid(format!("description is longer than {} bytes", limits::TEXT_BYTES_MAX)));
+        }
+        Ok((vec![Event::EnvironmentCreated { name, id, description, wrapped_key }], Answer::Done))
+    }
+
+    pub(super) fn create_token(&self, hash: TokenHash, principal: PrincipalName, policies: Vec<PolicyName>, ttl_ms: u64) -> Decided {
+        self.permit_system(Capability::Tokens, principal.as_str())?;
+        let is_root = self.token.policies.iter().any(|policy| policy.as_str() == ROOT);
+        for policy in &policies {
+            // Whoever makes tokens cannot make one that may more than he may himself, nor learn which policies there are.
+            if !is_root && !self.token.policies.contains(policy) {
+                return Err(Rejection::Denied {
+                    principal: self.token.principal.to_string(),
+                    capability: "grant".into(),
+                    subject: format!("policy {policy}"),
+                    environment: "the system".into(),
+                    why: "only the holder of a policy may grant it".into(),
+                });
+            }
+            if !self.state.policies.contains_key(policy) {
+                return Err(Rejection::not_found("policy", policy));
+            }
+        }
+        if policies.is_empty() || policies.len() > limits::TOKEN_POLICIES_MAX {
+            return Err(Rejection::invalid(format!("a token has 1 to {} policies", limits::TOKEN_POLICIES_MAX)));
+        }
+        if self.state.tokens.len() >= limits::TOKENS_MAX {
+            return Err(Rejection::Limit(format!("there are {} live tokens already: revoke some", limits::TOKENS_MAX)));
+        }
+        if self.state.tokens.contains_key(&hash) {
+            return Err(Rejection::Exists { what: "token".into(), name: Accessor::of(&hash).to_string() });
+        }
+        let own_end = self.token.expires;
+        let asked_end = (ttl_ms > 0).then(|| self.context.stamp.plus_ms(ttl_ms));
+        // A token never outlives the one that made it.
+        let expires = match (own_end, asked_end) {
+            (Some(own), Some(asked)) => Some(own.min(asked)),
+            (own, asked) => own.or(asked),
+        };
+        let event = Event::TokenCreated { accessor: Accessor::of(&hash), hash, principal, policies, expires };
+        Ok((vec![event], Answer::Done))
+    }
+
+    pub(super) fn revoke_token(&self, accessor: Accessor) -> Decided {
+        let own = self.token.accessor == accessor;
+        let found = self.state.token_by_accessor(&accessor);
+        if !own && self.permit_system(Capability::Tokens, found.map_or("", |token| token.principal.as_str())).is_err() {
+            // The same words whether there is such a token or not, and whosever it is.
+            return Err(Rejection::Denied {
+                principal: self.token.principal.to_string(),
+                capability: Capability::Tokens.word().into(),
+                subject: accessor.to_string(),
+                environment: "the system".into(),
+                why: "no rule allows it".into(),
+            });
+        }
+        let token = found.ok_or_else(|| Rejection::not_found("token", accessor))?;
+        Ok((vec![Event::TokenRevoked { accessor, principal: token.principal.clone() }], Answer::Done))
+    }
+
+    pub(super) fn put_policy(&self, name: PolicyName, rules: Vec<Rule>) -> Decided {
+        self.permit_system(Capability::Policies, name.as_str())?;
+        self.check_changeable(&name)?;
+        if rules.len() > limits::POLICY_RULES_MAX {
+            return Err(Rejection::invalid(format!("a policy has at most {} rules", limits::POLICY_RULES_MAX)));
+        }
+        let old = self.state.policies.get(&name);
+        if old.is_none() && self.state.policies.len() >= limits::POLICIES_MAX {
+            return Err(Rejection::Limit(format!("there are {} policies already", limits::POLICIES_MAX)));
+        }
+        let version = old.map_or(1, |policy| policy.version + 1);
+        Ok((vec![Event::PolicyPut { name, rules, version }], Answer::Versions(vec![version])))
+    }
+
+    pub(super) fn read_policy(&self, name: &PolicyName) -> Decided {
+        // The holder of a policy may know what it says.
+        if !self.token.policies.contains(name) {
+            self.permit_system(Capability::Policies, name.as_str())?;
+        }
+        self.state.policies.get(name).ok_or_else(|| Rejection::not_found("policy", name))?;
+        Ok((vec![Event::Observed { operation: Operation::PolicyRead, environment: None, subject: name.to_string() }], Answer::Done))
+    }
+
+    pub(super) fn delete_policy(&self, name: PolicyName) -> Decided {
+        self.permit_system(Capability::Policies, name.as_str())?;
+        self.check_changeable(&name)?;
+        self.state.policies.get(&name).ok_or_else(|| Rejection::not_found("policy", &name))?;
+        Ok((vec![Event::PolicyDeleted { name }], Answer::Done))
+    }
+
+    fn check_changeable(&self, name: &PolicyName) -> Result<(), Rejection> {
+        if name.as_str() == ROOT { Err(Rejection::invalid("the policy root cannot be changed")) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,39 @@
+//! The first decision of a cluster.
+
+use super::Answer;
+use crate::command::Founding;
+use crate::event::Event;
+use crate::ids::{Accessor, PolicyName, PrincipalName, Revision};
+use crate::limits;
+use crate::policy::ROOT;
+use crate::rejection::Rejection;
+use crate::state::State;
+use std::collections::BTreeSet;
+
+/// Who stands in the journal for the founding.
+pub const FOUNDER: &str = "holdfast";
+
+pub(super) fn found(state: &State, founding: Founding) -> Result<(Vec<Event>, Answer), Rejection> {
+    if state.revision != Revision(0) {
+        return Err(Rejection::invalid("a cluster is founded once"));
+    }
+    let names: BTreeSet<_> = founding.environments.iter().map(|(name, ..)| name).collect();
+    if names.len() < founding.environments.len() {
+        return Err(Rejection::invalid("an environment stands twice in the founding"));
+    }
+    if names.len() > limits::ENVIRONMENTS_MAX {
+        return Err(Rejection::Limit(format!("a cluster has at most {} environments", limits::ENVIRONMENTS_MAX)));
+    }
+    let mut events = vec![Event::ClusterFounded { cluster: state.cluster }];
+    for (name, id, wrapped_key) in founding.environments {
+        events.push(Event::EnvironmentCreated { name, id, description: String::new(), wrapped_key });
+    }
+    events.push(Event::TokenCreated {
+        accessor: Accessor::of(&founding.root_token),
+        hash: founding.root_token,
+        principal: PrincipalName::parse("root")?,
+        policies: vec![PolicyName::parse(ROOT)?],
+        expires: None,
+    });
+    Ok((events, Answer::Done))
+}

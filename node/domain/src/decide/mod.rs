@@ -1,0 +1,208 @@
+//! What a request leads to: the one place where anything is allowed or refused.
+
+mod access;
+mod founding;
+mod observe;
+mod secrets;
+mod transact;
+
+pub use founding::FOUNDER;
+
+use crate::command::Command;
+use crate::event::Event;
+use crate::ids::{EnvironmentName, RequestId, Revision, SecretId, SecretPath, Stamp, TokenHash};
+use crate::limits;
+use crate::operation::Operation;
+use crate::policy::Capability;
+use crate::rejection::Rejection;
+use crate::secret::Version;
+use crate::state::{Permit, Receipt, State};
+use crate::token::Token;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What is known of a request besides the command. Time is an input, stamped by the leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    /// The leader's stamp for the first record.
+    pub stamp: Stamp,
+    /// Keyed hash of the token shown.
+    pub credential: Option<TokenHash>,
+    /// The caller's request id.
+    pub request: RequestId,
+    /// Keyed hash of the request's content.
+    pub fingerprint: u64,
+}
+
+/// What the caller is told when the records have committed. Listings are read from the view by the node that took the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Done; nothing more to say.
+    Done,
+    /// A version was added.
+    Written {
+        /// Its number.
+        version: u64,
+        /// When it stops being valid.
+        expires: Option<Stamp>,
+    },
+    /// The versions that were changed, or that each item of a transaction is at.
+    Versions(Vec<u64>),
+    /// What may be opened, item by item, in the order asked.
+    Readable(Vec<Result<Readable, Rejection>>),
+}
+
+/// A version that the caller may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readable {
+    /// Which secret.
+    pub secret: SecretId,
+    /// Which version, with the digest of its sealed bytes.
+    pub version: Version,
+    /// The record that says so.
+    pub index: Revision,
+}
+
+/// Decides one request on `state`, which it does not change.
+///
+/// # Errors
+/// The refusal. The caller journals it (see [`refusal`]) before anybody is told.
+pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec<Event>, Answer), Rejection> {
+    if let Command::Found(founding) = command {
+        return founding::found(state, *founding);
+    }
+    let token = state.authenticate(context.credential.as_ref(), context.stamp)?;
+    let desk = Desk { state, context, token };
+    if let Some(receipt) = state.receipts.find(&context.request) {
+        return desk.answer_again(receipt, &command);
+    }
+    match command {
+        Command::Put { environment, path, sealed, expect, about, patch } => desk.put(environment, path, sealed, expect, about, patch),
+        Command::Read { environment, path, version } => desk.read(environment, path, version),
+        Command::ReadMany { environment, items } => desk.read_many(environment, items),
+        Command::SetMetadata { environment, path, about } => desk.set_metadata(environment, path, about),
+        Command::History { environment, path } => desk.history(environment, path),
+        Command::Rollback { environment, path, to, sealed, expect } => desk.rollback(environment, path, to, sealed, expect),
+        Command::Delete { environment, path, versions } => desk.delete(environment, path, &versions),
+        Command::Undelete { environment, path, versions } => desk.undelete(environment, path, &versions),
+        Command::Destroy { environment, path, versions } => desk.destroy(environment, path, &versions),
+        Command::Copy { environment, from, to, sealed, expect } => desk.copy(environment, from, to, sealed, expect),
+        Command::Move { environment, from, to } => desk.rename(environment, from, to),
+        Command::Transact { environment, items } => desk.transact(environment, items),
+        Command::List { environment, prefix } => desk.list(environment, prefix, Operation::SecretList),
+        Command::Search { environment, prefix } => desk.list(environment, prefix, Operation::SecretSearch),
+        Command::Watch { environment, prefix, .. } => desk.list(environment, prefix, Operation::SecretWatch),
+        Command::ListEnvironments => desk.list_environments(),
+        Command::CreateEnvironment { name, id, description, wrapped_key } => desk.create_environment(name, id, description, wrapped_key),
+        Command::CreateToken { hash, principal, policies, ttl_ms } => desk.create_token(hash, principal, policies, ttl_ms),
+        Command::LookupSelf => desk.lookup_self(),
+        Command::ListTokens => desk.observe_system(Capability::Tokens, Operation::TokenList, String::new()),
+        Command::RevokeToken { accessor } => desk.revoke_token(accessor),
+        Command::PutPolicy { name, rules } => desk.put_policy(name, rules),
+        Command::ReadPolicy { name } => desk.read_policy(&name),
+        Command::ListPolicies => desk.observe_system(Capability::Policies, Operation::PolicyList, String::new()),
+        Command::DeletePolicy { name } => desk.delete_policy(name),
+        Command::Audit { operation, subject } => desk.look_at_journal(operation, subject),
+        Command::Cluster { operation, node } => desk.observe_system(Capability::Cluster, operation, format!("node-{node}")),
+        Command::Malformed { rejection, .. } => Err(rejection),
+        Command::Found(_) => Err(Rejection::invalid("a cluster is founded once")),
+    }
+}
+
+/// The event that journals a refusal of `command`.
+#[must_use]
+pub fn refusal(command: &Command, rejection: &Rejection) -> Event {
+    let (operation, environment, subject) = describe(command);
+    // A request that does not parse, or asks for too much, may quote anything.
+    let environment = limits::cut(environment, limits::NAME_BYTES_MAX);
+    let subject = limits::cut(subject, limits::PATH_BYTES_MAX);
+    Event::Refused { operation, environment, subject, rejection: rejection.clone() }
+}
+
+/// One request at the desk: who asks, on which state, when.
+struct Desk<'a> {
+    state: &'a State,
+    context: &'a Context,
+    token: &'a Arc<Token>,
+}
+
+type Decided = Result<(Vec<Event>, Answer), Rejection>;
+
+impl Desk<'_> {
+    /// Number of the record that the `at`-th event of this decision will be.
+    fn seq(&self, at: usize) -> Revision {
+        Revision(self.state.revision.0 + 1 + at as u64)
+    }
+
+    fn permit(&self, capability: Capability, environment: &EnvironmentName, path: SecretPath) -> Result<Permit<SecretPath>, Rejection> {
+        self.state.authorize(self.token, capability, Some(environment), path)
+    }
+
+    fn permit_system(&self, capability: Capability, subject: &str) -> Result<Permit<String>, Rejection> {
+        self.state.authorize(self.token, capability, None, subject.to_owned())
+    }
+
+    fn answer_again(&self, receipt: &Receipt, command: &Command) -> Decided {
+        let same = receipt.fingerprint == self.context.fingerprint && receipt.actor == self.token.principal;
+        if !same {
+            return Err(Rejection::RequestReused(receipt.index));
+        }
+        let answer = match (command, receipt.versions.as_slice()) {
+            (
+                Command::Transact { .. }
+                | Command::Delete { .. }
+                | Command::Undelete { .. }
+                | Command::Destroy { .. }
+                | Command::Move { .. }
+                | Command::PutPolicy { .. },
+                versions,
+            ) => Answer::Versions(versions.iter().map(|(version, _)| *version).collect()),
+            (_, [(version, expires)]) => Answer::Written { version: *version, expires: *expires },
+            _ => Answer::Done,
+        };
+        Ok((vec![Event::AnsweredAgain { operation: describe(command).0, first: receipt.index }], answer))
+    }
+}
+
+/// Operation, environment and subject of a command, for its refusal.
+fn describe(command: &Command) -> (Operation, String, String) {
+    use Command as C;
+    let secret = |operation, environment: &EnvironmentName, path: &SecretPath| (operation, environment.to_string(), path.to_string());
+    let system = |operation, subject: String| (operation, String::new(), subject);
+    match command {
+        C::Put { environment, path, patch: false, .. } => secret(Operation::SecretPut, environment, path),
+        C::Put { environment, path, patch: true, .. } => secret(Operation::SecretPatch, environment, path),
+        C::Read { environment, path, .. } => secret(Operation::SecretRead, environment, path),
+        C::ReadMany { environment, items } => {
+            (Operation::SecretRead, environment.to_string(), items.first().map(|(path, _)| path.to_string()).unwrap_or_default())
+        }
+        C::SetMetadata { environment, path, .. } => secret(Operation::SecretSetMetadata, environment, path),
+        C::List { environment, prefix } => (Operation::SecretList, environment.to_string(), prefix.clone()),
+        C::Search { environment, prefix } => (Operation::SecretSearch, environment.to_string(), prefix.clone()),
+        C::Watch { environment, prefix, .. } => (Operation::SecretWatch, environment.to_string(), prefix.clone()),
+        C::History { environment, path } => secret(Operation::SecretHistory, environment, path),
+        C::Rollback { environment, path, .. } => secret(Operation::SecretRollback, environment, path),
+        C::Delete { environment, path, .. } => secret(Operation::SecretDelete, environment, path),
+        C::Undelete { environment, path, .. } => secret(Operation::SecretUndelete, environment, path),
+        C::Destroy { environment, path, .. } => secret(Operation::SecretDestroy, environment, path),
+        C::Copy { environment, from, .. } => secret(Operation::SecretCopy, environment, from),
+        C::Move { environment, from, .. } => secret(Operation::SecretMove, environment, from),
+        C::Transact { environment, items } => {
+            (Operation::SecretTransact, environment.to_string(), items.first().map(|item| item.path.to_string()).unwrap_or_default())
+        }
+        C::ListEnvironments => system(Operation::EnvironmentList, String::new()),
+        C::CreateEnvironment { name, .. } => (Operation::EnvironmentCreate, name.to_string(), String::new()),
+        C::CreateToken { principal, .. } => system(Operation::TokenCreate, principal.to_string()),
+        C::LookupSelf => system(Operation::TokenLookupSelf, String::new()),
+        C::ListTokens => system(Operation::TokenList, String::new()),
+        C::RevokeToken { accessor } => system(Operation::TokenRevoke, accessor.to_string()),
+        C::PutPolicy { name, .. } => system(Operation::PolicyPut, name.to_string()),
+        C::ReadPolicy { name } => system(Operation::PolicyRead, name.to_string()),
+        C::ListPolicies => system(Operation::PolicyList, String::new()),
+        C::DeletePolicy { name } => system(Operation::PolicyDelete, name.to_string()),
+        C::Audit { operation, subject } => system(*operation, subject.clone()),
+        C::Cluster { operation, node } => system(*operation, format!("node-{node}")),
+        C::Malformed { operation, environment, subject, .. } => (*operation, environment.clone(), subject.clone()),
+        C::Found(_) => system(Operation::Found, String::new()),
+    }
+}

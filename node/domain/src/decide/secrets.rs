@@ -1,0 +1,347 @@
+//! Secrets: reading, writing, hiding, destroying.
+
+use super::{Answer, Decided, Desk, Readable};
+use crate::command::{Expectation, Selection};
+use crate::event::{Cause, Event};
+use crate::ids::{EnvironmentName, SecretId, SecretPath};
+use crate::limits;
+use crate::operation::Operation;
+use crate::policy::Capability;
+use crate::rejection::Rejection;
+use crate::sealed::Sealed;
+use crate::secret::{About, AboutChange, Secret, Version, VersionState};
+use crate::state::Permit;
+use std::sync::Arc;
+
+impl Desk<'_> {
+    pub(super) fn put(
+        &self,
+        environment: EnvironmentName,
+        path: SecretPath,
+        sealed: Sealed,
+        expect: Option<Expectation>,
+        about: AboutChange,
+        patch: bool,
+    ) -> Decided {
+        let cause = if patch { Cause::Patch } else { Cause::Put };
+        let permit = if patch { self.permit(Capability::Update, &environment, path)? } else { self.permit_write(&environment, path)? };
+        let path = permit.subject;
+        let existing = self.state.environment(&environment)?.secrets.get(&path);
+        check_expectation(&path, existing, expect)?;
+        if patch && existing.is_none() {
+            return Err(Rejection::not_found("secret", &path));
+        }
+        self.added(Adding { environment, path, existing, sealed, about: about.normalized()?, cause, at: 0 })
+    }
+
+    /// Writing over a secret needs `update`; anything else needs `create`. Whoever may do neither is not told which it was: his
+    /// refusal is the same whether something stands there or not.
+    pub(super) fn permit_write(&self, environment: &EnvironmentName, path: SecretPath) -> Result<Permit<SecretPath>, Rejection> {
+        let exists = self.state.environments.get(environment).is_some_and(|home| home.secrets.contains_key(&path));
+        let update = self.permit(Capability::Update, environment, path.clone());
+        let create = self.permit(Capability::Create, environment, path);
+        match (update, create) {
+            (Err(Rejection::Denied { principal, subject, environment, why, .. }), Err(_)) => {
+                Err(Rejection::Denied { principal, capability: "write".into(), subject, environment, why })
+            }
+            (update, create) => {
+                if exists {
+                    update
+                } else {
+                    create
+                }
+            }
+        }
+    }
+
+    /// The event that adds the next version of a secret.
+    pub(super) fn added(&self, adding: Adding<'_>) -> Decided {
+        let Adding { environment, path, existing, sealed, about, cause, at } = adding;
+        check_sealed(&sealed, self.current_key(&environment)?)?;
+        let version = existing.map_or(1, |secret| secret.newest + 1);
+        let mut after = existing.map_or_else(About::default, |secret| secret.about.clone());
+        after.change(&about);
+        let expires = after.expiry(self.context.stamp);
+        let event = Event::SecretVersionAdded {
+            secret: existing.map_or(SecretId(self.seq(at).0), |secret| secret.id),
+            oldest_kept: (version + 1).saturating_sub(after.versions_kept()),
+            environment,
+            path,
+            version,
+            sealed,
+            expires,
+            about,
+            cause,
+        };
+        Ok((vec![event], Answer::Written { version, expires }))
+    }
+
+    fn current_key(&self, environment: &EnvironmentName) -> Result<u32, Rejection> {
+        let about = &self.state.environment(environment)?.about;
+        about.keys.last().map(|(version, _)| *version).ok_or_else(|| Rejection::not_found("key of environment", environment))
+    }
+
+    pub(super) fn read(&self, environment: EnvironmentName, path: SecretPath, version: Option<u64>) -> Decided {
+        let (event, readable) = self.read_one(environment, path, version, 0)?;
+        Ok((vec![event], Answer::Readable(vec![Ok(readable)])))
+    }
+
+    pub(super) fn read_many(&self, environment: EnvironmentName, items: Vec<(SecretPath, Option<u64>)>) -> Decided {
+        if items.is_empty() || items.len() > limits::READ_MANY_MAX {
+            return Err(Rejection::invalid(format!("read 1 to {} secrets at once", limits::READ_MANY_MAX)));
+        }
+        let mut events = Vec::with_capacity(items.len());
+        let mut answers = Vec::with_capacity(items.len());
+        for (path, version) in items {
+            let subject = path.to_string();
+            match self.read_one(environment.clone(), path, version, events.len()) {
+                Ok((event, readable)) => {
+                    events.push(event);
+                    answers.push(Ok(readable));
+                }
+                Err(rejection) => {
+                    let environment = environment.to_string();
+                    events.push(Event::Refused { operation: Operation::SecretRead, environment, subject, rejection: rejection.clone() });
+                    answers.push(Err(rejection));
+                }
+            }
+        }
+        Ok((events, Answer::Readable(answers)))
+    }
+
+    fn read_one(
+        &self,
+        environment: EnvironmentName,
+        path: SecretPath,
+        version: Option<u64>,
+        at: usize,
+    ) -> Result<(Event, Readable), Rejection> {
+        let path = self.permit(Capability::Read, &environment, path)?.subject;
+        let secret = self.state.environment(&environment)?.secret(&path)?;
+        let version = readable(secret, version)?;
+        if let Some(end) = version.expires.filter(|end| *end <= self.context.stamp) {
+            return Err(Rejection::expired(path.as_str(), version.number, end));
+        }
+        let readable = Readable { secret: secret.id, version: version.clone(), index: self.seq(at) };
+        Ok((Event::SecretRead { environment, secret: secret.id, version: version.number, path }, readable))
+    }
+
+    pub(super) fn set_metadata(&self, environment: EnvironmentName, path: SecretPath, about: AboutChange) -> Decided {
+        let path = self.permit(Capability::Metadata, &environment, path)?.subject;
+        let secret = self.state.environment(&environment)?.secret(&path)?;
+        if about.is_empty() {
+            return Err(Rejection::invalid("name at least one thing to change"));
+        }
+        let event = Event::SecretMetadataChanged { environment, secret: secret.id, path, about: about.normalized()? };
+        Ok((vec![event], Answer::Done))
+    }
+
+    pub(super) fn history(&self, environment: EnvironmentName, path: SecretPath) -> Decided {
+        let path = self.permit(Capability::List, &environment, path)?.subject;
+        self.state.environment(&environment)?.secret(&path)?;
+        let subject = path.to_string();
+        Ok((vec![Event::Observed { operation: Operation::SecretHistory, environment: Some(environment), subject }], Answer::Done))
+    }
+
+    pub(super) fn rollback(
+        &self,
+        environment: EnvironmentName,
+        path: SecretPath,
+        to: u64,
+        sealed: Sealed,
+        expect: Option<Expectation>,
+    ) -> Decided {
+        let path = self.permit(Capability::Update, &environment, path)?.subject;
+        let home = self.state.environment(&environment)?;
+        let secret = home.secret(&path)?;
+        check_expectation(&path, Some(secret), expect)?;
+        let source = readable(secret, Some(to))?;
+        check_same(&path, source, &sealed)?;
+        self.added(Adding {
+            environment,
+            existing: Some(secret),
+            path,
+            sealed,
+            about: AboutChange::default(),
+            cause: Cause::Rollback { to },
+            at: 0,
+        })
+    }
+
+    pub(super) fn copy(
+        &self,
+        environment: EnvironmentName,
+        from: SecretPath,
+        to: SecretPath,
+        sealed: Sealed,
+        expect: Option<Expectation>,
+    ) -> Decided {
+        let from = self.permit(Capability::Read, &environment, from)?.subject;
+        let to = self.permit_write(&environment, to)?.subject;
+        let home = self.state.environment(&environment)?;
+        let source = home.secret(&from)?;
+        let newest = readable(source, None)?;
+        check_same(&from, newest, &sealed)?;
+        let existing = home.secrets.get(&to);
+        check_expectation(&to, existing, Some(expect.unwrap_or(Expectation::Absent)))?;
+        let about = AboutChange {
+            description: Some(source.about.description.clone()),
+            owner: Some(source.about.owner.clone()),
+            kind: Some(source.about.kind),
+            tags: Some(source.about.tags.clone()),
+            custom: Some(source.about.custom.clone()),
+            max_versions: None,
+            ttl_ms: source.about.ttl_ms,
+        };
+        let cause = Cause::Copy { from, version: newest.number };
+        self.added(Adding { environment, existing, path: to, sealed, about, cause, at: 0 })
+    }
+
+    pub(super) fn rename(&self, environment: EnvironmentName, from: SecretPath, to: SecretPath) -> Decided {
+        let from = self.permit(Capability::Delete, &environment, from)?.subject;
+        let to = self.permit(Capability::Create, &environment, to)?.subject;
+        let home = self.state.environment(&environment)?;
+        let secret = home.secret(&from)?;
+        if home.secrets.contains_key(&to) {
+            return Err(Rejection::Exists { what: "secret".into(), name: to.to_string() });
+        }
+        Ok((vec![Event::SecretMoved { environment, secret: secret.id, from, to }], Answer::Versions(vec![secret.newest])))
+    }
+
+    pub(super) fn delete(&self, environment: EnvironmentName, path: SecretPath, versions: &Selection) -> Decided {
+        let (path, secret) = self.changing(Capability::Delete, &environment, path)?;
+        let versions = select(secret, versions, VersionState::Live)?;
+        let event = Event::SecretVersionsDeleted { environment, path, secret: secret.id, versions: versions.clone() };
+        Ok((vec![event], Answer::Versions(versions)))
+    }
+
+    pub(super) fn undelete(&self, environment: EnvironmentName, path: SecretPath, versions: &Selection) -> Decided {
+        let (path, secret) = self.changing(Capability::Delete, &environment, path)?;
+        let versions = select(secret, versions, VersionState::Deleted)?;
+        let event = Event::SecretVersionsUndeleted { environment, path, secret: secret.id, versions: versions.clone() };
+        Ok((vec![event], Answer::Versions(versions)))
+    }
+
+    pub(super) fn destroy(&self, environment: EnvironmentName, path: SecretPath, versions: &Selection) -> Decided {
+        let (path, secret) = self.changing(Capability::Destroy, &environment, path)?;
+        let versions = select_any(secret, versions)?;
+        let event = Event::SecretVersionsDestroyed { environment, path, secret: secret.id, versions: versions.clone() };
+        Ok((vec![event], Answer::Versions(versions)))
+    }
+
+    fn changing(
+        &self,
+        capability: Capability,
+        environment: &EnvironmentName,
+        path: SecretPath,
+    ) -> Result<(SecretPath, &Arc<Secret>), Rejection> {
+        let path = self.permit(capability, environment, path)?.subject;
+        let secret = self.state.environment(environment)?.secret(&path)?;
+        Ok((path, secret))
+    }
+}
+
+/// A version about to be added.
+pub(super) struct Adding<'a> {
+    pub(super) environment: EnvironmentName,
+    pub(super) path: SecretPath,
+    pub(super) existing: Option<&'a Arc<Secret>>,
+    pub(super) sealed: Sealed,
+    pub(super) about: AboutChange,
+    pub(super) cause: Cause,
+    /// Which event of the decision it will be.
+    pub(super) at: usize,
+}
+
+/// The version that a read without or with a number means, if it can be read.
+pub(crate) fn readable(secret: &Secret, version: Option<u64>) -> Result<&Version, Rejection> {
+    let number = version.unwrap_or(secret.newest);
+    let found = secret.version(number).ok_or_else(|| Rejection::not_found("version", format!("{} v{number}", secret.path)))?;
+    let hint = match found.state {
+        VersionState::Live => return Ok(found),
+        VersionState::Deleted => ": undelete it, or name another version",
+        VersionState::Destroyed => ": its value is gone for good",
+    };
+    let state = found.state.word().into();
+    Err(Rejection::NotReadable { path: secret.path.to_string(), version: number, state, hint: hint.into() })
+}
+
+pub(super) fn check_expectation(path: &SecretPath, existing: Option<&Arc<Secret>>, expect: Option<Expectation>) -> Result<(), Rejection> {
+    let conflict = |found: String, expected: String| Rejection::Conflict { path: path.to_string(), found, expected };
+    match expect {
+        None => Ok(()),
+        Some(Expectation::Absent) => match existing.filter(|secret| secret.live().is_some()) {
+            None => Ok(()),
+            Some(secret) => Err(conflict(format!("v{}", secret.newest), "absent".into())),
+        },
+        Some(Expectation::Version(expected)) => {
+            let found = existing.map_or(0, |secret| secret.newest);
+            let name = |version| if version == 0 { "absent".to_owned() } else { format!("v{version}") };
+            if found == expected { Ok(()) } else { Err(conflict(name(found), name(expected))) }
+        }
+    }
+}
+
+fn check_sealed(sealed: &Sealed, current_key: u32) -> Result<(), Rejection> {
+    if sealed.seal.size_bytes as usize > limits::VALUE_BYTES_MAX || sealed.payload_bytes() > limits::SEALED_BYTES_MAX {
+        return Err(Rejection::Limit(format!("a value is at most {} bytes", limits::VALUE_BYTES_MAX)));
+    }
+    if !sealed.is_whole() {
+        return Err(Rejection::invalid("the sealed value is not whole"));
+    }
+    if sealed.seal.key_version > current_key {
+        return Err(Rejection::invalid("the value is sealed by a key that the environment does not have"));
+    }
+    Ok(())
+}
+
+/// The door fetched sealed bytes from its own state: they must still be the version that is meant.
+fn check_same(path: &SecretPath, version: &Version, sealed: &Sealed) -> Result<(), Rejection> {
+    if version.seal == sealed.seal {
+        return Ok(());
+    }
+    Err(Rejection::Conflict { path: path.to_string(), found: format!("v{}", version.number), expected: "another version".into() })
+}
+
+fn select(secret: &Secret, selection: &Selection, wanted: VersionState) -> Result<Vec<u64>, Rejection> {
+    let fits = |number: &u64| secret.version(*number).is_some_and(|version| version.state == wanted);
+    let numbers = numbers(secret, selection)?;
+    let all = *selection == Selection::All;
+    let chosen: Vec<u64> = numbers.iter().copied().filter(fits).collect();
+    if chosen.is_empty() || (!all && chosen.len() != numbers.len()) {
+        let which = numbers.iter().rev().find(|number| !fits(number)).and_then(|number| secret.version(*number));
+        let found = which.map_or_else(|| "no version".to_owned(), |version| format!("v{} ({})", version.number, version.state.word()));
+        return Err(Rejection::Conflict { path: secret.path.to_string(), found, expected: wanted.word().into() });
+    }
+    Ok(chosen)
+}
+
+fn select_any(secret: &Secret, selection: &Selection) -> Result<Vec<u64>, Rejection> {
+    let numbers: Vec<u64> = numbers(secret, selection)?
+        .into_iter()
+        .filter(|number| secret.version(*number).is_some_and(|version| version.state != VersionState::Destroyed))
+        .collect();
+    if numbers.is_empty() {
+        return Err(Rejection::Conflict {
+            path: secret.path.to_string(),
+            found: "destroyed".into(),
+            expected: "a version with a value".into(),
+        });
+    }
+    Ok(numbers)
+}
+
+fn numbers(secret: &Secret, selection: &Selection) -> Result<Vec<u64>, Rejection> {
+    let mut numbers = match selection {
+        Selection::These(none) if none.is_empty() => return Err(Rejection::invalid("name at least one version")),
+        Selection::Newest => vec![secret.newest],
+        Selection::All => secret.versions.iter().map(|version| version.number).collect(),
+        Selection::These(numbers) => numbers.clone(),
+    };
+    numbers.sort_unstable();
+    numbers.dedup();
+    match numbers.iter().find(|number| secret.version(**number).is_none()) {
+        Some(missing) => Err(Rejection::not_found("version", format!("{} v{missing}", secret.path))),
+        None => Ok(numbers),
+    }
+}

@@ -1,0 +1,159 @@
+//! What happened: the records that the state is the fold of. The bytes of every event ever released are golden (`tests/golden`).
+
+use crate::ids::{Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretId, SecretPath, Stamp, TokenHash};
+use crate::operation::Operation;
+use crate::policy::Rule;
+use crate::rejection::Rejection;
+use crate::sealed::Sealed;
+use crate::secret::AboutChange;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened. New kinds are added at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Event {
+    ClusterFounded { cluster: ClusterId },
+    EnvironmentCreated { name: EnvironmentName, id: EnvironmentId, description: String, wrapped_key: Bytes },
+    /// Versions below `oldest_kept` go with it.
+    SecretVersionAdded {
+        environment: EnvironmentName,
+        path: SecretPath,
+        secret: SecretId,
+        version: u64,
+        sealed: Sealed,
+        expires: Option<Stamp>,
+        oldest_kept: u64,
+        about: AboutChange,
+        cause: Cause,
+    },
+    SecretMetadataChanged { environment: EnvironmentName, path: SecretPath, secret: SecretId, about: AboutChange },
+    SecretVersionsDeleted { environment: EnvironmentName, path: SecretPath, secret: SecretId, versions: Vec<u64> },
+    SecretVersionsUndeleted { environment: EnvironmentName, path: SecretPath, secret: SecretId, versions: Vec<u64> },
+    SecretVersionsDestroyed { environment: EnvironmentName, path: SecretPath, secret: SecretId, versions: Vec<u64> },
+    SecretMoved { environment: EnvironmentName, from: SecretPath, to: SecretPath, secret: SecretId },
+    SecretRead { environment: EnvironmentName, path: SecretPath, secret: SecretId, version: u64 },
+    TokenCreated { hash: TokenHash, accessor: Accessor, principal: PrincipalName, policies: Vec<PolicyName>, expires: Option<Stamp> },
+    TokenRevoked { accessor: Accessor, principal: PrincipalName },
+    PolicyPut { name: PolicyName, rules: Vec<Rule>, version: u64 },
+    PolicyDeleted { name: PolicyName },
+    /// Something was looked at, or asked of the cluster, that changes no state.
+    Observed { operation: Operation, environment: Option<EnvironmentName>, subject: String },
+    /// A request id was asked again and answered with what its first asking did.
+    AnsweredAgain { operation: Operation, first: Revision },
+    Refused { operation: Operation, environment: String, subject: String, rejection: Rejection },
+}
+
+/// Why a version was added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Cause {
+    Put,
+    Patch,
+    Rollback { to: u64 },
+    Copy { from: SecretPath, version: u64 },
+    Transaction,
+}
+
+impl Event {
+    /// What was asked.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        match self {
+            Event::ClusterFounded { .. } => Operation::Found,
+            Event::EnvironmentCreated { .. } => Operation::EnvironmentCreate,
+            Event::SecretVersionAdded { cause, .. } => match cause {
+                Cause::Put => Operation::SecretPut,
+                Cause::Patch => Operation::SecretPatch,
+                Cause::Rollback { .. } => Operation::SecretRollback,
+                Cause::Copy { .. } => Operation::SecretCopy,
+                Cause::Transaction => Operation::SecretTransact,
+            },
+            Event::SecretMetadataChanged { .. } => Operation::SecretSetMetadata,
+            Event::SecretVersionsDeleted { .. } => Operation::SecretDelete,
+            Event::SecretVersionsUndeleted { .. } => Operation::SecretUndelete,
+            Event::SecretVersionsDestroyed { .. } => Operation::SecretDestroy,
+            Event::SecretMoved { .. } => Operation::SecretMove,
+            Event::SecretRead { .. } => Operation::SecretRead,
+            Event::TokenCreated { .. } => Operation::TokenCreate,
+            Event::TokenRevoked { .. } => Operation::TokenRevoke,
+            Event::PolicyPut { .. } => Operation::PolicyPut,
+            Event::PolicyDeleted { .. } => Operation::PolicyDelete,
+            Event::Observed { operation, .. } | Event::AnsweredAgain { operation, .. } | Event::Refused { operation, .. } => *operation,
+        }
+    }
+
+    /// Whether the state changes by it, beyond the count of records.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        !matches!(self, Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. })
+    }
+
+    /// The event as a journal leaf holds it: a sealed value is there by its digest only.
+    #[must_use]
+    pub fn without_payload(&self) -> std::borrow::Cow<'_, Event> {
+        match self {
+            Event::SecretVersionAdded { sealed, environment, path, secret, version, expires, oldest_kept, about, cause }
+                if sealed.payload.is_some() =>
+            {
+                std::borrow::Cow::Owned(Event::SecretVersionAdded {
+                    environment: environment.clone(),
+                    path: path.clone(),
+                    secret: *secret,
+                    version: *version,
+                    sealed: Sealed { seal: sealed.seal.clone(), payload: None },
+                    expires: *expires,
+                    oldest_kept: *oldest_kept,
+                    about: about.clone(),
+                    cause: cause.clone(),
+                })
+            }
+            event => std::borrow::Cow::Borrowed(event),
+        }
+    }
+
+    /// Environment, subject, secret and version as a record shows them.
+    #[must_use]
+    pub fn about_what(&self) -> What<'_> {
+        match self {
+            Event::ClusterFounded { .. } => What::system(""),
+            Event::EnvironmentCreated { name, .. } => What { environment: name.as_str(), ..What::system("") },
+            Event::SecretVersionAdded { environment, path, secret, version, .. }
+            | Event::SecretRead { environment, path, secret, version } => What::secret(environment, path, *secret, *version),
+            Event::SecretMetadataChanged { environment, path, secret, .. } => What::secret(environment, path, *secret, 0),
+            Event::SecretVersionsDeleted { environment, path, secret, versions }
+            | Event::SecretVersionsUndeleted { environment, path, secret, versions }
+            | Event::SecretVersionsDestroyed { environment, path, secret, versions } => {
+                What::secret(environment, path, *secret, versions.last().copied().unwrap_or(0))
+            }
+            Event::SecretMoved { environment, from, secret, .. } => What::secret(environment, from, *secret, 0),
+            Event::TokenCreated { principal, .. } | Event::TokenRevoked { principal, .. } => What::system(principal.as_str()),
+            Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => What::system(name.as_str()),
+            Event::Observed { environment, subject, .. } => {
+                What { environment: environment.as_ref().map_or("", EnvironmentName::as_str), ..What::system(subject) }
+            }
+            Event::AnsweredAgain { .. } => What::system(""),
+            Event::Refused { environment, subject, .. } => What { environment, ..What::system(subject) },
+        }
+    }
+}
+
+/// What an event is about, for the fields of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct What<'a> {
+    pub environment: &'a str,
+    pub subject: &'a str,
+    pub secret: u64,
+    pub version: u64,
+}
+
+impl<'a> What<'a> {
+    fn system(subject: &'a str) -> What<'a> {
+        What { environment: "", subject, secret: 0, version: 0 }
+    }
+
+    fn secret(environment: &'a EnvironmentName, path: &'a SecretPath, secret: SecretId, version: u64) -> What<'a> {
+        What { environment: environment.as_str(), subject: path.as_str(), secret: secret.0, version }
+    }
+}

@@ -1,0 +1,284 @@
+//! Who may do what, where: rules with path patterns, default deny, and a denying rule wins.
+
+use crate::ids::{EnvironmentName, PolicyName, Stamp, check_segment};
+use crate::limits;
+use crate::rejection::Rejection;
+use serde::{Deserialize, Serialize};
+
+/// The policy that allows everything. It exists from the start and cannot be changed.
+pub const ROOT: &str = "root";
+
+/// What a rule can allow or deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+#[repr(u16)]
+pub enum Capability {
+    Read = 1 << 0,
+    Create = 1 << 1,
+    Update = 1 << 2,
+    List = 1 << 3,
+    Metadata = 1 << 4,
+    Delete = 1 << 5,
+    Destroy = 1 << 6,
+    Tokens = 1 << 7,
+    Policies = 1 << 8,
+    Environments = 1 << 9,
+    Audit = 1 << 10,
+    Cluster = 1 << 11,
+}
+
+impl Capability {
+    /// Every capability with its word.
+    pub const ALL: [(Capability, &'static str); 12] = [
+        (Capability::Read, "read"),
+        (Capability::Create, "create"),
+        (Capability::Update, "update"),
+        (Capability::List, "list"),
+        (Capability::Metadata, "metadata"),
+        (Capability::Delete, "delete"),
+        (Capability::Destroy, "destroy"),
+        (Capability::Tokens, "tokens"),
+        (Capability::Policies, "policies"),
+        (Capability::Environments, "environments"),
+        (Capability::Audit, "audit"),
+        (Capability::Cluster, "cluster"),
+    ];
+
+    /// The word people use.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Capability::ALL.iter().find(|(capability, _)| *capability == self).map_or("", |(_, word)| word)
+    }
+}
+
+/// A set of capabilities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities(u16);
+
+impl Capabilities {
+    /// Every capability.
+    pub const EVERY: Capabilities = Capabilities((1 << 12) - 1);
+
+    /// The set of these words.
+    ///
+    /// # Errors
+    /// When a word is unknown or there is none; the error lists them.
+    pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Capabilities, Rejection> {
+        let mut set = 0;
+        for word in words {
+            let found = Capability::ALL.iter().find(|(_, known)| *known == word);
+            set |= found.map(|(capability, _)| *capability as u16).ok_or_else(|| {
+                let known: Vec<_> = Capability::ALL.iter().map(|(_, word)| *word).collect();
+                Rejection::invalid(format!("capabilities are {}", known.join(", ")))
+            })?;
+        }
+        if set == 0 { Err(Rejection::invalid("a rule names at least one capability")) } else { Ok(Capabilities(set)) }
+    }
+
+    /// Whether `capability` is in the set.
+    #[must_use]
+    pub fn has(self, capability: Capability) -> bool {
+        self.0 & capability as u16 != 0
+    }
+
+    /// The words of the set, in their fixed order.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        Capability::ALL.into_iter().filter(move |(capability, _)| self.has(*capability)).map(|(_, word)| word)
+    }
+}
+
+/// Some rules under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Its name, which tokens carry.
+    pub name: PolicyName,
+    /// Its rules; their order does not matter.
+    pub rules: Vec<Rule>,
+    /// Counts changes, from 1.
+    pub version: u64,
+    /// When it last changed.
+    pub updated: Stamp,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// An environment, or `None` for all of them and for the system.
+    pub environment: Option<EnvironmentName>,
+    /// Which paths.
+    pub path: PathPattern,
+    /// What it is about.
+    pub capabilities: Capabilities,
+    /// Whether it denies rather than allows.
+    pub deny: bool,
+}
+
+/// `db/password`, `db/+/password` (any one segment), `db/*` (all that starts so), `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathPattern {
+    /// The pattern without its final `*`.
+    stem: String,
+    /// Whether it ended in `*`.
+    open: bool,
+    /// Whether a segment is `+`; otherwise a plain comparison does.
+    wild: bool,
+}
+
+impl PathPattern {
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    /// When it has a `*` elsewhere than at its end, an empty segment, or is too long.
+    pub fn parse(text: &str) -> Result<PathPattern, Rejection> {
+        let wrong = |why: &str| {
+            let quoted: String = text.chars().take(limits::QUOTE_BYTES_MAX / 4).collect();
+            Rejection::invalid(format!("path pattern {quoted:?}: {why}"))
+        };
+        if text.is_empty() || text.len() > limits::PATH_BYTES_MAX {
+            return Err(wrong("use 1 to 512 bytes; * stands for every path"));
+        }
+        let (stem, open) = text.strip_suffix('*').map_or((text, false), |stem| (stem, true));
+        let mut segments = stem.split('/').peekable();
+        while let Some(segment) = segments.next() {
+            let unfinished = open && segments.peek().is_none();
+            if segment == "+" || (unfinished && segment.is_empty()) {
+                continue;
+            }
+            check_segment(segment).map_err(wrong)?;
+        }
+        Ok(PathPattern { stem: stem.to_owned(), open, wild: stem.split('/').any(|segment| segment == "+") })
+    }
+
+    /// Whether `path` fits.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        if self.wild {
+            return self.matches_by_segment(path);
+        }
+        if self.open { path.starts_with(&self.stem) } else { path == self.stem }
+    }
+
+    fn matches_by_segment(&self, path: &str) -> bool {
+        let mut found = path.split('/');
+        let mut wanted = self.stem.split('/').peekable();
+        while let Some(segment) = wanted.next() {
+            let Some(candidate) = found.next() else { return false };
+            let unfinished = self.open && wanted.peek().is_none();
+            let fits = if unfinished && segment != "+" { candidate.starts_with(segment) } else { segment == "+" || segment == candidate };
+            if !fits {
+                return false;
+            }
+        }
+        self.open || found.next().is_none()
+    }
+}
+
+impl std::fmt::Display for PathPattern {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}{}", self.stem, if self.open { "*" } else { "" })
+    }
+}
+
+impl Rule {
+    /// Whether the rule is about `capability` on `subject`; a system subject has no environment.
+    #[must_use]
+    pub fn is_about(&self, capability: Capability, environment: Option<&EnvironmentName>, subject: &str) -> bool {
+        self.capabilities.has(capability)
+            && (self.environment.is_none() || self.environment.as_ref() == environment)
+            && self.path.matches(subject)
+    }
+}
+
+impl Policy {
+    /// The policy that allows everything.
+    #[must_use]
+    pub fn root(name: PolicyName, updated: Stamp) -> Policy {
+        let path = PathPattern { stem: String::new(), open: true, wild: false };
+        let rule = Rule { environment: None, path, capabilities: Capabilities::EVERY, deny: false };
+        Policy { name, rules: vec![rule], version: 1, updated }
+    }
+}
+
+/// Which rule decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// A rule of this policy allows it and none denies it.
+    Allowed(&'a Policy, &'a Rule),
+    /// A rule of this policy denies it.
+    Denied(&'a Policy, &'a Rule),
+    /// No rule is about it.
+    NoRule,
+}
+
+/// Asks the rules of `policies`.
+pub fn judge<'a>(
+    policies: impl Iterator<Item = &'a Policy>,
+    capability: Capability,
+    environment: Option<&EnvironmentName>,
+    subject: &str,
+) -> Verdict<'a> {
+    let mut verdict = Verdict::NoRule;
+    for policy in policies {
+        for rule in &policy.rules {
+            if !rule.is_about(capability, environment, subject) {
+                continue;
+            }
+            if rule.deny {
+                return Verdict::Denied(policy, rule);
+            }
+            if verdict == Verdict::NoRule {
+                verdict = Verdict::Allowed(policy, rule);
+            }
+        }
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, path: &str) -> bool {
+        PathPattern::parse(pattern).unwrap().matches(path)
+    }
+
+    #[test]
+    fn a_pattern_matches_exactly_by_segment_or_by_start() {
+        assert!(matches("db/password", "db/password"));
+        assert!(!matches("db/password", "db/password2"));
+        assert!(matches("db/*", "db/a/b"));
+        assert!(!matches("db/*", "dbx"));
+        assert!(matches("db/pass*", "db/password"));
+        assert!(matches("*", "anything/at/all"));
+        assert!(matches("db/+/password", "db/one/password"));
+        assert!(!matches("db/+/password", "db/one/two/password"));
+        assert!(!matches("db/+", "db"));
+        assert!(matches("+/x/*", "a/x/b/c"));
+        assert!(matches("+/x*", "a/xyz"));
+        assert!(!matches("+/x*", "a/yx"));
+    }
+
+    #[test]
+    fn a_pattern_with_a_star_inside_is_refused() {
+        for bad in ["", "a*b", "*/a", "a//b", "/a", "a/", "a b", "**"] {
+            assert!(PathPattern::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_denying_rule_wins_whatever_the_order() {
+        let rule = |path: &str, deny| Rule {
+            environment: None,
+            path: PathPattern::parse(path).unwrap(),
+            capabilities: Capabilities::parse(["read"]).unwrap(),
+            deny,
+        };
+        for rules in [vec![rule("db/*", false), rule("db/root", true)], vec![rule("db/root", true), rule("db/*", false)]] {
+            let policy = Policy { name: PolicyName::parse("p").unwrap(), rules, version: 1, updated: Stamp(0) };
+            let ask = |path| judge(std::iter::once(&policy), Capability::Read, None, path);
+            assert!(matches!(ask("db/root"), Verdict::Denied(..)));
+            assert!(matches!(ask("db/app"), Verdict::Allowed(..)));
+            assert_eq!(ask("web/app"), Verdict::NoRule);
+        }
+    }
+}

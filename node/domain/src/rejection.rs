@@ -1,0 +1,113 @@
+//! Refusals: answers in the domain's words, with both sides in them.
+
+use crate::ids::{BadName, Revision, Stamp};
+use serde::{Deserialize, Serialize};
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Rejection {
+    /// No token, or none that the cluster knows.
+    #[error("the token is missing, unknown, expired or revoked")]
+    NotAuthenticated,
+    /// No rule allows it, or one denies it. Says nothing about what exists.
+    #[error("{principal} may not {capability} {subject} in {environment}: {why}")]
+    Denied {
+        /// Who asked.
+        principal: String,
+        /// What was asked for.
+        capability: String,
+        /// Where.
+        subject: String,
+        /// In which environment.
+        environment: String,
+        /// Which rule decided.
+        why: String,
+    },
+    /// A name, a size or a combination that can never be right.
+    #[error("{0}")]
+    Invalid(String),
+    /// Nothing stands there.
+    #[error("{what} {name} does not exist")]
+    NotFound {
+        /// The kind of thing.
+        what: String,
+        /// Its name.
+        name: String,
+    },
+    /// The version is hidden or gone.
+    #[error("{path} v{version} is {state}{hint}")]
+    NotReadable {
+        /// Which secret.
+        path: String,
+        /// Which version.
+        version: u64,
+        /// `deleted`, `destroyed`, `expired`.
+        state: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The condition of a write does not hold.
+    #[error("{path} is at {found}, not {expected}")]
+    Conflict {
+        /// Which secret.
+        path: String,
+        /// What is there.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// It is there already.
+    #[error("{what} {name} exists already")]
+    Exists {
+        /// The kind of thing.
+        what: String,
+        /// Its name.
+        name: String,
+    },
+    /// A bound was reached.
+    #[error("{0}")]
+    Limit(String),
+    /// The request id was used for something else.
+    #[error("this request id was used for another request, at record {}", .0.0)]
+    RequestReused(Revision),
+    /// The node that took the request could not do its part; nothing changed.
+    #[error("the node that took the request failed: {0}")]
+    NodeFault(String),
+}
+
+impl Rejection {
+    /// A refusal of something that can never be right.
+    #[must_use]
+    pub fn invalid(why: impl Into<String>) -> Rejection {
+        Rejection::Invalid(why.into())
+    }
+
+    /// Nothing of this kind has this name.
+    #[must_use]
+    pub fn not_found(what: &str, name: impl ToString) -> Rejection {
+        Rejection::NotFound { what: what.into(), name: name.to_string() }
+    }
+
+    /// Whether the caller lacks the right, rather than the state the fit.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Rejection::NotAuthenticated | Rejection::Denied { .. })
+    }
+
+    /// The refusal of an expired version.
+    #[must_use]
+    pub fn expired(path: &str, version: u64, at: Stamp) -> Rejection {
+        Rejection::NotReadable {
+            path: path.into(),
+            version,
+            state: format!("expired since {} ms", at.as_ms()),
+            hint: ": put a new version".into(),
+        }
+    }
+}
+
+impl From<BadName> for Rejection {
+    fn from(bad: BadName) -> Rejection {
+        Rejection::Invalid(bad.to_string())
+    }
+}

@@ -1,0 +1,296 @@
+//! Folding: what each event changes. Nothing here may refuse; an event that does not fit is a bug, and the node stops.
+
+use super::{Digest, Environment, EnvironmentAbout, Receipt, State};
+use crate::batch::{Batch, Decision};
+use crate::event::Event;
+use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
+use crate::operation::Operation;
+use crate::policy::{Policy, ROOT};
+use crate::secret::{About, Secret, Version, VersionState};
+use crate::token::Token;
+use std::sync::Arc;
+
+/// A record that does not fit the state: replicas have diverged, or the code has a bug. Never a user's doing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record {} does not fit the state: {what}", .at.0)]
+pub struct Misfit {
+    /// The record.
+    pub at: Revision,
+    /// Which of its claims is not so.
+    pub what: &'static str,
+}
+
+/// Kinds of rows in the digest.
+mod row {
+    pub(super) const ENVIRONMENT: u8 = 1;
+    pub(super) const SECRET: u8 = 2;
+    pub(super) const TOKEN: u8 = 3;
+    pub(super) const POLICY: u8 = 4;
+}
+
+impl State {
+    /// Folds a batch whose ground is this state; returns `false`, and changes nothing, when its ground has moved.
+    ///
+    /// # Errors
+    /// When a record does not fit: the caller must stop the node.
+    pub fn apply_batch(&mut self, batch: &Batch) -> Result<bool, Misfit> {
+        if batch.based_on != self.revision {
+            return Ok(false);
+        }
+        batch.decisions.iter().try_for_each(|decision| self.apply(decision))?;
+        Ok(true)
+    }
+
+    /// Folds one decision: each of its events is the next record.
+    ///
+    /// # Errors
+    /// When a record does not fit: the caller must stop the node.
+    pub fn apply(&mut self, decision: &Decision) -> Result<(), Misfit> {
+        for (at, event) in decision.events.iter().enumerate() {
+            let stamp = Stamp(decision.stamp.0 + at as u64);
+            let seq = Revision(self.revision.0 + 1);
+            let misfit = |what| Misfit { at: seq, what };
+            if stamp <= self.stamp {
+                return Err(misfit("its stamp is not later than the one before"));
+            }
+            self.fold(event, seq, stamp, decision.actor.as_ref()).map_err(misfit)?;
+            self.revision = seq;
+            self.stamp = stamp;
+        }
+        self.remember_receipt(decision);
+        Ok(())
+    }
+
+    fn remember_receipt(&mut self, decision: &Decision) {
+        let Some(actor) = &decision.actor else { return };
+        if !decision.events.iter().any(Event::is_change) {
+            return;
+        }
+        let versions = decision.events.iter().flat_map(|event| self.answered_versions(event)).collect();
+        self.receipts.remember(Receipt {
+            request: decision.request,
+            actor: actor.clone(),
+            fingerprint: decision.fingerprint,
+            index: self.revision,
+            stamp: self.stamp,
+            versions,
+        });
+    }
+
+    fn fold(&mut self, event: &Event, seq: Revision, stamp: Stamp, actor: Option<&PrincipalName>) -> Result<(), &'static str> {
+        let actor = || actor.cloned().ok_or("it changes something without an actor");
+        match event {
+            Event::ClusterFounded { cluster } => self.fold_founding(*cluster, stamp),
+            Event::EnvironmentCreated { name, id, description, wrapped_key } => {
+                let about = EnvironmentAbout {
+                    name: name.clone(),
+                    id: *id,
+                    description: description.clone(),
+                    created: stamp,
+                    keys: vec![(1, wrapped_key.clone())],
+                };
+                self.digest.add(row::ENVIRONMENT, &about);
+                let fresh = Environment { about: Arc::new(about), secrets: imbl::OrdMap::new() };
+                self.environments.insert(name.clone(), fresh).map_or(Ok(()), |_| Err("its environment exists already"))
+            }
+            Event::SecretVersionAdded { .. } => self.fold_version(event, seq, stamp, actor()?),
+            Event::SecretMetadataChanged { environment, path, about, .. } => self.with_secret(environment, path, |secret| {
+                secret.about.change(about);
+                secret.updated = stamp;
+                Ok(())
+            }),
+            Event::SecretVersionsDeleted { environment, path, versions, .. } => {
+                self.fold_states(environment, path, versions, VersionState::Deleted, stamp)
+            }
+            Event::SecretVersionsUndeleted { environment, path, versions, .. } => {
+                self.fold_states(environment, path, versions, VersionState::Live, stamp)
+            }
+            Event::SecretVersionsDestroyed { environment, path, versions, .. } => {
+                self.fold_states(environment, path, versions, VersionState::Destroyed, stamp)
+            }
+            Event::SecretMoved { environment, from, to, .. } => self.fold_move(environment, from, to, stamp),
+            Event::TokenCreated { hash, accessor, principal, policies, expires } => {
+                let token = Token {
+                    hash: *hash,
+                    accessor: *accessor,
+                    principal: principal.clone(),
+                    policies: policies.clone(),
+                    created: stamp,
+                    created_by: actor()?,
+                    expires: *expires,
+                };
+                self.digest.add(row::TOKEN, &token);
+                self.accessors.insert(*accessor, *hash);
+                self.tokens.insert(*hash, Arc::new(token)).map_or(Ok(()), |_| Err("its token exists already"))
+            }
+            Event::TokenRevoked { accessor, .. } => self.fold_revocation(accessor),
+            Event::PolicyPut { name, rules, version } => {
+                self.fold_policy(Policy { name: name.clone(), rules: rules.clone(), version: *version, updated: stamp });
+                Ok(())
+            }
+            Event::PolicyDeleted { name } => {
+                let old = self.policies.remove(name).ok_or("its policy does not exist")?;
+                self.digest.subtract(row::POLICY, &old);
+                Ok(())
+            }
+            Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => Ok(()),
+        }
+    }
+
+    fn fold_founding(&mut self, cluster: crate::ids::ClusterId, stamp: Stamp) -> Result<(), &'static str> {
+        if self.revision != Revision(0) {
+            return Err("a cluster is founded once");
+        }
+        self.cluster = cluster;
+        let root = PolicyName::parse(ROOT).map_err(|_| "the root policy has a bad name")?;
+        self.fold_policy(Policy::root(root, stamp));
+        Ok(())
+    }
+
+    fn fold_policy(&mut self, policy: Policy) {
+        self.digest.add(row::POLICY, &policy);
+        if let Some(old) = self.policies.insert(policy.name.clone(), Arc::new(policy)) {
+            self.digest.subtract(row::POLICY, &old);
+        }
+    }
+
+    fn fold_revocation(&mut self, accessor: &Accessor) -> Result<(), &'static str> {
+        let hash = self.accessors.remove(accessor).ok_or("its token does not exist")?;
+        let token = self.tokens.remove(&hash).ok_or("its token does not exist")?;
+        self.digest.subtract(row::TOKEN, &token);
+        Ok(())
+    }
+
+    fn fold_version(&mut self, event: &Event, seq: Revision, stamp: Stamp, actor: PrincipalName) -> Result<(), &'static str> {
+        let Event::SecretVersionAdded { environment, path, secret: id, version, sealed, expires, oldest_kept, about, .. } = event else {
+            return Err("it adds no version");
+        };
+        let added = Version {
+            number: *version,
+            state: VersionState::Live,
+            created: stamp,
+            created_by: actor,
+            expires: *expires,
+            seal: sealed.seal.clone(),
+            index: seq,
+        };
+        let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
+        if !home.secrets.contains_key(path) {
+            if *version != 1 {
+                return Err("the first version of a secret is 1");
+            }
+            let mut secret = Secret {
+                id: *id,
+                path: path.clone(),
+                about: About::default(),
+                created: stamp,
+                updated: stamp,
+                newest: 1,
+                versions: vec![added],
+            };
+            secret.about.change(about);
+            self.digest.add(row::SECRET, &(environment, &secret));
+            home.secrets.insert(path.clone(), Arc::new(secret));
+            return Ok(());
+        }
+        self.with_secret(environment, path, |secret| {
+            if secret.id != *id || *version != secret.newest + 1 {
+                return Err("its version is not the next of its secret");
+            }
+            secret.newest = *version;
+            secret.updated = stamp;
+            secret.about.change(about);
+            secret.versions.push(added);
+            secret.versions.retain(|version| version.number >= *oldest_kept);
+            Ok(())
+        })
+    }
+
+    fn fold_states(
+        &mut self,
+        environment: &EnvironmentName,
+        path: &SecretPath,
+        versions: &[u64],
+        state: VersionState,
+        stamp: Stamp,
+    ) -> Result<(), &'static str> {
+        self.with_secret(environment, path, |secret| {
+            secret.updated = stamp;
+            for number in versions {
+                let version = secret.version_mut(*number).ok_or("its version does not exist")?;
+                if version.state == VersionState::Destroyed {
+                    return Err("a destroyed version stays destroyed");
+                }
+                version.state = state;
+            }
+            Ok(())
+        })
+    }
+
+    fn fold_move(&mut self, environment: &EnvironmentName, from: &SecretPath, to: &SecretPath, stamp: Stamp) -> Result<(), &'static str> {
+        let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
+        if home.secrets.contains_key(to) {
+            return Err("something stands where the secret moves to");
+        }
+        let secret = home.secrets.remove(from).ok_or("its secret does not exist")?;
+        self.digest.subtract(row::SECRET, &(environment, &*secret));
+        let moved = Secret { path: to.clone(), updated: stamp, ..Secret::clone(&secret) };
+        self.digest.add(row::SECRET, &(environment, &moved));
+        home.secrets.insert(to.clone(), Arc::new(moved));
+        Ok(())
+    }
+
+    fn with_secret(
+        &mut self,
+        environment: &EnvironmentName,
+        path: &SecretPath,
+        change: impl FnOnce(&mut Secret) -> Result<(), &'static str>,
+    ) -> Result<(), &'static str> {
+        let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
+        let slot = home.secrets.get_mut(path).ok_or("its secret does not exist")?;
+        self.digest.subtract(row::SECRET, &(environment, &**slot));
+        let secret = Arc::make_mut(slot);
+        change(secret)?;
+        self.digest.add(row::SECRET, &(environment, &*secret));
+        Ok(())
+    }
+
+    /// The versions that an event made, changed or looked at, with the expiry of new ones: what a receipt answers a second asking
+    /// with. `self` is the state after the event.
+    fn answered_versions(&self, event: &Event) -> Vec<(u64, Option<Stamp>)> {
+        match event {
+            Event::SecretVersionAdded { version, expires, .. } => vec![(*version, *expires)],
+            Event::SecretVersionsDeleted { versions, .. }
+            | Event::SecretVersionsUndeleted { versions, .. }
+            | Event::SecretVersionsDestroyed { versions, .. } => versions.iter().map(|version| (*version, None)).collect(),
+            Event::SecretMoved { environment, to, .. } => vec![(self.newest(environment, to.as_str()), None)],
+            Event::PolicyPut { version, .. } => vec![(*version, None)],
+            // The check of a transaction, which no other item of it changes.
+            Event::Observed { operation: Operation::SecretTransact, environment: Some(environment), subject } => {
+                vec![(self.newest(environment, subject), None)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Number of the newest version of what stands there, 0 where nothing does.
+    fn newest(&self, environment: &EnvironmentName, path: &str) -> u64 {
+        let secret = self.environments.get(environment).and_then(|home| home.secrets.get(path));
+        secret.map_or(0, |secret| secret.newest)
+    }
+
+    /// The digest computed from all rows: what the carried one must equal.
+    #[must_use]
+    pub fn recomputed_digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        for environment in self.environments.values() {
+            digest.add(row::ENVIRONMENT, &*environment.about);
+            for secret in environment.secrets.values() {
+                digest.add(row::SECRET, &(&environment.about.name, &**secret));
+            }
+        }
+        self.tokens.values().for_each(|token| digest.add(row::TOKEN, &**token));
+        self.policies.values().for_each(|policy| digest.add(row::POLICY, &**policy));
+        digest
+    }
+}

@@ -1,0 +1,212 @@
+//! The state: what all records so far amount to. A persistent structure, so that a head, a view and a snapshot are O(1) clones.
+
+mod apply;
+mod digest;
+mod pieces;
+mod receipts;
+
+pub use apply::Misfit;
+pub use digest::Digest;
+pub use pieces::{BadPieces, Piece};
+pub use receipts::{Receipt, Receipts};
+
+use crate::ids::{Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp, TokenHash};
+use crate::policy::{self, Capability, Policy, Verdict};
+use crate::rejection::Rejection;
+use crate::secret::Secret;
+use crate::token::Token;
+use bytes::Bytes;
+use imbl::{HashMap, OrdMap};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Everything that the records so far amount to, without the sealed values themselves.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(crate) cluster: ClusterId,
+    pub(crate) epoch: u32,
+    pub(crate) revision: Revision,
+    pub(crate) stamp: Stamp,
+    pub(crate) environments: OrdMap<EnvironmentName, Environment>,
+    pub(crate) tokens: HashMap<TokenHash, Arc<Token>>,
+    pub(crate) accessors: OrdMap<Accessor, TokenHash>,
+    pub(crate) policies: OrdMap<PolicyName, Arc<Policy>>,
+    pub(crate) receipts: Receipts,
+    pub(crate) digest: Digest,
+}
+
+/// One environment and its secrets.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// What does not change with every write.
+    pub about: Arc<EnvironmentAbout>,
+    /// By path, in order.
+    pub secrets: OrdMap<SecretPath, Arc<Secret>>,
+}
+
+/// What an environment is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentAbout {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// What its keys and ciphertexts are bound to.
+    pub id: EnvironmentId,
+    /// Free text.
+    pub description: String,
+    /// When it was made.
+    pub created: Stamp,
+    /// Its key versions, each wrapped by the root key, ascending.
+    pub keys: Vec<(u32, Bytes)>,
+}
+
+/// That someone may do something somewhere: acting code takes the subject from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit<T> {
+    /// Who.
+    pub principal: PrincipalName,
+    /// On what.
+    pub subject: T,
+}
+
+impl State {
+    /// The state of a cluster before its first record.
+    #[must_use]
+    pub fn empty(cluster: ClusterId) -> State {
+        State {
+            cluster,
+            epoch: 1,
+            revision: Revision(0),
+            stamp: Stamp(0),
+            environments: OrdMap::new(),
+            tokens: HashMap::new(),
+            accessors: OrdMap::new(),
+            policies: OrdMap::new(),
+            receipts: Receipts::default(),
+            digest: Digest::default(),
+        }
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterId {
+        &self.cluster
+    }
+
+    /// Counts restores, from 1.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Number of the newest record folded in.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Stamp of the newest record folded in.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// A digest of all rows: equal states at equal revisions have equal digests.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest.bytes()
+    }
+
+    /// All environments, by name.
+    pub fn environments(&self) -> impl Iterator<Item = &Environment> {
+        self.environments.values()
+    }
+
+    /// The environment with this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn environment(&self, name: &EnvironmentName) -> Result<&Environment, Rejection> {
+        self.environments.get(name).ok_or_else(|| Rejection::not_found("environment", name))
+    }
+
+    /// All policies, by name.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.values().map(|policy| &**policy)
+    }
+
+    /// The policy with this name.
+    #[must_use]
+    pub fn policy(&self, name: &PolicyName) -> Option<&Policy> {
+        self.policies.get(name).map(|policy| &**policy)
+    }
+
+    /// All live tokens, by accessor.
+    pub fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.accessors.values().filter_map(|hash| self.tokens.get(hash)).map(|token| &**token)
+    }
+
+    /// The token with this accessor.
+    #[must_use]
+    pub fn token_by_accessor(&self, accessor: &Accessor) -> Option<&Token> {
+        self.tokens.get(self.accessors.get(accessor)?).map(|token| &**token)
+    }
+
+    /// The valid token with this hash.
+    ///
+    /// # Errors
+    /// When there is none, or it has ended at `now`.
+    pub fn authenticate(&self, credential: Option<&TokenHash>, now: Stamp) -> Result<&Arc<Token>, Rejection> {
+        let token = credential.and_then(|hash| self.tokens.get(hash)).ok_or(Rejection::NotAuthenticated)?;
+        if token.is_valid_at(now) { Ok(token) } else { Err(Rejection::NotAuthenticated) }
+    }
+
+    /// Asks the token's policies whether it may use `capability` on `subject`.
+    ///
+    /// # Errors
+    /// When no rule allows it or one denies it; the refusal says which.
+    pub fn authorize<T: AsRef<str>>(
+        &self,
+        token: &Token,
+        capability: Capability,
+        environment: Option<&EnvironmentName>,
+        subject: T,
+    ) -> Result<Permit<T>, Rejection> {
+        let policies = token.policies.iter().filter_map(|name| self.policies.get(name)).map(|policy| &**policy);
+        let why = match policy::judge(policies, capability, environment, subject.as_ref()) {
+            Verdict::Allowed(..) => return Ok(Permit { principal: token.principal.clone(), subject }),
+            Verdict::Denied(policy, rule) => format!("policy {} denies {}", policy.name, rule.path),
+            Verdict::NoRule => "no rule allows it".to_owned(),
+        };
+        Err(Rejection::Denied {
+            principal: token.principal.to_string(),
+            capability: capability.word().into(),
+            subject: subject.as_ref().to_owned(),
+            environment: environment.map_or_else(|| "the system".to_owned(), ToString::to_string),
+            why,
+        })
+    }
+}
+
+impl AsRef<str> for SecretPath {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Environment {
+    /// The secret at this path.
+    ///
+    /// # Errors
+    /// When none ever stood there, or it was moved away.
+    pub fn secret(&self, path: &SecretPath) -> Result<&Arc<Secret>, Rejection> {
+        self.secrets.get(path).ok_or_else(|| Rejection::not_found("secret", path))
+    }
+
+    /// Secrets whose path starts with `prefix` and comes after `cursor`, in order.
+    pub fn under<'a>(&'a self, prefix: &'a str, cursor: &'a str) -> impl Iterator<Item = &'a Arc<Secret>> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let start = if cursor >= prefix { Excluded(cursor) } else { Included(prefix) };
+        let start = if cursor.is_empty() { Included(prefix) } else { start };
+        self.secrets.range::<_, str>((start, Unbounded)).map(|(_, secret)| secret).take_while(move |secret| secret.path.is_under(prefix))
+    }
+}

@@ -1,0 +1,100 @@
+//! The state as a stream of bounded pieces, for snapshots, and back.
+
+use super::{Digest, Environment, EnvironmentAbout, Receipt, State};
+use crate::ids::{ClusterId, EnvironmentName, Revision, Stamp};
+use crate::policy::Policy;
+use crate::secret::Secret;
+use crate::token::Token;
+use imbl::OrdMap;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One piece of a state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Piece {
+    /// Always the first.
+    Head { cluster: ClusterId, epoch: u32, revision: Revision, stamp: Stamp, digest: Digest },
+    /// Comes before its secrets.
+    Environment(Arc<EnvironmentAbout>),
+    Secret(EnvironmentName, Arc<Secret>),
+    Token(Arc<Token>),
+    Policy(Arc<Policy>),
+    /// Oldest first.
+    Receipt(Receipt),
+}
+
+/// Why pieces do not make a state.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadPieces {
+    /// The first piece is not a head.
+    #[error("the state does not start with its head")]
+    NoHead,
+    /// A piece stands where it cannot.
+    #[error("a piece of the state stands out of place")]
+    OutOfPlace,
+    /// The rows do not add up to the digest in the head.
+    #[error("the rows of the state do not add up to its digest")]
+    Digest,
+}
+
+impl State {
+    /// All pieces, the head first. Lazy: holds one piece at a time.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        let head =
+            Piece::Head { cluster: self.cluster, epoch: self.epoch, revision: self.revision, stamp: self.stamp, digest: self.digest };
+        let environments = self.environments.values().flat_map(|environment| {
+            let name = environment.about.name.clone();
+            std::iter::once(Piece::Environment(environment.about.clone()))
+                .chain(environment.secrets.values().map(move |secret| Piece::Secret(name.clone(), secret.clone())))
+        });
+        std::iter::once(head)
+            .chain(environments)
+            .chain(self.accessors.values().filter_map(|hash| self.tokens.get(hash)).map(|token| Piece::Token(token.clone())))
+            .chain(self.policies.values().map(|policy| Piece::Policy(policy.clone())))
+            .chain(self.receipts.iter().map(|receipt| Piece::Receipt(receipt.clone())))
+    }
+
+    /// The state that starts with this piece.
+    ///
+    /// # Errors
+    /// When the piece is not a head.
+    pub fn start(piece: Piece) -> Result<State, BadPieces> {
+        let Piece::Head { cluster, epoch, revision, stamp, digest } = piece else { return Err(BadPieces::NoHead) };
+        Ok(State { epoch, revision, stamp, digest, ..State::empty(cluster) })
+    }
+
+    /// Takes in one more piece.
+    ///
+    /// # Errors
+    /// When the piece cannot stand here.
+    pub fn take(&mut self, piece: Piece) -> Result<(), BadPieces> {
+        match piece {
+            Piece::Head { .. } => return Err(BadPieces::OutOfPlace),
+            Piece::Environment(about) => {
+                self.environments.insert(about.name.clone(), Environment { about, secrets: OrdMap::new() });
+            }
+            Piece::Secret(name, secret) => {
+                let environment = self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?;
+                environment.secrets.insert(secret.path.clone(), secret);
+            }
+            Piece::Token(token) => {
+                self.accessors.insert(token.accessor, token.hash);
+                self.tokens.insert(token.hash, token);
+            }
+            Piece::Policy(policy) => {
+                self.policies.insert(policy.name.clone(), policy);
+            }
+            Piece::Receipt(receipt) => self.receipts.remember(receipt),
+        }
+        Ok(())
+    }
+
+    /// Computes the digest of all rows anew and compares it with the one that was carried along.
+    ///
+    /// # Errors
+    /// When they differ.
+    pub fn check_digest(&self) -> Result<(), BadPieces> {
+        if self.recomputed_digest() == self.digest { Ok(()) } else { Err(BadPieces::Digest) }
+    }
+}

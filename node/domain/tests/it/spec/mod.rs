@@ -1,0 +1,22 @@
+//! The rules of every command, as sentences. `given` builds a world by real commands, `when` asks, `then_…` says what must come of it.
+//!
+//! Behind every `when` stand the invariants, and the rule that a refusal leaves exactly one record.
+
+mod access;
+mod environments;
+mod founding;
+mod hiding;
+mod journal;
+mod moving;
+mod policies;
+mod reading;
+mod receipts;
+mod secrecy;
+mod tokens;
+mod transactions;
+mod words;
+mod world;
+mod writing;
+
+use words::*;
+use world::{World, given, newborn};

@@ -1,0 +1,133 @@
+//! The service of the cluster: where it stands, and who belongs to it.
+
+use crate::api::door::Door;
+use node_domain::Command;
+use node_domain::operation::Operation;
+use proto::v1;
+use proto::v1::cluster_server::Cluster;
+use raft::{Member, MembershipError, Replica};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// The service, behind the door.
+pub(crate) struct ClusterService {
+    pub(crate) door: Arc<Door>,
+    pub(crate) replica: Replica,
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+        let (caller, message) = self.door.receive(request);
+        let command = Command::Cluster { operation: Operation::ClusterStatus, node: self.door.node_id };
+        let done = self.door.submit(&caller, Operation::ClusterStatus, &message, Ok(command)).await?;
+        let status = self.replica.status();
+        let state = &done.view.state;
+        Ok(Response::new(v1::StatusResponse {
+            cluster_id: state.cluster().to_vec().into(),
+            node_id: self.door.node_id,
+            leader_id: status.leader.unwrap_or(0),
+            term: status.term,
+            last_log_index: status.last_log.unwrap_or(0),
+            committed_index: status.committed.unwrap_or(0),
+            applied_index: status.applied.unwrap_or(0),
+            snapshot_index: status.snapshot.unwrap_or(0),
+            seq: state.revision().0,
+            chain: done.view.chain.to_vec().into(),
+            state_digest: state.digest().to_vec().into(),
+            members: self.members(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            journal_first_seq: self.door.journal.first_seq(),
+            epoch: state.epoch(),
+        }))
+    }
+
+    async fn add_learner(&self, request: Request<v1::AddLearnerRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let (caller, message) = self.door.receive_change(request);
+        let command = Command::Cluster { operation: Operation::ClusterAddLearner, node: message.node_id };
+        self.door.submit(&caller, Operation::ClusterAddLearner, &message, Ok(command)).await?;
+        if message.node_id == 0 || message.peer_address.is_empty() || message.client_address.is_empty() {
+            return Err(Status::invalid_argument("a member has a node id above 0, a peer address and a client address"));
+        }
+        let member = Member {
+            peer_address: message.peer_address,
+            client_address: message.client_address,
+            zone: message.zone,
+        };
+        self.changed(self.replica.add_learner(message.node_id, member).await)
+    }
+
+    async fn promote(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let node = self.permitted(request, Operation::ClusterPromote).await?;
+        self.changed(self.replica.promote(node).await)
+    }
+
+    async fn remove(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let node = self.permitted(request, Operation::ClusterRemove).await?;
+        self.changed(self.replica.remove(node).await)
+    }
+
+    async fn transfer_leader(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let node = self.permitted(request, Operation::ClusterTransferLeader).await?;
+        let to = if node == 0 { self.nearest_voter().unwrap_or(0) } else { node };
+        self.changed(self.replica.transfer_leader(to).await)
+    }
+
+    async fn trigger_snapshot(
+        &self,
+        request: Request<v1::TriggerSnapshotRequest>,
+    ) -> Result<Response<v1::TriggerSnapshotResponse>, Status> {
+        let (caller, message) = self.door.receive_change(request);
+        let command = Command::Cluster { operation: Operation::ClusterSnapshot, node: self.door.node_id };
+        self.door.submit(&caller, Operation::ClusterSnapshot, &message, Ok(command)).await?;
+        let index = self.replica.trigger_snapshot().await.map_err(|error| crate::api::status::fault("take a snapshot", &error))?;
+        Ok(Response::new(v1::TriggerSnapshotResponse { index: index.unwrap_or(0) }))
+    }
+}
+
+impl ClusterService {
+    async fn permitted(&self, request: Request<v1::MemberRequest>, operation: Operation) -> Result<u64, Status> {
+        let (caller, message) = self.door.receive_change(request);
+        let command = Command::Cluster { operation, node: message.node_id };
+        self.door.submit(&caller, operation, &message, Ok(command)).await?;
+        Ok(message.node_id)
+    }
+
+    fn changed(&self, outcome: Result<(), MembershipError>) -> Result<Response<v1::MembershipResponse>, Status> {
+        outcome.map_err(|error| match error {
+            // Another endpoint may be the leader: clients go on to it.
+            MembershipError::NotLeader { .. } | MembershipError::Stopped(_) => Status::unavailable(error.to_string()),
+            MembershipError::NotMember(_) => Status::not_found(error.to_string()),
+            MembershipError::AlreadyMember(_) => Status::already_exists(error.to_string()),
+            other => Status::failed_precondition(other.to_string()),
+        })?;
+        let leader_id = self.replica.leader().map_or(0, |leader| leader.id);
+        Ok(Response::new(v1::MembershipResponse { leader_id }))
+    }
+
+    /// The voter that lacks the least of the log.
+    fn nearest_voter(&self) -> Option<u64> {
+        let members = self.replica.members();
+        let status = self.replica.status();
+        let voters = status.followers.into_iter().filter(|follower| members.get(&follower.id).is_some_and(|member| member.voter));
+        voters.min_by_key(|follower| follower.lag).map(|follower| follower.id)
+    }
+
+    fn members(&self) -> Vec<v1::Member> {
+        let status = self.replica.status();
+        let lag_of = |id| status.followers.iter().find(|follower| follower.id == id).map(|follower| follower.lag);
+        let members = self.replica.members();
+        members
+            .into_values()
+            .map(|state| v1::Member {
+                node_id: state.id,
+                zone: state.member.zone,
+                peer_address: state.member.peer_address,
+                client_address: state.member.client_address,
+                voter: state.voter,
+                leader: status.leader == Some(state.id),
+                lag: lag_of(state.id),
+            })
+            .collect()
+    }
+}

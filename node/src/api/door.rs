@@ -1,0 +1,179 @@
+//! Where every call comes in: who asks, under which request id, until when; and where its outcome goes out.
+
+use crate::api::status;
+use crate::engine::{Conduit, Sealing, Values, View};
+use node_domain::ids::EnvironmentName;
+use node_domain::operation::Operation;
+use node_domain::state::EnvironmentAbout;
+use node_domain::{Answer, Ask, Command, Rejection};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::journal::Journal;
+use tokio::time::Instant;
+use tonic::{Request, Status};
+
+/// How long a call may take when its caller does not say.
+const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a call may take at most.
+const DEADLINE_MAX: Duration = Duration::from_secs(60);
+
+/// What the services share.
+pub(crate) struct Door {
+    pub(crate) node_id: u64,
+    pub(crate) conduit: Conduit,
+    pub(crate) sealing: Arc<Sealing>,
+    pub(crate) values: Arc<Values>,
+    pub(crate) journal: Journal,
+}
+
+/// Who asks, and until when.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) ask: Ask,
+    pub(crate) deadline: Instant,
+    /// What is wrong with the call's metadata; its command is refused for it.
+    flaw: Option<Rejection>,
+}
+
+impl Caller {
+    /// The same caller asking something else: another request id, and as long again as a call has by default.
+    pub(crate) fn again(&self) -> Caller {
+        let mut caller = self.clone();
+        caller.ask.request = uuid::Uuid::new_v4().into_bytes();
+        caller.deadline = Instant::now() + DEADLINE_DEFAULT;
+        caller
+    }
+}
+
+/// What a request is about, for the record of its refusal when it cannot be parsed.
+pub(crate) trait Asked {
+    fn environment(&self) -> &str {
+        ""
+    }
+
+    fn subject(&self) -> &str {
+        ""
+    }
+}
+
+/// The committed outcome of a call.
+pub(crate) struct Done {
+    pub(crate) index: u64,
+    pub(crate) answer: Answer,
+    /// A view that holds the call's records.
+    pub(crate) view: Arc<View>,
+}
+
+impl Door {
+    /// Takes a call in: its caller and its message.
+    pub(crate) fn receive<T>(&self, request: Request<T>) -> (Caller, T) {
+        let address = request.remote_addr().map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string());
+        let metadata = request.metadata();
+        let bearer = metadata.get("authorization").and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+        let asked_id = metadata.get("x-request-id").map(|value| value.to_str().ok().and_then(|text| uuid::Uuid::try_parse(text).ok()));
+        let flaw = matches!(asked_id, Some(None)).then(|| Rejection::invalid("x-request-id must be a UUID"));
+        let id = asked_id.flatten().unwrap_or_else(uuid::Uuid::new_v4);
+        let timeout = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(timeout);
+        let ask = Ask {
+            credential: bearer.map(|text| self.sealing.token_hash(text.trim())),
+            request: id.into_bytes(),
+            fingerprint: 0,
+            source: format!("{}/{address}", self.node_id),
+        };
+        let deadline = Instant::now() + timeout.unwrap_or(DEADLINE_DEFAULT).min(DEADLINE_MAX);
+        (Caller { ask, deadline, flaw }, request.into_inner())
+    }
+
+    /// Takes a call in that changes something: the same id with another content is not the same request.
+    pub(crate) fn receive_change<T: prost::Message>(&self, request: Request<T>) -> (Caller, T) {
+        let (mut caller, message) = self.receive(request);
+        let encoded = zeroize::Zeroizing::new(message.encode_to_vec());
+        caller.ask.fingerprint = self.sealing.fingerprint(&encoded);
+        (caller, message)
+    }
+
+    /// Brings a command, or the refusal of what could not become one, to its committed outcome.
+    ///
+    /// # Errors
+    /// The refusal, or that there is no outcome.
+    pub(crate) async fn submit(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        asked: &(dyn Asked + Sync),
+        command: Result<Command, Rejection>,
+    ) -> Result<Done, Status> {
+        let command = match (&caller.flaw, command) {
+            (None, Ok(command)) => command,
+            (Some(flaw), _) => malformed(operation, asked, flaw.clone()),
+            (None, Err(rejection)) => malformed(operation, asked, rejection),
+        };
+        let submitted = self.conduit.submit(caller.ask.clone(), command, caller.deadline).await;
+        let (decided, view) = submitted.map_err(|lost| status::lost(&lost))?;
+        metrics::counter!("holdfast_operations_total", "operation" => operation.word(), "refused" => if decided.answer.is_ok() { "no" } else { "yes" })
+            .increment(1);
+        match decided.answer {
+            Ok(answer) => Ok(Done { index: decided.index, answer, view }),
+            Err(rejection) => Err(status::refused(&rejection)),
+        }
+    }
+
+    /// The environment with this name. One that this node does not know may be new: it catches up once before it says no.
+    pub(crate) async fn environment(&self, caller: &Caller, name: &str) -> Result<(EnvironmentName, Arc<EnvironmentAbout>), Rejection> {
+        let name = EnvironmentName::parse(name)?;
+        if let Ok(environment) = self.view().state.environment(&name) {
+            return Ok((name, environment.about.clone()));
+        }
+        let view = self.catch_up(caller).await;
+        let about = view.state.environment(&name)?.about.clone();
+        Ok((name, about))
+    }
+
+    /// A view that is not older than this call. It costs a record (of listing environments), so it is asked for in doubt only.
+    pub(crate) async fn catch_up(&self, caller: &Caller) -> Arc<View> {
+        let mut ask = caller.ask.clone();
+        ask.request = uuid::Uuid::new_v4().into_bytes();
+        match self.conduit.submit(ask, Command::ListEnvironments, caller.deadline).await {
+            Ok((_, view)) => view,
+            Err(_) => self.view(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.conduit.published().view()
+    }
+}
+
+fn malformed(operation: Operation, asked: &(dyn Asked + Sync), rejection: Rejection) -> Command {
+    let quote = |text: &str| text.chars().take(node_domain::limits::QUOTE_BYTES_MAX).collect::<String>();
+    Command::Malformed { operation, environment: quote(asked.environment()), subject: quote(asked.subject()), rejection }
+}
+
+/// The `grpc-timeout` header: up to eight digits and a unit.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_header_is_digits_and_a_unit() {
+        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(timeout("2S"), Some(Duration::from_secs(2)));
+        for bad in ["", "m", "12", "123456789m", "-1S", "1x", "1é"] {
+            assert_eq!(timeout(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The gRPC services: each call is parsed, brought to its outcome by the door, and answered from the view that holds it.
+
+pub(crate) mod access;
+pub(crate) mod audit;
+pub(crate) mod cluster;
+pub(crate) mod convert;
+pub(crate) mod door;
+pub(crate) mod environments;
+pub(crate) mod listing;
+pub(crate) mod reading;
+pub(crate) mod secrets;
+pub(crate) mod status;
+pub(crate) mod watch;
+pub(crate) mod writing;
+
+pub(crate) use door::Door;

@@ -1,0 +1,96 @@
+//! Opening values after the record of who asked has committed, one by one, many at once, and over a stream.
+
+use crate::api::door::{Caller, Door};
+use crate::api::{convert, status};
+use crate::engine::View;
+use node_domain::decide::Readable;
+use node_domain::ids::EnvironmentName;
+use node_domain::operation::Operation;
+use node_domain::{Answer, Command, Rejection};
+use proto::v1;
+use std::sync::Arc;
+use tonic::{Code, Status};
+
+impl Door {
+    pub(crate) async fn get(&self, caller: &Caller, message: &v1::GetRequest) -> Result<v1::GetResponse, Status> {
+        let command = parse_get(message);
+        let done = self.submit(caller, Operation::SecretRead, message, command).await?;
+        let environment = environment_name(&message.environment)?;
+        let mut readables = readables(done.answer)?;
+        let readable = readables.pop().ok_or_else(|| Status::internal("a read was answered without its version"))?;
+        self.open(&done.view, &environment, readable.map_err(|rejection| status::refused(&rejection))?).await
+    }
+
+    pub(crate) async fn get_many(&self, caller: &Caller, message: &v1::GetManyRequest) -> Result<v1::GetManyResponse, Status> {
+        let command = parse_get_many(message);
+        let done = self.submit(caller, Operation::SecretRead, message, command).await?;
+        let environment = environment_name(&message.environment)?;
+        let mut results = Vec::with_capacity(message.items.len());
+        for readable in readables(done.answer)? {
+            let opened = match readable {
+                Ok(readable) => self.open(&done.view, &environment, readable).await,
+                Err(rejection) => Err(status::refused(&rejection)),
+            };
+            results.push(result(opened));
+        }
+        Ok(v1::GetManyResponse { results, index: done.index })
+    }
+
+    /// Opens a version whose record has committed.
+    async fn open(&self, view: &Arc<View>, environment: &EnvironmentName, readable: Readable) -> Result<v1::GetResponse, Status> {
+        let Readable { secret, version, index } = readable;
+        let key = (secret, version.number);
+        let payload = match self.values.find_in_memory(key) {
+            Some(payload) => Some(payload),
+            None => {
+                let (values, environment) = (self.values.clone(), environment.clone());
+                let found = tokio::task::spawn_blocking(move || values.find(&environment, key)).await;
+                let found = found.map_err(|error| status::fault("read a value", &error))?;
+                found.map_err(|error| status::fault("read a value", &error))?
+            }
+        };
+        let payload = payload.ok_or_else(|| Status::not_found(format!("v{} was destroyed meanwhile", version.number)))?;
+        let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
+        let opened = self.sealing.open(&home.about, &version.seal, &payload).map_err(|error| status::fault("open a value", &error))?;
+        let value = convert::value(&opened, version.seal.structured).map_err(|error| status::fault("open a value", &error))?;
+        Ok(v1::GetResponse { value: Some(value), version: Some(convert::show_version(&version)), index: index.0 })
+    }
+}
+
+fn parse_get(message: &v1::GetRequest) -> Result<Command, Rejection> {
+    Ok(Command::Read {
+        environment: EnvironmentName::parse(&message.environment)?,
+        path: convert::path(&message.path)?,
+        version: convert::version_number(message.version),
+    })
+}
+
+fn parse_get_many(message: &v1::GetManyRequest) -> Result<Command, Rejection> {
+    let items = message.items.iter().map(|item| Ok((convert::path(&item.path)?, convert::version_number(item.version))));
+    Ok(Command::ReadMany { environment: EnvironmentName::parse(&message.environment)?, items: items.collect::<Result<_, Rejection>>()? })
+}
+
+fn environment_name(text: &str) -> Result<EnvironmentName, Status> {
+    EnvironmentName::parse(text).map_err(|bad| status::refused(&bad.into()))
+}
+
+fn readables(answer: Answer) -> Result<Vec<Result<Readable, Rejection>>, Status> {
+    match answer {
+        Answer::Readable(readables) => Ok(readables),
+        // The request id was used before, for something that changed the state.
+        _ => Err(Status::failed_precondition("this request id was used for another request")),
+    }
+}
+
+/// One result among many.
+pub(crate) fn result(opened: Result<v1::GetResponse, Status>) -> v1::GetManyResult {
+    let result = match opened {
+        Ok(found) => v1::get_many_result::Result::Found(found),
+        Err(status) => refusal(status.code(), status.message()),
+    };
+    v1::GetManyResult { result: Some(result) }
+}
+
+pub(crate) fn refusal(code: Code, message: &str) -> v1::get_many_result::Result {
+    v1::get_many_result::Result::Refused(v1::Refusal { code: code as i32, message: message.to_owned() })
+}

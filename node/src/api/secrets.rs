@@ -1,0 +1,294 @@
+//! The service of secrets.
+
+use crate::api::door::{Asked, Caller, Done, Door};
+use crate::api::{convert, listing, reading, watch, writing};
+use futures::{Stream, StreamExt};
+use node_domain::ids::EnvironmentName;
+use node_domain::operation::Operation;
+use node_domain::secret::Secret;
+use node_domain::state::Environment;
+use node_domain::{Answer, Command, Rejection};
+use proto::v1;
+use proto::v1::secrets_server::Secrets;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// Reads of one stream that are decided together.
+const STREAM_GATHER_MAX: usize = 64;
+/// Groups of reads of one stream under way.
+const STREAM_GROUPS_MAX: usize = 16;
+
+/// The service, behind the door.
+pub(crate) struct SecretsService(pub(crate) Arc<Door>);
+
+type Reply<T> = Result<Response<T>, Status>;
+
+fn reply<T>(message: T) -> Reply<T> {
+    Ok(Response::new(message))
+}
+
+fn written(done: &Done) -> Reply<v1::PutResponse> {
+    let Answer::Written { version, expires } = done.answer else {
+        return Err(Status::failed_precondition("this request id was used for another request"));
+    };
+    reply(v1::PutResponse { version, index: done.index, expires_at_ms: convert::show_end(expires) })
+}
+
+fn versions(done: &Done) -> Vec<u64> {
+    match &done.answer {
+        Answer::Versions(versions) => versions.clone(),
+        Answer::Written { version, .. } => vec![*version],
+        Answer::Done | Answer::Readable(_) => Vec::new(),
+    }
+}
+
+impl SecretsService {
+    /// Tries again a change that started from a version which was not the newest any more.
+    async fn again_on_conflict<F>(&self, mut attempt: impl FnMut() -> F) -> Result<Done, Status>
+    where
+        F: Future<Output = Result<Done, Status>>,
+    {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match attempt().await {
+                Err(status) if status.code() == Code::FailedPrecondition && tries < writing::TRIES => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn change_versions(
+        &self,
+        request: Request<v1::VersionsRequest>,
+        operation: Operation,
+        command: impl FnOnce(EnvironmentName, node_domain::ids::SecretPath, node_domain::command::Selection) -> Command,
+    ) -> Reply<v1::VersionsResponse> {
+        let (caller, message) = self.0.receive_change(request);
+        let parsed = parse_versions(&message).map(|(environment, path, selection)| command(environment, path, selection));
+        let done = self.0.submit(&caller, operation, &message, parsed).await?;
+        reply(v1::VersionsResponse { versions: versions(&done), index: done.index })
+    }
+
+    async fn list_page(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        asked: &(dyn Asked + Sync),
+        command: Result<Command, Rejection>,
+        page: impl FnOnce(&Environment) -> listing::Page,
+    ) -> Reply<v1::ListResponse> {
+        let done = self.0.submit(caller, operation, asked, command).await?;
+        let home = home(&done, asked.environment())?;
+        let listing::Page { entries, next_cursor } = page(home);
+        reply(v1::ListResponse { entries, next_cursor, index: done.index })
+    }
+}
+
+fn home<'a>(done: &'a Done, environment: &str) -> Result<&'a Environment, Status> {
+    let name = EnvironmentName::parse(environment).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
+    done.view.state.environment(&name).map_err(|rejection| crate::api::status::refused(&rejection))
+}
+
+fn parse_versions(
+    message: &v1::VersionsRequest,
+) -> Result<(EnvironmentName, node_domain::ids::SecretPath, node_domain::command::Selection), Rejection> {
+    Ok((EnvironmentName::parse(&message.environment)?, convert::path(&message.path)?, convert::selection(message)?))
+}
+
+#[tonic::async_trait]
+impl Secrets for SecretsService {
+    async fn put(&self, request: Request<v1::PutRequest>) -> Reply<v1::PutResponse> {
+        let (caller, message) = self.0.receive_change(request);
+        let command = self.0.parse_put(&caller, &message).await;
+        written(&self.0.submit(&caller, Operation::SecretPut, &message, command).await?)
+    }
+
+    async fn patch(&self, request: Request<v1::PatchRequest>) -> Reply<v1::PutResponse> {
+        let (caller, message) = self.0.receive_change(request);
+        let attempt = async || {
+            let command = self.0.parse_patch(&caller, &message).await;
+            self.0.submit(&caller, Operation::SecretPatch, &message, command).await
+        };
+        let attempts = if message.expect.is_some() { attempt().await } else { self.again_on_conflict(attempt).await };
+        written(&attempts?)
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Reply<v1::GetResponse> {
+        let (caller, message) = self.0.receive(request);
+        reply(self.0.get(&caller, &message).await?)
+    }
+
+    async fn get_many(&self, request: Request<v1::GetManyRequest>) -> Reply<v1::GetManyResponse> {
+        let (caller, message) = self.0.receive(request);
+        reply(self.0.get_many(&caller, &message).await?)
+    }
+
+    type GetStreamStream = Pin<Box<dyn Stream<Item = Result<v1::GetStreamResponse, Status>> + Send>>;
+
+    async fn get_stream(&self, request: Request<Streaming<v1::GetStreamRequest>>) -> Reply<Self::GetStreamStream> {
+        let (caller, messages) = self.0.receive(request);
+        let door = self.0.clone();
+        // A broken message ends the stream; what came before it is answered.
+        let asked = messages.take_while(|message| futures::future::ready(message.is_ok())).filter_map(|message| async { message.ok() });
+        let answers = asked
+            .ready_chunks(STREAM_GATHER_MAX)
+            .map(move |group| answer_group(door.clone(), caller.again(), group))
+            .buffer_unordered(STREAM_GROUPS_MAX)
+            .flat_map(futures::stream::iter);
+        reply(Box::pin(answers))
+    }
+
+    async fn set_metadata(&self, request: Request<v1::SetMetadataRequest>) -> Reply<v1::SetMetadataResponse> {
+        let (caller, message) = self.0.receive_change(request);
+        let parse = || {
+            Ok(Command::SetMetadata {
+                environment: EnvironmentName::parse(&message.environment)?,
+                path: convert::path(&message.path)?,
+                about: convert::about_change(message.metadata.as_ref())?,
+            })
+        };
+        let done = self.0.submit(&caller, Operation::SecretSetMetadata, &message, parse()).await?;
+        reply(v1::SetMetadataResponse { index: done.index })
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Reply<v1::ListResponse> {
+        let (caller, message) = self.0.receive(request);
+        let parse = || Ok(Command::List { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
+        let page = |home: &Environment| {
+            let fits = |secret: &Secret| message.include_deleted || secret.live().is_some();
+            let size = listing::page_size(message.limit);
+            if message.recursive {
+                listing::deep(home, &message.prefix, &message.cursor, size, fits)
+            } else {
+                listing::shallow(home, &message.prefix, &message.cursor, size, fits)
+            }
+        };
+        self.list_page(&caller, Operation::SecretList, &message, parse(), page).await
+    }
+
+    async fn search(&self, request: Request<v1::SearchRequest>) -> Reply<v1::ListResponse> {
+        let (caller, message) = self.0.receive(request);
+        let parse = || Ok(Command::Search { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
+        let page = |home: &Environment| {
+            let size = listing::page_size(message.limit);
+            listing::deep(home, &message.prefix, &message.cursor, size, |secret| listing::matches(&message, secret))
+        };
+        self.list_page(&caller, Operation::SecretSearch, &message, parse(), page).await
+    }
+
+    async fn history(&self, request: Request<v1::HistoryRequest>) -> Reply<v1::HistoryResponse> {
+        let (caller, message) = self.0.receive(request);
+        let parse = || {
+            Ok(Command::History { environment: EnvironmentName::parse(&message.environment)?, path: convert::path(&message.path)? })
+        };
+        let done = self.0.submit(&caller, Operation::SecretHistory, &message, parse()).await?;
+        let path = convert::path(&message.path).map_err(|rejection| crate::api::status::refused(&rejection))?;
+        let secret = home(&done, &message.environment)?.secret(&path).map_err(|rejection| crate::api::status::refused(&rejection))?;
+        reply(v1::HistoryResponse {
+            secret: Some(convert::show_secret(secret)),
+            versions: secret.versions.iter().map(convert::show_version).collect(),
+            index: done.index,
+        })
+    }
+
+    async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Reply<v1::PutResponse> {
+        let (caller, message) = self.0.receive_change(request);
+        let command = self.0.parse_rollback(&caller, &message).await;
+        written(&self.0.submit(&caller, Operation::SecretRollback, &message, command).await?)
+    }
+
+    async fn delete(&self, request: Request<v1::VersionsRequest>) -> Reply<v1::VersionsResponse> {
+        let command = |environment, path, versions| Command::Delete { environment, path, versions };
+        self.change_versions(request, Operation::SecretDelete, command).await
+    }
+
+    async fn undelete(&self, request: Request<v1::VersionsRequest>) -> Reply<v1::VersionsResponse> {
+        let command = |environment, path, versions| Command::Undelete { environment, path, versions };
+        self.change_versions(request, Operation::SecretUndelete, command).await
+    }
+
+    async fn destroy(&self, request: Request<v1::VersionsRequest>) -> Reply<v1::VersionsResponse> {
+        let command = |environment, path, versions| Command::Destroy { environment, path, versions };
+        self.change_versions(request, Operation::SecretDestroy, command).await
+    }
+
+    async fn copy(&self, request: Request<v1::CopyRequest>) -> Reply<v1::PutResponse> {
+        let (caller, message) = self.0.receive_change(request);
+        let command = self.0.parse_copy(&caller, &message).await;
+        written(&self.0.submit(&caller, Operation::SecretCopy, &message, command).await?)
+    }
+
+    async fn r#move(&self, request: Request<v1::CopyRequest>) -> Reply<v1::PutResponse> {
+        let (caller, message) = self.0.receive_change(request);
+        let parse = || {
+            if message.expect.is_some() {
+                return Err(Rejection::invalid("a move always expects nothing at its target: leave expect out"));
+            }
+            let (from, to) = (convert::path(&message.from)?, convert::path(&message.to)?);
+            Ok(Command::Move { environment: EnvironmentName::parse(&message.environment)?, from, to })
+        };
+        let done = self.0.submit(&caller, Operation::SecretMove, &message, parse()).await?;
+        reply(v1::PutResponse { version: versions(&done).first().copied().unwrap_or(0), index: done.index, expires_at_ms: 0 })
+    }
+
+    async fn transact(&self, request: Request<v1::TransactRequest>) -> Reply<v1::TransactResponse> {
+        let (caller, message) = self.0.receive_change(request);
+        let command = self.0.parse_transact(&caller, &message).await;
+        let done = self.0.submit(&caller, Operation::SecretTransact, &message, command).await?;
+        reply(v1::TransactResponse { versions: versions(&done), index: done.index })
+    }
+
+    type WatchStream = watch::Events;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
+        let (caller, message) = self.0.receive(request);
+        let parse = || {
+            Ok(Command::Watch {
+                environment: EnvironmentName::parse(&message.environment)?,
+                prefix: message.prefix.clone(),
+                after: message.after_index,
+            })
+        };
+        let done = self.0.submit(&caller, Operation::SecretWatch, &message, parse()).await?;
+        reply(watch::changes(self.0.clone(), caller, message, done.index)?)
+    }
+}
+
+/// Decides the reads of one group together and opens what may be seen.
+async fn answer_group(door: Arc<Door>, caller: Caller, group: Vec<v1::GetStreamRequest>) -> Vec<Result<v1::GetStreamResponse, Status>> {
+    let mut by_environment: BTreeMap<String, (Vec<u64>, Vec<v1::GetManyItem>)> = BTreeMap::new();
+    for v1::GetStreamRequest { id, get } in group {
+        let get = get.unwrap_or_default();
+        let (ids, items) = by_environment.entry(get.environment).or_default();
+        ids.push(id);
+        items.push(v1::GetManyItem { path: get.path, version: get.version });
+    }
+    let mut answers = Vec::new();
+    for (environment, (ids, items)) in by_environment {
+        let message = v1::GetManyRequest { environment, items };
+        let many = door.get_many(&caller.again(), &message).await;
+        let results = match many {
+            Ok(many) => many.results,
+            Err(status) if ids.len() == 1 => vec![reading::result(Err(status))],
+            // One of them may be malformed: each is asked by itself, so that it spoils only its own answer.
+            Err(_) => one_by_one(&door, &caller, &message).await,
+        };
+        answers.extend(ids.into_iter().zip(results).map(|(id, result)| Ok(v1::GetStreamResponse { id, result: Some(result) })));
+    }
+    answers
+}
+
+async fn one_by_one(door: &Door, caller: &Caller, message: &v1::GetManyRequest) -> Vec<v1::GetManyResult> {
+    let gets = message.items.iter().map(|item| v1::GetRequest {
+        environment: message.environment.clone(),
+        path: item.path.clone(),
+        version: item.version,
+    });
+    futures::stream::iter(gets)
+        .then(|get| async move { reading::result(door.get(&caller.again(), &get).await) })
+        .collect()
+        .await
+}

@@ -1,0 +1,145 @@
+//! Changes since an index and as they happen: read from the journal, so a watch misses nothing and repeats nothing.
+
+use crate::api::door::{Caller, Door};
+use crate::api::status;
+use node_domain::Event;
+use node_domain::ids::EnvironmentName;
+use node_domain::policy::Capability;
+use proto::v1;
+use proto_record::codec::{self, Kind};
+use proto_record::leaf::Leaf;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::journal::StoredRecord;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+/// The stream of a watch.
+pub(crate) type Events = ReceiverStream<Result<v1::WatchEvent, Status>>;
+
+/// Events that wait for a slow watcher; the journal keeps the others.
+const QUEUE_MAX: usize = 256;
+/// Records read from the journal at once.
+pub(crate) const READ_RECORDS: usize = 1024;
+/// Bytes read from the journal at once, at least one record.
+pub(crate) const READ_BYTES: usize = 4 << 20;
+/// A watch without changes says this often how far it has come.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// Follows the journal after `message.after_index`, or after the watch's own record.
+pub(crate) fn changes(door: Arc<Door>, caller: Caller, message: v1::WatchRequest, own_index: u64) -> Result<Events, Status> {
+    let first = door.journal.first_seq();
+    if message.after_index > 0 && message.after_index + 1 < first {
+        return Err(Status::out_of_range(format!(
+            "this node's journal starts at index {first}: list what there is, then watch from the list's index"
+        )));
+    }
+    let after = if message.after_index > 0 { message.after_index } else { own_index };
+    let environment = EnvironmentName::parse(&message.environment).map_err(|bad| status::refused(&bad.into()))?;
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    tokio::spawn(async move {
+        let watch = Watch { door, caller, environment, prefix: message.prefix, sender };
+        if let Err(status) = watch.run(after).await {
+            let _ = watch.sender.send(Err(status)).await;
+        }
+    });
+    Ok(ReceiverStream::new(receiver))
+}
+
+struct Watch {
+    door: Arc<Door>,
+    caller: Caller,
+    environment: EnvironmentName,
+    prefix: String,
+    sender: mpsc::Sender<Result<v1::WatchEvent, Status>>,
+}
+
+impl Watch {
+    /// Ends when the watcher goes, or with the status that it is told.
+    async fn run(&self, after: u64) -> Result<(), Status> {
+        let mut cursor = after;
+        let mut revision = self.door.conduit.published().watch();
+        loop {
+            let applied = *revision.borrow_and_update();
+            while cursor < applied {
+                self.check_still_allowed()?;
+                let records = self.door.read_journal(cursor + 1, READ_RECORDS).await?;
+                let Some(last) = records.last() else { break };
+                cursor = last.seq;
+                for record in &records {
+                    if let Some(event) = self.event(record)?
+                        && self.sender.send(Ok(event)).await.is_err()
+                    {
+                        return Ok(());
+                    }
+                }
+            }
+            tokio::select! {
+                changed = revision.changed() => if changed.is_err() { return Ok(()) },
+                () = self.sender.closed() => return Ok(()),
+                () = tokio::time::sleep(PROGRESS) => {
+                    self.check_still_allowed()?;
+                    let progress = v1::WatchEvent { index: cursor, progress: true, ..Default::default() };
+                    if self.sender.send(Ok(progress)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A token that was revoked, or a right that was taken away, ends the watch.
+    fn check_still_allowed(&self) -> Result<(), Status> {
+        let view = self.door.view();
+        let state = &view.state;
+        let allowed = state
+            .authenticate(self.caller.ask.credential.as_ref(), state.stamp())
+            .and_then(|token| state.authorize(token, Capability::List, Some(&self.environment), self.prefix.clone()));
+        allowed.map(drop).map_err(|rejection| status::refused(&rejection))
+    }
+
+    fn event(&self, record: &StoredRecord) -> Result<Option<v1::WatchEvent>, Status> {
+        let leaf = Leaf::decode(&record.leaf).map_err(|error| status::fault("read the journal", &error))?;
+        if leaf.environment != self.environment.as_str() {
+            return Ok(None);
+        }
+        let event: Event = codec::decode(Kind::Event, leaf.detail).map_err(|error| status::fault("read the journal", &error))?;
+        let Some((change, versions)) = change(&event) else { return Ok(None) };
+        let moved_here = matches!(&event, Event::SecretMoved { to, .. } if to.is_under(&self.prefix));
+        if !leaf.subject.starts_with(&self.prefix) && !moved_here {
+            return Ok(None);
+        }
+        let path = match &event {
+            Event::SecretMoved { to, .. } if moved_here => to.to_string(),
+            _ => leaf.subject.to_owned(),
+        };
+        let stamp_ms = leaf.stamp_us / 1000;
+        Ok(Some(v1::WatchEvent { index: record.seq, stamp_ms, path, change: change.into(), versions, progress: false }))
+    }
+}
+
+fn change(event: &Event) -> Option<(&'static str, Vec<u64>)> {
+    Some(match event {
+        Event::SecretVersionAdded { version, .. } => ("put", vec![*version]),
+        Event::SecretMetadataChanged { .. } => ("metadata", Vec::new()),
+        Event::SecretVersionsDeleted { versions, .. } => ("delete", versions.clone()),
+        Event::SecretVersionsUndeleted { versions, .. } => ("undelete", versions.clone()),
+        Event::SecretVersionsDestroyed { versions, .. } => ("destroy", versions.clone()),
+        Event::SecretMoved { .. } => ("move", Vec::new()),
+        _ => return None,
+    })
+}
+
+impl Door {
+    /// Records from the journal, off the async threads.
+    pub(crate) async fn read_journal(&self, from: u64, count: usize) -> Result<Vec<StoredRecord>, Status> {
+        let journal = self.journal.clone();
+        let read = tokio::task::spawn_blocking(move || journal.read(from, count, READ_BYTES)).await;
+        let read = read.map_err(|error| status::fault("read the journal", &error))?;
+        read.map_err(|error| {
+            tracing::error!(%error, "the journal of this node is damaged");
+            Status::data_loss(format!("the journal of this node is damaged: {error}"))
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! Commands that carry a sealed value: the plaintext ends here.
+
+use crate::api::door::{Caller, Door};
+use crate::api::{convert, status};
+use node_domain::command::{Expectation, TransactChange, TransactItem};
+use node_domain::ids::{EnvironmentName, SecretPath};
+use node_domain::sealed::Sealed;
+use node_domain::secret::Version;
+use node_domain::{Command, Rejection};
+use prost::Message;
+use proto::v1;
+use storage_crypto::secret_bytes::SecretBytes;
+
+/// How often a change that rests on what this node has seen is tried again when the leader has seen more.
+pub(crate) const TRIES: usize = 5;
+
+impl Door {
+    pub(crate) async fn parse_put(&self, caller: &Caller, message: &v1::PutRequest) -> Result<Command, Rejection> {
+        let path = convert::path(&message.path)?;
+        let (environment, about) = self.environment(caller, &message.environment).await?;
+        let plaintext = convert::plaintext(message.value.as_ref())?;
+        let sealed = self.sealing.seal(&about, &plaintext.bytes, plaintext.structured).map_err(sealing)?;
+        let expect = convert::expectation(message.expect.as_ref())?;
+        Ok(Command::Put { environment, path, sealed, expect, about: convert::about_change(message.metadata.as_ref())?, patch: false })
+    }
+
+    /// Merges fields into the newest version. The merged value is sealed for exactly that version: if it moved on meanwhile, the
+    /// leader refuses, and the caller of this tries again.
+    pub(crate) async fn parse_patch(&self, caller: &Caller, message: &v1::PatchRequest) -> Result<Command, Rejection> {
+        let path = convert::path(&message.path)?;
+        let set = message.set.clone().unwrap_or_default();
+        convert::check_fields(&set)?;
+        let (environment, about) = self.environment(caller, &message.environment).await?;
+        let (version, _, opened) = self.stored(caller, &environment, &path, None).await?;
+        if !version.seal.structured {
+            return Err(Rejection::invalid(format!("{path} v{} has no fields: put the whole value", version.number)));
+        }
+        let mut fields = v1::Fields::decode(opened.expose()).map_err(|error| Rejection::invalid(error.to_string()))?;
+        fields.json.extend(set.json);
+        message.remove.iter().for_each(|name| drop(fields.json.remove(name)));
+        let merged = v1::Value { kind: Some(v1::value::Kind::Fields(fields)) };
+        let plaintext = convert::plaintext(Some(&merged))?;
+        let sealed = self.sealing.seal(&about, &plaintext.bytes, true).map_err(sealing)?;
+        let expect = convert::expectation(message.expect.as_ref())?.or(Some(Expectation::Version(version.number)));
+        Ok(Command::Put { environment, path, sealed, expect, about: Default::default(), patch: true })
+    }
+
+    pub(crate) async fn parse_rollback(&self, caller: &Caller, message: &v1::RollbackRequest) -> Result<Command, Rejection> {
+        let path = convert::path(&message.path)?;
+        let (environment, _) = self.environment(caller, &message.environment).await?;
+        let (_, sealed, _) = self.stored(caller, &environment, &path, Some(message.to_version)).await?;
+        let expect = convert::expectation(message.expect.as_ref())?;
+        Ok(Command::Rollback { environment, path, to: message.to_version, sealed, expect })
+    }
+
+    pub(crate) async fn parse_copy(&self, caller: &Caller, message: &v1::CopyRequest) -> Result<Command, Rejection> {
+        let (from, to) = (convert::path(&message.from)?, convert::path(&message.to)?);
+        let (environment, _) = self.environment(caller, &message.environment).await?;
+        let (_, sealed, _) = self.stored(caller, &environment, &from, None).await?;
+        Ok(Command::Copy { environment, from, to, sealed, expect: convert::expectation(message.expect.as_ref())? })
+    }
+
+    pub(crate) async fn parse_transact(&self, caller: &Caller, message: &v1::TransactRequest) -> Result<Command, Rejection> {
+        let (environment, about) = self.environment(caller, &message.environment).await?;
+        let mut items = Vec::with_capacity(message.items.len());
+        for item in &message.items {
+            let change = match item.change.as_ref().ok_or_else(|| Rejection::invalid("an item puts, deletes or checks"))? {
+                v1::transact_item::Change::Put(put) => {
+                    let plaintext = convert::plaintext(put.value.as_ref())?;
+                    let sealed = self.sealing.seal(&about, &plaintext.bytes, plaintext.structured).map_err(sealing)?;
+                    TransactChange::Put { sealed: Box::new(sealed), about: Box::new(convert::about_change(put.metadata.as_ref())?) }
+                }
+                v1::transact_item::Change::Delete(true) => TransactChange::Delete,
+                v1::transact_item::Change::Check(true) => TransactChange::Check,
+                _ => return Err(Rejection::invalid("delete and check are true or left out")),
+            };
+            let expect = convert::expectation(item.expect.as_ref())?;
+            items.push(TransactItem { path: convert::path(&item.path)?, expect, change });
+        }
+        Ok(Command::Transact { environment, items })
+    }
+
+    /// A stored version as this node has it: for changes that start from an existing value. Nobody is shown anything of it, and the
+    /// caller's right is checked first, so that a refusal tells nothing.
+    async fn stored(
+        &self,
+        caller: &Caller,
+        environment: &EnvironmentName,
+        path: &SecretPath,
+        number: Option<u64>,
+    ) -> Result<(Version, Sealed, SecretBytes), Rejection> {
+        let mut view = self.view();
+        let mut found = version_in(&view, caller, environment, path, number);
+        if found.is_err() {
+            view = self.catch_up(caller).await;
+            found = version_in(&view, caller, environment, path, number);
+        }
+        let (secret, version) = found?;
+        let values = self.values.clone();
+        let (home, key) = (environment.clone(), (secret, version.number));
+        let payload = tokio::task::spawn_blocking(move || values.find(&home, key)).await;
+        let payload = payload.ok().and_then(Result::ok).flatten();
+        let payload = payload.ok_or_else(|| Rejection::not_found("value of", format!("{path} v{}", version.number)))?;
+        let about = &view.state.environment(environment)?.about;
+        let opened = self.sealing.open(about, &version.seal, &payload).map_err(sealing)?;
+        let sealed = Sealed { seal: version.seal.clone(), payload: Some((*payload).clone()) };
+        Ok((version, sealed, opened))
+    }
+}
+
+fn version_in(
+    view: &crate::engine::View,
+    caller: &Caller,
+    environment: &EnvironmentName,
+    path: &SecretPath,
+    number: Option<u64>,
+) -> Result<(node_domain::ids::SecretId, Version), Rejection> {
+    let state = &view.state;
+    let token = state.authenticate(caller.ask.credential.as_ref(), state.stamp())?;
+    let may = |capability| state.authorize(token, capability, Some(environment), path.clone());
+    may(node_domain::policy::Capability::Update).or_else(|_| may(node_domain::policy::Capability::Read))?;
+    let secret = state.environment(environment)?.secret(path)?;
+    let number = number.unwrap_or(secret.newest);
+    let version = secret.version(number).ok_or_else(|| Rejection::not_found("version", format!("{path} v{number}")))?;
+    Ok((secret.id, version.clone()))
+}
+
+/// A value that cannot be sealed or opened is a fault of this node or of its disk; the caller learns that much.
+fn sealing(error: impl std::fmt::Display) -> Rejection {
+    drop(status::fault("seal a value", &error));
+    Rejection::NodeFault(error.to_string())
+}

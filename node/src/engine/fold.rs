@@ -1,0 +1,200 @@
+//! What each node does with committed batches: fold them into the state, chain their leaves into the journal, publish.
+
+use crate::engine::materializer::{Applied, Changed, Materializer};
+use crate::engine::snapshots::{Snapshots, Standing};
+use crate::engine::values::Values;
+use crate::engine::{Published, View};
+use bytes::Bytes;
+use node_domain::ids::{Revision, SecretId};
+use node_domain::{Batch, Event, State};
+use parking_lot::Mutex;
+use proto_record::chain::{self, Link};
+use proto_record::codec::{self, Kind};
+use raft::{Machine, Reply, SnapshotWrite, StoredSnapshot, Unfit};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::journal::{Block, Journal};
+
+/// The machine behind raft.
+pub(crate) struct Fold {
+    folding: Mutex<View>,
+    published: Arc<Published>,
+    journal: Journal,
+    values: Arc<Values>,
+    materializer: Arc<Materializer>,
+    snapshots: Arc<Snapshots>,
+}
+
+impl Fold {
+    pub(crate) fn new(
+        view: View,
+        published: Arc<Published>,
+        journal: Journal,
+        values: Arc<Values>,
+        materializer: Arc<Materializer>,
+        snapshots: Arc<Snapshots>,
+    ) -> Fold {
+        Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots }
+    }
+
+    fn apply_batch(&self, payload: &Bytes) -> Result<Reply, Unfit> {
+        let batch: Batch = codec::decode(Kind::Batch, payload).map_err(|error| Unfit(error.to_string()))?;
+        let mut folding = self.folding.lock();
+        let View { state, chain } = &mut *folding;
+        if batch.based_on != state.revision() {
+            return Ok(Reply::Stale { revision: state.revision().0 });
+        }
+        let effects = Effects::of(state, &batch);
+        state.apply_batch(&batch).map_err(|misfit| Unfit(misfit.to_string()))?;
+        *chain = self.chain_batch(state, *chain, &batch)?;
+        let revision = state.revision().0;
+        if !effects.is_empty() {
+            effects.added.iter().for_each(|(_, key, payload)| self.values.added(*key, payload.clone()));
+            effects.removed.iter().for_each(|(_, key)| self.values.removed(*key));
+            let Effects { changed, added, removed } = effects;
+            self.materializer.applied(Applied { state: state.clone(), changed, added, removed });
+        }
+        Ok(Reply::Accepted { revision })
+    }
+
+    /// Chains the batch's leaves and hands them to the journal; one that is there already, from before a restart, must be the same.
+    fn chain_batch(&self, state: &State, before: Link, batch: &Batch) -> Result<Link, Unfit> {
+        let mut seq = batch.based_on.0;
+        let mut chain = before;
+        let mut leaves = Vec::with_capacity(usize::try_from(batch.record_count()).unwrap_or(0));
+        for decision in &batch.decisions {
+            for at in 0..decision.events.len() {
+                seq += 1;
+                let leaf = decision.leaf(at, Revision(seq), state.cluster(), state.epoch());
+                chain = chain::next(&chain, &leaf);
+                leaves.push(Bytes::from(leaf));
+            }
+        }
+        let head = self.journal.head();
+        if seq < head.next_seq {
+            if seq + 1 == head.next_seq && chain != head.chain {
+                return Err(Unfit(format!("the journal at record {seq} is not what the log says: this copy is damaged")));
+            }
+            return Ok(chain);
+        }
+        if !leaves.is_empty() {
+            let block = Block { first_seq: batch.based_on.0 + 1, leaves, chain_before: before, chain_after: chain };
+            self.journal.append(block).map_err(|error| Unfit(format!("journal: {error}")))?;
+        }
+        Ok(chain)
+    }
+}
+
+/// What a batch does besides moving the state: rows to write, values to keep or to drop.
+#[derive(Default)]
+struct Effects {
+    changed: Vec<Changed>,
+    added: Vec<(node_domain::ids::EnvironmentName, (SecretId, u64), Arc<node_domain::sealed::Payload>)>,
+    removed: Vec<(node_domain::ids::EnvironmentName, (SecretId, u64))>,
+}
+
+impl Effects {
+    /// `state` is the one before the batch.
+    fn of(state: &State, batch: &Batch) -> Effects {
+        let mut effects = Effects::default();
+        let events = batch.decisions.iter().flat_map(|decision| &decision.events);
+        for event in events.filter(|event| event.is_change()) {
+            effects.add(state, event);
+        }
+        effects
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    fn add(&mut self, state: &State, event: &Event) {
+        match event {
+            Event::SecretVersionAdded { environment, path, secret, version, sealed, oldest_kept, .. } => {
+                self.changed.push(Changed::Secret(environment.clone(), path.clone()));
+                if let Some(payload) = &sealed.payload {
+                    self.added.push((environment.clone(), (*secret, *version), Arc::new(payload.clone())));
+                }
+                // Kept versions are dense, so all that go stand between the oldest before this batch and the one that stays.
+                let known = state.environment(environment).and_then(|home| home.secret(path)).ok();
+                let oldest = known.and_then(|known| known.versions.first()).map_or(1, |version| version.number);
+                self.removed.extend((oldest..*oldest_kept).map(|gone| (environment.clone(), (*secret, gone))));
+            }
+            Event::SecretVersionsDestroyed { environment, path, secret, versions } => {
+                self.changed.push(Changed::Secret(environment.clone(), path.clone()));
+                self.removed.extend(versions.iter().map(|gone| (environment.clone(), (*secret, *gone))));
+            }
+            Event::SecretMetadataChanged { environment, path, .. }
+            | Event::SecretVersionsDeleted { environment, path, .. }
+            | Event::SecretVersionsUndeleted { environment, path, .. } => {
+                self.changed.push(Changed::Secret(environment.clone(), path.clone()));
+            }
+            Event::SecretMoved { environment, from, to, .. } => {
+                self.changed.push(Changed::Secret(environment.clone(), from.clone()));
+                self.changed.push(Changed::Secret(environment.clone(), to.clone()));
+            }
+            Event::EnvironmentCreated { name, .. } => self.changed.push(Changed::Environment(name.clone())),
+            Event::TokenCreated { accessor, .. } | Event::TokenRevoked { accessor, .. } => self.changed.push(Changed::Token(*accessor)),
+            Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => self.changed.push(Changed::Policy(name.clone())),
+            Event::ClusterFounded { .. }
+            | Event::SecretRead { .. }
+            | Event::Observed { .. }
+            | Event::AnsweredAgain { .. }
+            | Event::Refused { .. } => {}
+        }
+    }
+}
+
+impl Machine for Fold {
+    fn disk(&self) -> Arc<dyn storage::Disk> {
+        self.snapshots.disk()
+    }
+
+    fn apply(&self, _index: u64, payload: &Bytes) -> Result<Reply, Unfit> {
+        self.apply_batch(payload)
+    }
+
+    fn applied(&self, _last_index: u64) {
+        let view = self.folding.lock().clone();
+        self.published.publish(view);
+    }
+
+    fn capture(&self, index: u64, position: Vec<u8>) -> SnapshotWrite {
+        let View { state, chain } = self.folding.lock().clone();
+        let (journal, materializer) = (self.journal.clone(), self.materializer.clone());
+        let (snapshots, values) = (self.snapshots.clone(), self.values.clone());
+        Box::new(move || {
+            // After this the log may be purged, and journal and databases are all that is left of it.
+            journal.sync_blocking().map_err(io::Error::other)?;
+            materializer.flush()?;
+            snapshots.write(index, position, &Standing { state, chain }, &values)
+        })
+    }
+
+    fn newest_snapshot(&self) -> io::Result<Option<StoredSnapshot>> {
+        self.snapshots.newest()
+    }
+
+    fn receive_path(&self) -> io::Result<PathBuf> {
+        self.snapshots.receive_path()
+    }
+
+    fn verify_snapshot(&self, file: &Path) -> io::Result<Vec<u8>> {
+        self.snapshots.verify(file)
+    }
+
+    fn install_snapshot(&self, file: &Path) -> io::Result<()> {
+        let mut folding = self.folding.lock();
+        let path = self.snapshots.adopt(file)?;
+        let standing = self.snapshots.restore(&path, &self.materializer, &self.values)?;
+        let next_seq = standing.state.revision().0 + 1;
+        let head = self.journal.head();
+        if head.next_seq != next_seq || head.chain != standing.chain {
+            self.journal.reset(next_seq, standing.chain).map_err(io::Error::other)?;
+        }
+        *folding = View { state: standing.state, chain: standing.chain };
+        self.published.publish(folding.clone());
+        Ok(())
+    }
+}

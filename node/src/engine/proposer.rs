@@ -1,0 +1,244 @@
+//! The leader's desk: decides commands one after the other on a head, gathers decisions into batches, answers when they commit.
+//!
+//! Commit at once when idle; while batches are in flight the next one gathers (group commit), and a full one joins them
+//! (pipelining). The head is built after a read barrier in the leader's term and dropped on any doubt; batches that rest on a
+//! dropped head are refused by the machine, because their ground has moved.
+
+use crate::clock::Clock;
+use crate::engine::Published;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use node_domain::{Answer, Ask, Batch, Command, Decision, Head, Rejection};
+use proto_record::codec::{self, Kind};
+use raft::{Proposal, ProposeError, Replica, Reply, Role};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Batches in flight at most.
+const PIPELINE_MAX: usize = 4;
+/// A batch with this many decisions does not wait for the one in flight.
+const FULL_DECISIONS: usize = 256;
+/// A batch is cut before it would exceed this.
+const FULL_BYTES: usize = 1 << 20;
+/// Commands that may wait for the desk.
+pub(crate) const QUEUE_MAX: usize = 8192;
+/// How long the desk waits before it asks for a barrier again.
+const BARRIER_RETRY: Duration = Duration::from_millis(20);
+
+/// What became of a command whose records have committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Decided {
+    /// Its last record.
+    pub(crate) index: u64,
+    /// What the caller is told.
+    pub(crate) answer: Result<Answer, Rejection>,
+}
+
+/// Why a command has no outcome here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Undecided {
+    /// It did not happen: ask the leader, or again.
+    NotHappened(String),
+    /// It may or may not have happened: ask again with the same request id.
+    Unknown(String),
+}
+
+/// What a submission is answered with.
+pub(crate) type Outcome = Result<Decided, Undecided>;
+
+/// Where an outcome goes.
+pub(crate) enum ReplyTo {
+    /// To a request that this node took.
+    Here(oneshot::Sender<Outcome>),
+    /// To another node, by the id it chose.
+    Peer(mpsc::UnboundedSender<(u64, Outcome)>, u64),
+}
+
+impl ReplyTo {
+    fn send(self, outcome: Outcome) {
+        match self {
+            // Whoever asked may have gone; the records stand all the same.
+            ReplyTo::Here(sender) => drop(sender.send(outcome)),
+            ReplyTo::Peer(sender, id) => drop(sender.send((id, outcome))),
+        }
+    }
+}
+
+/// A command at the desk.
+pub(crate) struct Submission {
+    pub(crate) ask: Ask,
+    pub(crate) command: Command,
+    pub(crate) reply: ReplyTo,
+}
+
+/// A decision waiting for its commit.
+struct Waiting {
+    reply: ReplyTo,
+    index: u64,
+    answer: Result<Answer, Rejection>,
+}
+
+struct InFlight {
+    proposal: Proposal,
+    waiting: Vec<Waiting>,
+}
+
+/// The batch being gathered.
+#[derive(Default)]
+struct Gathering {
+    based_on: node_domain::ids::Revision,
+    decisions: Vec<Decision>,
+    waiting: Vec<Waiting>,
+    bytes: usize,
+}
+
+impl Gathering {
+    fn is_full(&self) -> bool {
+        self.decisions.len() >= FULL_DECISIONS || self.bytes >= FULL_BYTES
+    }
+}
+
+/// The desk of one node; it works while the node leads.
+pub(crate) struct Proposer {
+    replica: Replica,
+    published: Arc<Published>,
+    clock: Arc<dyn Clock>,
+    head: Option<Head>,
+    gathering: Gathering,
+}
+
+type Flights = FuturesOrdered<std::pin::Pin<Box<dyn Future<Output = (Result<(u64, Reply), ProposeError>, Vec<Waiting>)> + Send>>>;
+
+impl Proposer {
+    pub(crate) fn new(replica: Replica, published: Arc<Published>, clock: Arc<dyn Clock>) -> Proposer {
+        Proposer { replica, published, clock, head: None, gathering: Gathering::default() }
+    }
+
+    /// Works until the submissions end.
+    pub(crate) async fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
+        let mut role = self.replica.watch_role();
+        let mut flights: Flights = FuturesOrdered::new();
+        loop {
+            let leading = leads(&role);
+            if !leading || self.head.is_none() {
+                self.abandon("another node leads");
+            }
+            if leading && self.head.is_none() && flights.is_empty() {
+                self.build_head().await;
+            }
+            self.cut(&mut flights);
+            tokio::select! {
+                biased;
+                Some((outcome, waiting)) = flights.next(), if !flights.is_empty() => self.landed(outcome, waiting),
+                changed = role.changed() => {
+                    self.head = None;
+                    if changed.is_err() { break; }
+                }
+                submission = submissions.recv(), if !self.gathering.is_full() => {
+                    let Some(submission) = submission else { break };
+                    self.take(submission, leading);
+                    // Whatever else is there already joins the same batch.
+                    while !self.gathering.is_full() {
+                        let Ok(submission) = submissions.try_recv() else { break };
+                        self.take(submission, leading);
+                    }
+                }
+            }
+        }
+        self.abandon("this node is stopping");
+        while let Some((outcome, waiting)) = flights.next().await {
+            self.landed(outcome, waiting);
+        }
+    }
+
+    /// A head at all that is committed. Without a quorum there is none, and submissions are sent away.
+    async fn build_head(&mut self) {
+        match self.replica.read_barrier().await {
+            Ok(_) => self.head = Some(Head::new(self.published.view().state.clone())),
+            Err(error) => {
+                tracing::debug!(%error, "no head yet");
+                tokio::time::sleep(BARRIER_RETRY).await;
+            }
+        }
+    }
+
+    fn take(&mut self, submission: Submission, leading: bool) {
+        let Submission { ask, command, reply } = submission;
+        let Some(head) = self.head.as_mut().filter(|_| leading) else {
+            reply.send(Err(Undecided::NotHappened("this node does not lead".into())));
+            return;
+        };
+        if self.gathering.decisions.is_empty() {
+            self.gathering.based_on = head.revision();
+        }
+        let bytes = payload_bytes(&command);
+        match head.decide(self.clock.now(), ask, command) {
+            Ok((decision, answer)) => {
+                self.gathering.bytes += bytes + 256 * decision.events.len();
+                self.gathering.waiting.push(Waiting { reply, index: head.revision().0, answer });
+                self.gathering.decisions.push(decision);
+            }
+            Err(misfit) => {
+                // Decided on a state that it does not fit: a bug. Nothing of it was proposed; start from committed state again.
+                tracing::error!(%misfit, "a decision does not fit the head");
+                reply.send(Err(Undecided::NotHappened(misfit.to_string())));
+                self.head = None;
+            }
+        }
+    }
+
+    fn cut(&mut self, flights: &mut Flights) {
+        let waits = flights.len() >= PIPELINE_MAX || (!flights.is_empty() && !self.gathering.is_full());
+        if self.gathering.decisions.is_empty() || waits {
+            return;
+        }
+        let Gathering { based_on, decisions, waiting, .. } = std::mem::take(&mut self.gathering);
+        let payload = Bytes::from(codec::encode(Kind::Batch, &Batch { based_on, decisions }));
+        metrics::histogram!("holdfast_batch_decisions").record(waiting.len() as f64);
+        let flight = InFlight { proposal: self.replica.propose(payload), waiting };
+        flights.push_back(Box::pin(async move { (flight.proposal.await, flight.waiting) }));
+    }
+
+    fn landed(&mut self, outcome: Result<(u64, Reply), ProposeError>, waiting: Vec<Waiting>) {
+        let undecided = match outcome {
+            Ok((_, Reply::Accepted { .. })) => {
+                for Waiting { reply, index, answer } in waiting {
+                    reply.send(Ok(Decided { index, answer }));
+                }
+                return;
+            }
+            Ok((_, Reply::Stale { revision })) => Undecided::NotHappened(format!("its ground has moved to revision {revision}")),
+            Ok((_, Reply::Nothing)) => Undecided::Unknown("the log answered for another entry".into()),
+            Err(ProposeError::Unknown(reason)) => Undecided::Unknown(reason),
+            Err(error) => Undecided::NotHappened(error.to_string()),
+        };
+        tracing::debug!(?undecided, count = waiting.len(), "a batch did not land");
+        // The head has decided what will never be: everything after it rests on nothing.
+        self.head = None;
+        waiting.into_iter().for_each(|waiting| waiting.reply.send(Err(undecided.clone())));
+    }
+
+    /// Sends away what was gathered on a head that is gone.
+    fn abandon(&mut self, why: &str) {
+        self.head = None;
+        let gathering = std::mem::take(&mut self.gathering);
+        for waiting in gathering.waiting {
+            waiting.reply.send(Err(Undecided::NotHappened(why.to_owned())));
+        }
+    }
+}
+
+fn leads(role: &watch::Receiver<Role>) -> bool {
+    matches!(*role.borrow(), Role::Leader { .. })
+}
+
+fn payload_bytes(command: &Command) -> usize {
+    match command {
+        Command::Put { sealed, .. } | Command::Rollback { sealed, .. } | Command::Copy { sealed, .. } => sealed.payload_bytes(),
+        Command::Transact { items, .. } => items.iter().map(node_domain::command::TransactItem::payload_bytes).sum(),
+        _ => 0,
+    }
+}

@@ -1,0 +1,242 @@
+//! Snapshots of one node: a directory of files, each a state with its sealed values at one index, and the way back.
+//!
+//! A file's records are [`Piece`]s of the state, each version followed by its sealed bytes; the first record is the chain. Writing and
+//! reading hold one record at a time.
+
+use crate::boot::Ambient;
+use crate::engine::materializer::{Applied, Materializer, everything};
+use crate::engine::stores::{Home, Stores};
+use crate::engine::values::{ValueKey, Values};
+use node_domain::State;
+use node_domain::ids::EnvironmentName;
+use node_domain::sealed::Payload;
+use node_domain::secret::{Secret, VersionState};
+use node_domain::state::Piece;
+use proto_record::chain::{self, Link};
+use proto_record::codec::{self, Kind};
+use raft::StoredSnapshot;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use storage::snapshot::read_header;
+use storage::{Disk, Owner, SnapshotHeader, SnapshotReader, SnapshotWriter};
+use storage_crypto::entropy::Entropy;
+use storage_crypto::key::Key;
+
+/// Snapshots kept beside the newest one, in case it does not verify.
+const KEPT: usize = 2;
+const EXTENSION: &str = "snapshot";
+const RECEIVED_EXTENSION: &str = "received";
+/// Values handed to the databases at once when they are rebuilt.
+const REBUILD_VALUES: usize = 4096;
+
+/// A state and the chain at its revision.
+pub(crate) struct Standing {
+    pub(crate) state: State,
+    pub(crate) chain: Link,
+}
+
+impl Standing {
+    /// A cluster that has no record yet.
+    pub(crate) fn before_everything(state: State) -> Standing {
+        let chain = chain::genesis(state.cluster(), state.epoch());
+        Standing { state, chain }
+    }
+}
+
+/// One record of a snapshot file.
+#[derive(Serialize, Deserialize)]
+enum Record {
+    Chain(Link),
+    Piece(Piece),
+    Value(EnvironmentName, ValueKey, Payload),
+}
+
+/// The snapshots of one node.
+pub(crate) struct Snapshots {
+    disk: Arc<dyn Disk>,
+    entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn crate::clock::Clock>,
+    directory: PathBuf,
+    key: Key,
+    owner: Owner,
+    stores: Arc<Stores>,
+    received: AtomicU64,
+}
+
+impl Snapshots {
+    pub(crate) fn open(ambient: &Ambient, directory: PathBuf, key: Key, owner: Owner, stores: Arc<Stores>) -> io::Result<Snapshots> {
+        ambient.disk.create_dir_all(&directory)?;
+        let snapshots = Snapshots {
+            disk: ambient.disk.clone(),
+            entropy: ambient.entropy.clone(),
+            clock: ambient.clock.clone(),
+            directory,
+            key,
+            owner,
+            stores,
+            received: AtomicU64::new(0),
+        };
+        snapshots.sweep()?;
+        Ok(snapshots)
+    }
+
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        self.disk.clone()
+    }
+
+    /// Removes what a crash left half written.
+    fn sweep(&self) -> io::Result<()> {
+        for path in self.files()? {
+            if path.extension().is_some_and(|extension| extension != EXTENSION) {
+                self.disk.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = self.disk.list(&self.directory)?;
+        files.sort();
+        Ok(files.into_iter().map(|name| self.directory.join(name)).collect())
+    }
+
+    /// Complete snapshots, newest first.
+    fn complete(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = self.files()?;
+        files.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
+        files.reverse();
+        Ok(files)
+    }
+
+    /// Writes a state with its values; durable on return. Older snapshots than the kept ones go.
+    pub(crate) fn write(&self, index: u64, position: Vec<u8>, standing: &Standing, values: &Values) -> io::Result<PathBuf> {
+        let path = self.directory.join(format!("{index:020}.{EXTENSION}"));
+        let created_ms = self.clock.now().as_ms();
+        let header = SnapshotHeader { cluster: self.owner.cluster, epoch: standing.state.epoch(), created_ms, position };
+        let mut writer =
+            SnapshotWriter::create(self.disk.clone(), &path, &header, &self.key, self.entropy.clone()).map_err(io::Error::other)?;
+        let mut push = |record: &Record| writer.push(&codec::encode(Kind::StatePiece, record)).map_err(io::Error::other);
+        push(&Record::Chain(standing.chain))?;
+        for piece in standing.state.pieces() {
+            let secret = match &piece {
+                Piece::Secret(environment, secret) => Some((environment.clone(), secret.clone())),
+                _ => None,
+            };
+            push(&Record::Piece(piece))?;
+            let Some((environment, secret)) = secret else { continue };
+            for key in values_of(&secret) {
+                // A version that was destroyed since the state was captured has no bytes; the log after it says so again.
+                if let Some(payload) = values.find_uncached(&environment, key).map_err(io::Error::other)? {
+                    push(&Record::Value(environment.clone(), key, (*payload).clone()))?;
+                }
+            }
+        }
+        writer.finish().map_err(io::Error::other)?;
+        self.prune()?;
+        Ok(path)
+    }
+
+    fn prune(&self) -> io::Result<()> {
+        for path in self.complete()?.into_iter().skip(KEPT) {
+            self.disk.remove(&path)?;
+        }
+        self.disk.sync_dir(&self.directory)
+    }
+
+    pub(crate) fn newest(&self) -> io::Result<Option<StoredSnapshot>> {
+        let Some(path) = self.complete()?.into_iter().next() else { return Ok(None) };
+        let position = read_header(&*self.disk, &path).map_err(io::Error::other)?.position;
+        Ok(Some(StoredSnapshot { path, position }))
+    }
+
+    pub(crate) fn receive_path(&self) -> io::Result<PathBuf> {
+        let number = self.received.fetch_add(1, Ordering::Relaxed);
+        Ok(self.directory.join(format!("{number:020}.{RECEIVED_EXTENSION}")))
+    }
+
+    /// Reads a whole file and returns the position in its header.
+    pub(crate) fn verify(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let reader = SnapshotReader::open(&*self.disk, path, &self.key).map_err(io::Error::other)?;
+        if reader.header().cluster != self.owner.cluster {
+            return Err(io::Error::other(format!("snapshot {} is another cluster's", path.display())));
+        }
+        reader.verify().map_err(io::Error::other)?;
+        Ok(reader.header().position.clone())
+    }
+
+    /// Gives a received file, which verified, the name of the newest snapshot.
+    pub(crate) fn adopt(&self, received: &Path) -> io::Result<PathBuf> {
+        let newest = self.complete()?.into_iter().next();
+        let after = newest.as_deref().and_then(Path::file_stem).and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        // Names only order the files; a snapshot from a leader is newer than what it replaces.
+        let path = self.directory.join(format!("{:020}.{EXTENSION}", after.map_or(0, |after| after + 1)));
+        self.disk.rename(received, &path)?;
+        self.disk.sync_dir(&self.directory)?;
+        Ok(path)
+    }
+
+    /// The state of the newest snapshot, with the databases brought to it or beyond.
+    pub(crate) fn restore_newest(&self, materializer: &Materializer, values: &Values) -> io::Result<Option<Standing>> {
+        let Some(newest) = self.newest()? else { return Ok(None) };
+        let standing = self.read(&newest.path, |_, _, _| {})?;
+        let mut homes = vec![Home::System];
+        homes.extend(standing.state.environments().map(|environment| Home::Environment(environment.about.name.clone())));
+        if !self.stores.reach(&homes, standing.state.revision().0) {
+            tracing::warn!("the materialized state is missing, damaged or older than the newest snapshot: rebuilding it");
+            return self.restore(&newest.path, materializer, values).map(Some);
+        }
+        Ok(Some(standing))
+    }
+
+    /// The state of a snapshot, with the databases rebuilt from it.
+    pub(crate) fn restore(&self, path: &Path, materializer: &Materializer, values: &Values) -> io::Result<Standing> {
+        materializer.flush()?;
+        values.clear();
+        self.stores.start_anew()?;
+        let mut gathered = Vec::new();
+        // Until the last row is in, the databases say that they stand at the beginning: a crash halfway starts anew.
+        let beginning = State::empty(self.owner.cluster);
+        let standing = self.read(path, |environment, key, payload| {
+            gathered.push((environment, key, Arc::new(payload)));
+            if gathered.len() >= REBUILD_VALUES {
+                let added = std::mem::take(&mut gathered);
+                materializer.applied(Applied { state: beginning.clone(), changed: Vec::new(), added, removed: Vec::new() });
+            }
+        })?;
+        let changed = everything(&standing.state);
+        materializer.applied(Applied { state: standing.state.clone(), changed, added: gathered, removed: Vec::new() });
+        materializer.flush()?;
+        Ok(standing)
+    }
+
+    /// Reads a snapshot: pieces make the state, values go to `keep`. The whole file has verified when this returns.
+    fn read(&self, path: &Path, mut keep: impl FnMut(EnvironmentName, ValueKey, Payload)) -> io::Result<Standing> {
+        let damaged = |why: String| io::Error::other(format!("snapshot {}: {why}", path.display()));
+        let reader = SnapshotReader::open(&*self.disk, path, &self.key).map_err(io::Error::other)?;
+        let mut chain = None;
+        let mut state: Option<State> = None;
+        for record in reader.records() {
+            let record = record.map_err(io::Error::other)?;
+            match codec::decode(Kind::StatePiece, &record)? {
+                Record::Chain(link) => chain = Some(link),
+                Record::Piece(piece) => match &mut state {
+                    None => state = Some(State::start(piece).map_err(|error| damaged(error.to_string()))?),
+                    Some(state) => state.take(piece).map_err(|error| damaged(error.to_string()))?,
+                },
+                Record::Value(environment, key, payload) => keep(environment, key, payload),
+            }
+        }
+        let (Some(state), Some(chain)) = (state, chain) else { return Err(damaged("it holds no state".into())) };
+        state.check_digest().map_err(|error| damaged(error.to_string()))?;
+        Ok(Standing { state, chain })
+    }
+}
+
+/// Versions that have a value.
+fn values_of(secret: &Secret) -> impl Iterator<Item = ValueKey> + '_ {
+    let with_value = secret.versions.iter().filter(|version| version.state != VersionState::Destroyed);
+    with_value.map(|version| (secret.id, version.number))
+}

@@ -1,0 +1,82 @@
+//! Sealed values by secret and version: those not yet in sled, a bounded cache of the others, and sled behind both.
+
+use crate::engine::stores::Stores;
+use moka::sync::Cache;
+use node_domain::ids::{EnvironmentName, SecretId};
+use node_domain::sealed::Payload;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use storage::materialized::MaterializedError;
+
+/// Which value.
+pub(crate) type ValueKey = (SecretId, u64);
+
+/// All sealed values of the applied state.
+pub(crate) struct Values {
+    /// Applied and not yet in sled; the materializer takes them out.
+    pending: RwLock<HashMap<ValueKey, Arc<Payload>>>,
+    cache: Cache<ValueKey, Arc<Payload>>,
+    stores: Arc<Stores>,
+}
+
+impl Values {
+    pub(crate) fn new(stores: Arc<Stores>, cache_bytes: u64) -> Values {
+        let weigh = |_: &ValueKey, payload: &Arc<Payload>| {
+            u32::try_from(payload.ciphertext.len() + payload.wrapped_key.len() + 128).unwrap_or(u32::MAX)
+        };
+        Values { pending: RwLock::default(), cache: Cache::builder().weigher(weigh).max_capacity(cache_bytes).build(), stores }
+    }
+
+    /// A version was applied.
+    pub(crate) fn added(&self, key: ValueKey, payload: Arc<Payload>) {
+        self.pending.write().insert(key, payload);
+    }
+
+    /// Versions are in sled now.
+    pub(crate) fn stored(&self, keys: impl IntoIterator<Item = ValueKey>) {
+        let mut pending = self.pending.write();
+        for key in keys {
+            if let Some(payload) = pending.remove(&key) {
+                self.cache.insert(key, payload);
+            }
+        }
+    }
+
+    /// A version was destroyed or is kept no longer.
+    pub(crate) fn removed(&self, key: ValueKey) {
+        self.pending.write().remove(&key);
+        self.cache.invalidate(&key);
+    }
+
+    /// The sealed bytes of a version, if they are in memory.
+    pub(crate) fn find_in_memory(&self, key: ValueKey) -> Option<Arc<Payload>> {
+        self.cache.get(&key).or_else(|| self.pending.read().get(&key).cloned())
+    }
+
+    /// The sealed bytes of a version; `None` when it was destroyed meanwhile. May read the disk.
+    pub(crate) fn find(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Option<Arc<Payload>>, MaterializedError> {
+        if let Some(payload) = self.find_in_memory(key) {
+            return Ok(Some(payload));
+        }
+        let payload = self.stores.payload(environment, key)?.map(Arc::new);
+        if let Some(payload) = &payload {
+            self.cache.insert(key, payload.clone());
+        }
+        Ok(payload)
+    }
+
+    /// As [`find`](Values::find), without a place in the cache: for snapshots, which read everything once.
+    pub(crate) fn find_uncached(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Option<Arc<Payload>>, MaterializedError> {
+        if let Some(payload) = self.find_in_memory(key) {
+            return Ok(Some(payload));
+        }
+        Ok(self.stores.payload(environment, key)?.map(Arc::new))
+    }
+
+    /// Forgets everything: the state was replaced.
+    pub(crate) fn clear(&self) {
+        self.pending.write().clear();
+        self.cache.invalidate_all();
+    }
+}

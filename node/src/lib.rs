@@ -1,0 +1,21 @@
+//! One node of a Holdfast cluster: the composition root, the engine, and the doors to it.
+//!
+//! [`boot::Node::boot`] puts a node together from its [`config`] and its [`boot::Ambient`]: the real clock, disk and
+//! entropy, or a test's. [`kit`] lays out the files of a new cluster, [`dev`] runs one for developers.
+//!
+//! # This crate never
+//! answers before the records of a request have committed, writes a secret into a log or an error, or decides anything: deciding is
+//! `node-domain`'s.
+
+mod api;
+pub mod boot;
+mod bootstrap;
+pub mod clock;
+pub mod config;
+pub mod dev;
+mod engine;
+pub mod kit;
+pub mod logging;
+mod serve;
+
+pub use engine::sealing::TOKEN_PREFIX;

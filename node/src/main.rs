@@ -1,0 +1,182 @@
+//! `holdfastd`: the server. One node of a cluster, a development cluster, or the kit of a new cluster.
+
+use clap::{Parser, Subcommand};
+use node::boot::{Ambient, Node};
+use node::config::{Config, LogConfig, LogFormat};
+use node::dev::DevCluster;
+use node::kit::{self, NodePlan};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code for settings and usage, as clap has it.
+const USAGE: u8 = 2;
+/// Exit code for everything else that goes wrong.
+const FAILED: u8 = 1;
+
+/// A secrets manager whose every read is on a replicated, tamper-evident journal before it is answered.
+#[derive(Parser)]
+#[command(name = "holdfastd", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+const EXAMPLES: &str = "Examples:
+  holdfastd dev                                  a cluster of three on this machine, gone when it stops
+  holdfastd dev --data ./dev                     the same, kept
+  holdfastd kit --out kit                        certificates, keys and settings of a new cluster of three on this machine
+  holdfastd server --config kit/node1/holdfast.toml";
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Run one node of a cluster
+    Server {
+        /// Settings of the node
+        #[arg(long, short, env = "HOLDFAST_SERVER_CONFIG")]
+        config: PathBuf,
+        /// One setting over the file's and the environment's, such as log.level=debug (repeatable)
+        #[arg(long = "set", value_name = "TABLE.KEY=VALUE")]
+        set: Vec<String>,
+        /// Read the settings, say whether they can be used, and stop
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run a development cluster: three nodes in three zones in this process
+    Dev {
+        /// Keep the data here across restarts
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Nodes listen for clients at PORT+1 … and for each other at PORT+101 …
+        #[arg(long, default_value_t = 7100)]
+        port: u16,
+        /// What to log: error, warn, info, debug, trace
+        #[arg(long, default_value = "warn")]
+        log: String,
+    },
+    /// Lay out certificates, keys and settings: a directory for each node
+    Kit {
+        /// Directory to make
+        #[arg(long)]
+        out: PathBuf,
+        /// A node: id=1,zone=a,client=10.0.0.1:7100,peer=10.0.0.1:7200 (repeatable; three on this machine where none is named)
+        #[arg(long = "node", value_name = "NODE", value_parser = NodePlan::parse)]
+        nodes: Vec<NodePlan>,
+        /// First port where no node is named
+        #[arg(long, default_value_t = 7100)]
+        port: u16,
+        /// Add the named nodes to an existing kit
+        #[arg(long, requires = "nodes")]
+        add: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    harden();
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Subcommands::Server { config, set, check } => server(&config, &set, check),
+        Subcommands::Dev { data, port, log } => dev(data.as_deref(), port, log),
+        Subcommands::Kit { out, nodes, port, add } => make_kit(&out, nodes, port, add),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", failure.what);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// No core file and no debugger of another process: keys are in this memory.
+fn harden() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+struct Failure {
+    code: u8,
+    what: String,
+}
+
+fn usage(what: impl std::fmt::Display) -> Failure {
+    Failure { code: USAGE, what: what.to_string() }
+}
+
+fn failed(what: impl std::fmt::Display) -> Failure {
+    Failure { code: FAILED, what: what.to_string() }
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)
+}
+
+fn server(path: &Path, set: &[String], check: bool) -> Result<(), Failure> {
+    let config = Config::load(path, std::env::vars(), set).map_err(usage)?;
+    if check {
+        say(&format!("{} can be used", path.display()));
+        return Ok(());
+    }
+    node::logging::start(&config.log).map_err(usage)?;
+    runtime()?.block_on(async {
+        let mut node = Node::boot(config, Ambient::real()).await.map_err(failed)?;
+        say(&format!("node {} answers clients at https://{}", node.id(), node.client_address()));
+        let ended = tokio::select! {
+            () = asked_to_stop() => None,
+            reason = node.failed() => Some(reason),
+        };
+        node.shutdown().await;
+        ended.map_or(Ok(()), |reason| Err(failed(format!("node stopped: {reason}"))))
+    })
+}
+
+fn dev(data: Option<&Path>, port: u16, log: String) -> Result<(), Failure> {
+    node::logging::start(&LogConfig { level: log, format: LogFormat::Text }).map_err(usage)?;
+    let temporary = tempfile::tempdir().map_err(failed)?;
+    let directory = data.unwrap_or_else(|| temporary.path());
+    runtime()?.block_on(async {
+        let mut cluster = DevCluster::start(directory, port).await.map_err(failed)?;
+        say(&cluster.greeting());
+        say("ready");
+        let ended = tokio::select! {
+            () = asked_to_stop() => None,
+            reason = cluster.failed() => Some(reason),
+        };
+        cluster.shutdown().await;
+        ended.map_or(Ok(()), |reason| Err(failed(reason)))
+    })
+}
+
+fn make_kit(out: &Path, nodes: Vec<NodePlan>, port: u16, add: bool) -> Result<(), Failure> {
+    let nodes = if nodes.is_empty() { NodePlan::local(3, port) } else { nodes };
+    if add {
+        nodes.iter().try_for_each(|node| kit::add_node(out, node)).map_err(failed)?;
+    } else {
+        kit::create(out, &nodes).map_err(failed)?;
+    }
+    for node in &nodes {
+        say(&format!("holdfastd server --config {}/holdfast.toml", kit::node_directory(out, node.id).display()));
+    }
+    if !add {
+        say(&format!("export HOLDFAST_CONFIG={}/client.toml", out.display()));
+    }
+    Ok(())
+}
+
+async fn asked_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        // Without signals there is nothing to wait for: run until killed.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

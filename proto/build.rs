@@ -1,0 +1,29 @@
+//! Compiles the contract with protox (a compiler in Rust) and keeps the descriptors for reflection.
+
+use prost::Message;
+
+const FILES: [&str; 7] = [
+    "proto/holdfast/v1/secrets.proto",
+    "proto/holdfast/v1/environments.proto",
+    "proto/holdfast/v1/access.proto",
+    "proto/holdfast/v1/audit.proto",
+    "proto/holdfast/v1/cluster.proto",
+    "proto/holdfast/peer/v1/forward.proto",
+    "proto/holdfast/peer/v1/raft.proto",
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=build.rs");
+    let files = FILES.iter().filter(|file| std::path::Path::new(file).exists());
+    let descriptors = protox::compile(files, ["proto"])?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptor.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".").skip_debug(SECRETS).compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// Messages that carry a plaintext value or a token: they must not be printable. `src/redacted.rs` gives each a `Debug` that
+/// shows no content.
+const SECRETS: [&str; 4] =
+    ["holdfast.v1.Value", "holdfast.v1.Value.kind", "holdfast.v1.Fields", "holdfast.v1.CreateTokenResponse"];

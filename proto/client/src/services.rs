@@ -1,0 +1,194 @@
+//! Every call of the contract as a method: one message in, one answer out.
+
+use proto::v1::{
+    self, audit_client::AuditClient, cluster_client::ClusterClient, environments_client::EnvironmentsClient,
+    policies_client::PoliciesClient, secrets_client::SecretsClient, tokens_client::TokensClient,
+};
+
+use crate::{
+    client::{Client, Service},
+    error::ClientError,
+    streams::{Answers, ReadStream},
+};
+
+/// A value is at most 1 MiB, a transaction several of them.
+const ENCODED_BYTES_MAX: usize = 4 << 20;
+/// `GetMany` may answer with 256 values.
+const DECODED_BYTES_MAX: usize = 64 << 20;
+
+macro_rules! service {
+    (
+        $(#[$about:meta])* $name:ident as $generated:ident, raw $raw:ident;
+        calls { $( $(#[$doc:meta])* $method:ident($request:ident) -> $answer:ident; )* }
+        streams { $( $(#[$stream_doc:meta])* $stream:ident($stream_request:ident) -> $stream_answer:ident; )* }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name<'a>(pub(crate) &'a Client);
+
+        impl $name<'_> {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// When the cluster refuses, or nobody answers in time.
+                pub async fn $method(&self, request: v1::$request) -> Result<v1::$answer, ClientError> {
+                    let send = |service, request| async move { $raw(service).$method(request).await };
+                    self.0.call(request, send).await
+                }
+            )*
+            $(
+                $(#[$stream_doc])*
+                ///
+                /// # Errors
+                /// When the cluster refuses, or nobody answers in time. A stream that breaks later says so in its last item.
+                pub async fn $stream(&self, request: v1::$stream_request) -> Result<Answers<v1::$stream_answer>, ClientError> {
+                    let send = |service, request| async move { $raw(service).$stream(request).await };
+                    self.0.open(|| request.clone(), send).await.map(Answers::new)
+                }
+            )*
+
+            /// The generated client on the connection that the next call would use, without retries.
+            #[must_use]
+            pub fn raw(&self) -> $generated<Service> {
+                $raw(self.0.service())
+            }
+        }
+
+        fn $raw(service: Service) -> $generated<Service> {
+            $generated::new(service).max_encoding_message_size(ENCODED_BYTES_MAX).max_decoding_message_size(DECODED_BYTES_MAX)
+        }
+    };
+}
+
+service! {
+    /// Reading and writing secrets.
+    Secrets as SecretsClient, raw secrets;
+    calls {
+        /// Adds a version, and the secret where there was none.
+        put(PutRequest) -> PutResponse;
+        /// Changes some fields of a structured value.
+        patch(PatchRequest) -> PutResponse;
+        /// Reads one version of one secret.
+        get(GetRequest) -> GetResponse;
+        /// Reads up to 256 secrets; each is answered, or refused, by itself.
+        get_many(GetManyRequest) -> GetManyResponse;
+        /// Changes what is known of a secret besides its value.
+        set_metadata(SetMetadataRequest) -> SetMetadataResponse;
+        /// Lists secrets by prefix, one page.
+        list(ListRequest) -> ListResponse;
+        /// Finds secrets by tag, owner, type and custom metadata, one page.
+        search(SearchRequest) -> ListResponse;
+        /// Metadata of a secret and of all its versions.
+        history(HistoryRequest) -> HistoryResponse;
+        /// Makes a new version with the value of an older one.
+        rollback(RollbackRequest) -> PutResponse;
+        /// Hides versions.
+        delete(VersionsRequest) -> VersionsResponse;
+        /// Brings hidden versions back.
+        undelete(VersionsRequest) -> VersionsResponse;
+        /// Removes values and their keys for good.
+        destroy(VersionsRequest) -> VersionsResponse;
+        /// Copies the newest version to another path.
+        copy(CopyRequest) -> PutResponse;
+        /// Moves a secret with all its versions.
+        r#move(CopyRequest) -> PutResponse;
+        /// Several changes, all or nothing.
+        transact(TransactRequest) -> TransactResponse;
+    }
+    streams {
+        /// Changes under a prefix, as they happen.
+        watch(WatchRequest) -> WatchEvent;
+    }
+}
+
+impl Secrets<'_> {
+    /// Opens one stream for many reads, with at most `window` of them waiting for an answer.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or nobody answers in time.
+    pub async fn get_stream(&self, window: usize) -> Result<ReadStream, ClientError> {
+        ReadStream::open(self.0, window, secrets).await
+    }
+}
+
+service! {
+    /// Environments.
+    Environments as EnvironmentsClient, raw environments;
+    calls {
+        /// Lists the environments that the caller may see.
+        list(ListEnvironmentsRequest) -> ListEnvironmentsResponse;
+        /// Creates an environment with keys of its own.
+        create(CreateEnvironmentRequest) -> Environment;
+    }
+    streams {}
+}
+
+service! {
+    /// Tokens.
+    Tokens as TokensClient, raw tokens;
+    calls {
+        /// Makes a token. Its text is in the answer and nowhere else.
+        create(CreateTokenRequest) -> CreateTokenResponse;
+        /// What the caller's own token is and may.
+        lookup_self(LookupSelfRequest) -> Token;
+        /// Lists tokens.
+        list(ListTokensRequest) -> ListTokensResponse;
+        /// Ends a token by its accessor.
+        revoke(RevokeTokenRequest) -> RevokeTokenResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Policies.
+    Policies as PoliciesClient, raw policies;
+    calls {
+        /// Writes a policy.
+        put(PutPolicyRequest) -> Policy;
+        /// Reads a policy.
+        get(GetPolicyRequest) -> Policy;
+        /// Lists policies.
+        list(ListPoliciesRequest) -> ListPoliciesResponse;
+        /// Deletes a policy.
+        delete(DeletePolicyRequest) -> DeletePolicyResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// The journal.
+    Audit as AuditClient, raw audit;
+    calls {
+        /// Where the chain of the node that answers stands.
+        head(HeadRequest) -> HeadResponse;
+    }
+    streams {
+        /// Records that match.
+        query(QueryRequest) -> AuditRecord;
+        /// Records as they are made.
+        tail(TailRequest) -> AuditRecord;
+        /// Leaves and links, in order.
+        export(ExportRequest) -> ExportedRecord;
+    }
+}
+
+service! {
+    /// The cluster and its members.
+    Cluster as ClusterClient, raw cluster;
+    calls {
+        /// The cluster as the node that answers sees it.
+        status(StatusRequest) -> StatusResponse;
+        /// Adds a member that receives everything and does not vote.
+        add_learner(AddLearnerRequest) -> MembershipResponse;
+        /// Lets a learner vote.
+        promote(MemberRequest) -> MembershipResponse;
+        /// Takes a member out.
+        remove(MemberRequest) -> MembershipResponse;
+        /// Hands leadership over.
+        transfer_leader(MemberRequest) -> MembershipResponse;
+        /// Makes a snapshot on the node that answers.
+        trigger_snapshot(TriggerSnapshotRequest) -> TriggerSnapshotResponse;
+    }
+    streams {}
+}

@@ -1,0 +1,27 @@
+//! `Debug` for messages that carry secrets: it names them and shows nothing.
+
+use std::fmt;
+
+impl fmt::Debug for crate::v1::Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Value(redacted)")
+    }
+}
+
+impl fmt::Debug for crate::v1::value::Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Kind(redacted)")
+    }
+}
+
+impl fmt::Debug for crate::v1::Fields {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Fields(redacted)")
+    }
+}
+
+impl fmt::Debug for crate::v1::CreateTokenResponse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CreateTokenResponse").field("details", &self.details).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! How replicas reach each other: over gRPC with mutual TLS, or inside one process in tests.
+//!
+//! Both deliver to an [`Inbox`], so that whatever is checked on arrival is checked for both.
+
+pub mod channel;
+pub mod grpc;
+
+use std::{fmt::Display, io, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use futures::Stream;
+use openraft::{
+    errors::{Fatal, NetworkError, RPCError, Unreachable},
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+};
+use storage::disk::{Disk, DiskFile};
+
+use crate::{
+    machine::Machine,
+    snapshot_file::SnapshotFile,
+    state_machine::{blocking, decode_position},
+    types::{Raft, Snapshot, SnapshotMeta, TypeConfig, Vote},
+};
+
+/// The receiving half of a replica. A transport hands it what arrived, after it has made sure who sent it.
+#[derive(Clone)]
+pub struct Inbox {
+    raft: Raft,
+    machine: Arc<dyn Machine>,
+}
+
+impl Inbox {
+    pub(crate) fn new(raft: Raft, machine: Arc<dyn Machine>) -> Inbox {
+        Inbox { raft, machine }
+    }
+
+    pub(crate) async fn append(
+        &self,
+        request: AppendEntriesRequest<TypeConfig>,
+    ) -> io::Result<AppendEntriesResponse<TypeConfig>> {
+        let raft = self.raft.clone();
+        uncancelled(async move { raft.append_entries(request).await }).await
+    }
+
+    pub(crate) fn stream_append(
+        &self,
+        requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static,
+    ) -> impl Stream<Item = Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>> + Send + 'static {
+        self.raft.stream_append(requests)
+    }
+
+    pub(crate) async fn vote(&self, request: VoteRequest<TypeConfig>) -> io::Result<VoteResponse<TypeConfig>> {
+        let raft = self.raft.clone();
+        uncancelled(async move { raft.vote(request).await }).await
+    }
+
+    pub(crate) async fn pre_vote(&self, request: VoteRequest<TypeConfig>) -> io::Result<VoteResponse<TypeConfig>> {
+        let raft = self.raft.clone();
+        uncancelled(async move { raft.pre_vote(request).await }).await
+    }
+
+    pub(crate) async fn transfer_leader(
+        &self,
+        request: TransferLeaderRequest<TypeConfig>,
+    ) -> io::Result<TransferLeaderResponse<TypeConfig>> {
+        let raft = self.raft.clone();
+        uncancelled(async move { raft.handle_transfer_leader(request).await }).await
+    }
+
+    /// A fresh file for a snapshot that arrives.
+    pub(crate) async fn receive(&self) -> io::Result<Arriving> {
+        let machine = Arc::clone(&self.machine);
+        blocking(move || {
+            let (disk, path) = (machine.disk(), machine.receive_path()?);
+            let file = disk.create_new(&path)?;
+            Ok(Arriving { disk, path, file, length: 0 })
+        })
+        .await
+    }
+
+    /// Verifies a snapshot that has arrived completely, and installs it. What does not verify never reaches raft, which would
+    /// stop the node over it.
+    pub(crate) async fn install(
+        &self,
+        vote: Vote,
+        meta: SnapshotMeta,
+        arrived: Arriving,
+    ) -> io::Result<SnapshotResponse<TypeConfig>> {
+        let machine = Arc::clone(&self.machine);
+        let path = arrived.path.clone();
+        let (position, snapshot) = blocking(move || {
+            let position = decode_position(&machine.verify_snapshot(&path)?)?;
+            Ok((position, SnapshotFile::open(&*machine.disk(), path)?))
+        })
+        .await?;
+        if position != meta {
+            let both = format!("snapshot was announced at {meta} and says of itself that it is at {position}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, both));
+        }
+        let raft = self.raft.clone();
+        uncancelled(async move {
+            let response = raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await;
+            // Raft may have had no use for it: then it is still here.
+            drop(arrived);
+            response
+        })
+        .await
+    }
+}
+
+/// A snapshot file that is being received. Dropped before it was installed, it removes what is there.
+pub(crate) struct Arriving {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    length: u64,
+}
+
+impl Arriving {
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds what arrived next.
+    pub(crate) async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        let (file, offset) = (Arc::clone(&self.file), self.length);
+        self.length += chunk.len() as u64;
+        blocking(move || file.write_all_at(&chunk, offset)).await
+    }
+
+    /// Returns when all of it is on the disk. Its name need not be: until it is installed nobody looks for it.
+    pub(crate) async fn sync(&self) -> io::Result<()> {
+        let file = Arc::clone(&self.file);
+        blocking(move || file.sync_data()).await
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        // An installed snapshot has been moved away from here.
+        if let Err(error) = self.disk.remove(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.path.display(), %error, "could not remove a snapshot that was not installed");
+        }
+    }
+}
+
+/// See [`Replica::uncancelled`](crate::Replica): a peer that hangs up must not cancel openraft in the wrong place.
+async fn uncancelled<T, E>(call: impl Future<Output = Result<T, E>> + Send + 'static) -> io::Result<T>
+where
+    T: Send + 'static,
+    E: Display + Send + 'static,
+{
+    match tokio::spawn(call).await {
+        Ok(answer) => answer.map_err(|error| io::Error::other(error.to_string())),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// The peer cannot be reached now: raft waits before it tries again.
+fn unreachable(reason: impl ToString) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(Unreachable::from_string(reason))
+}
+
+/// One message was lost or unreadable: raft tries again at once.
+fn garbled(reason: impl ToString) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::from_string(reason))
+}

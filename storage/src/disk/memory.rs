@@ -1,0 +1,287 @@
+//! A disk in memory for tests and simulations: it forgets what was not synced when the power is cut, and fails on demand.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use storage_crypto::entropy::{self, Entropy};
+
+use super::{Disk, DiskFile};
+
+/// What the twin treats as one unit that reaches the platter whole or not at all.
+const SECTOR_BYTES: usize = 512;
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// A disk that lives in memory. Clones are the same disk.
+#[derive(Clone, Default)]
+pub struct MemoryDisk(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    names: BTreeMap<PathBuf, Inode>,
+    durable_names: BTreeMap<PathBuf, Inode>,
+    faults: Faults,
+    syncs: u64,
+    generation: u64,
+}
+
+/// What is to go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// The sync with this number, counted from 1 over the disk's life, and every later one fail with EIO.
+    pub fail_sync_from: Option<u64>,
+    /// Bytes that all files together may hold; beyond that writes fail with ENOSPC.
+    pub capacity: Option<u64>,
+}
+
+type Inode = Arc<Mutex<Contents>>;
+
+#[derive(Default)]
+struct Contents {
+    current: Vec<u8>,
+    durable: Vec<u8>,
+    dirty: Vec<Range<usize>>,
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> MemoryDisk {
+        MemoryDisk::default()
+    }
+
+    /// Replaces the faults to inject.
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.lock().faults = faults;
+    }
+
+    /// How many syncs of files there were.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.0.lock().syncs
+    }
+
+    /// Cuts the power: names and bytes that were not synced are lost, or kept, by chance, sector by sector. Files that are still
+    /// open belong to the time before the cut: using them fails.
+    pub fn cut_power(&self, chance: &dyn Entropy) {
+        let mut state = self.0.lock();
+        state.generation += 1;
+        let flip = || entropy::random::<1>(chance)[0] & 1 == 1;
+        // One transaction of names reached the disk, or none did: a journaling file system keeps their order.
+        let survivors = if flip() { state.names.clone() } else { state.durable_names.clone() };
+        let mut names = BTreeMap::new();
+        for (path, inode) in survivors {
+            let contents = inode.lock().after_power_cut(&flip);
+            names.insert(path, Arc::new(Mutex::new(contents)));
+        }
+        state.durable_names.clone_from(&names);
+        state.names = names;
+    }
+
+    /// Changes the stored bytes of a file behind everybody's back.
+    ///
+    /// # Panics
+    /// When there is no file at `path`.
+    pub fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let inode = self.0.lock().names.get(path).expect("the file to tamper with exists").clone();
+        let mut contents = inode.lock();
+        change(&mut contents.current);
+        contents.durable = contents.current.clone();
+        contents.dirty.clear();
+    }
+
+    fn used(state: &State) -> u64 {
+        state.names.values().map(|inode| inode.lock().current.len() as u64).sum()
+    }
+
+    fn file(&self, inode: Inode, generation: u64) -> Arc<dyn DiskFile> {
+        Arc::new(MemoryFile { inode, disk: self.clone(), generation })
+    }
+}
+
+impl Contents {
+    fn after_power_cut(&self, flip: &dyn Fn() -> bool) -> Contents {
+        let mut survived = self.durable.clone();
+        if self.current.len() != survived.len() && flip() {
+            survived.resize(self.current.len(), 0);
+        }
+        for range in &self.dirty {
+            for sector in range.start / SECTOR_BYTES..=range.end.saturating_sub(1) / SECTOR_BYTES {
+                let bytes = sector * SECTOR_BYTES..((sector + 1) * SECTOR_BYTES).min(self.current.len()).min(survived.len());
+                if !bytes.is_empty() && flip() {
+                    survived[bytes.clone()].copy_from_slice(&self.current[bytes]);
+                }
+            }
+        }
+        Contents { durable: survived.clone(), current: survived, dirty: Vec::new() }
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.0.lock();
+        let inside = state.names.keys().filter(|path| path.parent() == Some(dir));
+        Ok(inside.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let state = self.0.lock();
+        let inode = state.names.get(path).ok_or(io::ErrorKind::NotFound)?.clone();
+        Ok(self.file(inode, state.generation))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.0.lock();
+        if state.names.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = Inode::default();
+        state.names.insert(path.to_owned(), inode.clone());
+        Ok(self.file(inode, state.generation))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.lock().names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.durable_names.retain(|path, _| path.parent() != Some(dir));
+        let inside: Vec<_> = state
+            .names
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(dir))
+            .map(|(path, inode)| (path.clone(), inode.clone()))
+            .collect();
+        state.durable_names.extend(inside);
+        Ok(())
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.0.lock().names.contains_key(path))
+    }
+}
+
+struct MemoryFile {
+    inode: Inode,
+    disk: MemoryDisk,
+    generation: u64,
+}
+
+impl MemoryFile {
+    /// A file opened before the power was cut belongs to a process that is gone.
+    fn check_power(&self, state: &State) -> io::Result<()> {
+        if state.generation == self.generation { Ok(()) } else { Err(io::Error::from_raw_os_error(EIO)) }
+    }
+}
+
+impl DiskFile for MemoryFile {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let contents = self.inode.lock();
+        let start = usize::try_from(offset).map_err(io::Error::other)?.min(contents.current.len());
+        let count = bytes.len().min(contents.current.len() - start);
+        bytes[..count].copy_from_slice(&contents.current[start..start + count]);
+        Ok(count)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let state = self.disk.0.lock();
+        self.check_power(&state)?;
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = start + bytes.len();
+        let grows = end.saturating_sub(self.inode.lock().current.len()) as u64;
+        if grows > 0 && state.faults.capacity.is_some_and(|capacity| MemoryDisk::used(&state) + grows > capacity) {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        let mut contents = self.inode.lock();
+        if contents.current.len() < end {
+            contents.current.resize(end, 0);
+        }
+        contents.current[start..end].copy_from_slice(bytes);
+        contents.dirty.push(start..end);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        self.check_power(&state)?;
+        state.syncs += 1;
+        if state.faults.fail_sync_from.is_some_and(|first| state.syncs >= first) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        let mut contents = self.inode.lock();
+        let contents = &mut *contents;
+        contents.durable.resize(contents.current.len(), 0);
+        for range in contents.dirty.drain(..) {
+            let range = range.start.min(contents.current.len())..range.end.min(contents.current.len());
+            contents.durable[range.clone()].copy_from_slice(&contents.current[range]);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let state = self.disk.0.lock();
+        self.check_power(&state)?;
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        self.inode.lock().current.resize(len, 0);
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.inode.lock().current.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_crypto::SeededEntropy;
+
+    use super::*;
+
+    #[test]
+    fn what_was_synced_survives_a_power_cut_and_the_rest_may_not() {
+        let mut lost = 0;
+        for seed in 0..50 {
+            let disk = MemoryDisk::new();
+            let file = disk.create_new(Path::new("/a/file")).unwrap();
+            file.write_all_at(&[1; 4096], 0).unwrap();
+            file.sync_data().unwrap();
+            disk.sync_dir(Path::new("/a")).unwrap();
+            file.write_all_at(&[2; 4096], 4096).unwrap();
+            disk.cut_power(&SeededEntropy::new(seed));
+            let file = disk.open(Path::new("/a/file")).unwrap();
+            let bytes = super::super::read_all(&*file, 1 << 20).unwrap();
+            assert_eq!(bytes[..4096], [1; 4096]);
+            lost += usize::from(bytes[4096..].iter().any(|byte| *byte != 2) || bytes.len() < 8192);
+        }
+        assert!(lost > 40, "an unsynced write survived whole in {} of 50 cuts", 50 - lost);
+    }
+
+    #[test]
+    fn a_full_disk_and_a_failed_sync_say_so() {
+        let disk = MemoryDisk::new();
+        disk.set_faults(Faults { capacity: Some(100), fail_sync_from: Some(2) });
+        let file = disk.create_new(Path::new("/file")).unwrap();
+        file.write_all_at(&[1; 100], 0).unwrap();
+        assert_eq!(file.write_all_at(&[1], 100).unwrap_err().raw_os_error(), Some(ENOSPC));
+        file.sync_data().unwrap();
+        assert_eq!(file.sync_data().unwrap_err().raw_os_error(), Some(EIO));
+    }
+}

@@ -1,0 +1,172 @@
+//! What a [`super::Journal`] does: checks, queues, reads.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{
+    Block, JournalError, JournalHead, JournalStats, StoredRecord, block, corrupt,
+    index::Start,
+    leaf_bytes,
+    shared::{Cached, Shared, State, Task, usable},
+    writer::{Ending, Writer},
+};
+use crate::{segment::appender::Appender, wal::Done};
+
+/// The handle's insides: dropped with its last handle, which ends the writer.
+pub(crate) struct Inner {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    queue_bytes_max: usize,
+}
+
+impl Inner {
+    pub(crate) fn start(shared: Arc<Shared>, appender: Appender, queue_bytes_max: usize) -> io::Result<Inner> {
+        let ending = Ending(Arc::clone(&shared));
+        let mut writer = Writer { shared: Arc::clone(&shared), appender };
+        let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            let _ending = ending;
+            writer.run();
+        })?;
+        Ok(Inner { shared, writer: Mutex::new(Some(thread)), queue_bytes_max })
+    }
+
+    pub(crate) fn head(&self) -> JournalHead {
+        self.shared.state.lock().head
+    }
+
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.shared.state.lock().failed.clone()
+    }
+
+    pub(crate) fn stats(&self) -> JournalStats {
+        let state = self.shared.state.lock();
+        JournalStats { queued_bytes: state.queued_bytes as u64, segments: state.index.segments.len() as u64, ..state.stats }
+    }
+
+    pub(crate) fn append(&self, block: Block) -> Result<(), JournalError> {
+        let mut state = self.shared.state.lock();
+        while state.queued_bytes > self.queue_bytes_max && state.failed.is_none() && !state.closing {
+            self.shared.room.wait(&mut state);
+        }
+        usable(&state)?;
+        let JournalHead { first_seq, next_seq, chain } = state.head;
+        let fresh = next_seq == 0;
+        let refuse = |why| Err(JournalError::NotNext { first_seq: block.first_seq, next_seq, why });
+        if !fresh && block.first_seq != next_seq {
+            return refuse("records are numbered without a gap");
+        }
+        if !fresh && block.chain_before != chain {
+            return refuse("it continues another chain");
+        }
+        if !block::fits(&block) || block.first_seq == 0 {
+            return refuse("a block starts at 1 or later and has less than half a gibibyte");
+        }
+        if block.leaves.is_empty() {
+            return Ok(());
+        }
+        state.head = JournalHead {
+            first_seq: if fresh { block.first_seq } else { first_seq },
+            next_seq: block.next_seq(),
+            chain: block.chain_after,
+        };
+        let op = state.next_op;
+        state.next_op += 1;
+        let bytes = leaf_bytes(&block.leaves);
+        let block = Arc::new(block);
+        state.queued_bytes += bytes;
+        state.cache_bytes += bytes;
+        state.cache.push_back(Cached { block: Arc::clone(&block), op });
+        self.queue(state, Task::Append(block, op));
+        Ok(())
+    }
+
+    pub(crate) fn sync(&self, done: Done) {
+        let state = self.shared.state.lock();
+        match usable(&state) {
+            Ok(()) => self.queue(state, Task::Sync(done)),
+            Err(error) => {
+                drop(state);
+                done.call(Err(error.into()));
+            }
+        }
+    }
+
+    pub(crate) fn reset(&self, first_seq: u64, chain: [u8; 32]) -> Result<(), JournalError> {
+        let (done, answer) = Done::channel();
+        {
+            let mut state = self.shared.state.lock();
+            usable(&state)?;
+            state.head = JournalHead { first_seq, next_seq: first_seq, chain };
+            state.cache.clear();
+            state.cache_bytes = 0;
+            self.queue(state, Task::Reset(Start { reset: true, next_seq: first_seq, chain }, done));
+        }
+        match answer.recv() {
+            Ok(result) => result.map_err(|error| JournalError::Failed(error.to_string())),
+            Err(_) => Err(JournalError::Failed("the journal's writer is gone".to_owned())),
+        }
+    }
+
+    fn queue(&self, mut state: MutexGuard<'_, State>, task: Task) {
+        state.queue.push(task);
+        drop(state);
+        self.shared.work.notify_one();
+    }
+
+    pub(crate) fn read(&self, from: u64, max_records: usize, max_bytes: usize) -> Result<Vec<StoredRecord>, JournalError> {
+        let mut records: Vec<StoredRecord> = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
+        while let Some((path, block)) = self.shared.block_with(next)? {
+            self.shared.check_link(&records, &block, &path)?;
+            for record in block.records().map_err(|error| corrupt(&path, error))? {
+                if record.seq < next {
+                    continue;
+                }
+                if !records.is_empty() && (records.len() >= max_records || bytes + record.leaf.len() > max_bytes) {
+                    return Ok(records);
+                }
+                bytes += record.leaf.len();
+                records.push(record);
+            }
+            next = block.next_seq();
+        }
+        Ok(records)
+    }
+
+    pub(crate) fn verify(&self) -> Result<JournalHead, JournalError> {
+        let first_seq = self.head().first_seq;
+        let mut verified = JournalHead { first_seq, next_seq: first_seq, chain: [0; 32] };
+        let mut last: Vec<StoredRecord> = Vec::new();
+        while let Some((path, block)) = self.shared.block_with(verified.next_seq)? {
+            self.shared.check_link(&last, &block, &path)?;
+            last = block.records().map_err(|error| corrupt(&path, error))?;
+            verified.next_seq = block.next_seq();
+            verified.chain = block.chain_after;
+        }
+        Ok(verified)
+    }
+
+    pub(crate) fn close(&self) {
+        self.shared.state.lock().closing = true;
+        self.shared.work.notify_all();
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer
+            && writer.thread().id() != thread::current().id()
+        {
+            // A panic of the writer has been printed and latched.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

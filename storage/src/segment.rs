@@ -1,0 +1,142 @@
+//! Sealed frames in pre-written segments: what the write-ahead log and the journal have in common.
+//!
+//! ```text
+//! segment file  {number:016x}.seg: zero-filled when made, then frames from offset 0, each on a multiple of 8
+//!               (one without records, for its watermark alone, on a multiple of 512)
+//! frame         magic "HFF1" | crc32 of all that follows and of the segment's number | length u32 | count u32 | number u64
+//!               | first u64 | offset u64 | watermark u64 | body, sealed and bound to cluster, node, segment and this header
+//! first frame   body = format u8 | capacity u64 | what the log or the journal carries over from the segment before
+//! ```
+//! Numbers are big endian. `number` counts frames across segments without a gap. `watermark` is the number below which every frame
+//! was durable when this one was written: it is what tells a torn tail, which is dropped, from damage to something that was
+//! acknowledged, which is not. See [`recovery`].
+
+pub(crate) mod appender;
+pub(crate) mod frame;
+pub(crate) mod maker;
+pub(crate) mod recovery;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Whose data a directory holds; every frame and row is bound to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The cluster's id.
+    pub cluster: [u8; 16],
+    /// The node's id within the cluster.
+    pub node: u64,
+}
+
+/// Bytes in a segment unless the options say otherwise (measured: `wal.md`, 64 MB segments stall the writer for 40 ms).
+pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The number of the first segment that a node ever writes.
+pub(crate) const FIRST_SEGMENT: u64 = 1;
+
+const EXTENSION: &str = ".seg";
+const MAKING_EXTENSION: &str = ".making";
+
+/// The newest format of segments that this release reads and writes.
+pub const FORMAT: u8 = 1;
+
+/// Why a directory of segments was not opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// The disk refused.
+    #[error("{doing} {path}: {source}", path = path.display())]
+    Io {
+        /// What was being tried.
+        doing: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Something that had been durable is damaged or missing.
+    #[error(
+        "{path} is damaged at offset {offset}: {why}; nothing was changed: keep the directory, remove this node from the cluster and \
+         let it join again with an empty directory under a new node id",
+        path = path.display()
+    )]
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// How it shows.
+        why: String,
+    },
+    /// The frames were sealed with another key.
+    #[error("{path} was sealed with another storage key: it belongs to another node's identity", path = path.display())]
+    WrongKey {
+        /// The first file that did not open.
+        path: PathBuf,
+    },
+    /// A release that does not exist yet for this one.
+    #[error("{path} was written by a newer holdfast (format {format}, this one reads up to {FORMAT})", path = path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u8,
+    },
+}
+
+impl SegmentError {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SegmentError + use<> {
+        let path = path.to_owned();
+        move |source| SegmentError::Io { doing, path, source }
+    }
+
+    pub(crate) fn corrupt(path: &Path, offset: u64, why: impl Into<String>) -> SegmentError {
+        SegmentError::Corrupt { path: path.to_owned(), offset, why: why.into() }
+    }
+}
+
+pub(crate) fn segment_path(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("{id:016x}{EXTENSION}"))
+}
+
+fn making_path(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("{id:016x}{MAKING_EXTENSION}"))
+}
+
+fn segment_id(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(EXTENSION)?;
+    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+/// What the first frame of a segment says about the segment itself.
+pub(crate) struct SegmentStart<'a> {
+    /// The length that the file was made with; it is never shorter later.
+    pub(crate) capacity: u64,
+    /// What the log or the journal carries over.
+    pub(crate) carried: &'a [u8],
+}
+
+impl SegmentStart<'_> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(9 + self.carried.len());
+        body.push(FORMAT);
+        body.extend_from_slice(&self.capacity.to_be_bytes());
+        body.extend_from_slice(self.carried);
+        body
+    }
+}
+
+impl<'a> SegmentStart<'a> {
+    pub(crate) fn decode(path: &Path, body: &'a [u8]) -> Result<SegmentStart<'a>, SegmentError> {
+        match body.split_first() {
+            Some((&FORMAT, rest)) => {
+                let (capacity, carried) =
+                    rest.split_first_chunk().ok_or_else(|| SegmentError::corrupt(path, 0, "its first frame is cut short"))?;
+                Ok(SegmentStart { capacity: u64::from_be_bytes(*capacity), carried })
+            }
+            Some((&format, _)) if format > FORMAT => Err(SegmentError::Newer { path: path.to_owned(), format }),
+            _ => Err(SegmentError::corrupt(path, 0, "its first frame names no known format")),
+        }
+    }
+}

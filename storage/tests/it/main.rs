@@ -1,0 +1,10 @@
+//! What must hold on disk, whatever happens to it: crashes, power cuts, damage, full disks, failed syncs.
+
+mod journal;
+mod materialized;
+mod power_cut;
+mod snapshot;
+mod support;
+mod wal_damage;
+mod wal_faults;
+mod wal_model;
