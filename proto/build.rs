@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptor.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".").skip_debug(SECRETS).compile_fds(descriptors)?;
+    // Ordered maps: a message that is encoded again must have the same bytes, or a repeated request would look like another one.
+    tonic_prost_build::configure().bytes(".").btree_map(".").skip_debug(SECRETS).compile_fds(descriptors)?;
     Ok(())
 }
 

@@ -142,7 +142,8 @@ impl Node {
         let tls = peer_tls(&config, id)?;
         let replica_config = config.replication.replica(&storage_crypto::hex::encode(&local.owner.cluster));
         let transport = GrpcTransport::new(channels.clone());
-        let replica = Replica::start(id, replica_config, wal.clone(), fold, transport).await.map_err(failed("start replication"))?;
+        let replica =
+            Replica::start(id, replica_config, wal.clone(), fold, transport).await.map_err(failed("start replication"))?;
 
         let (desk, submissions) = mpsc::channel::<Submission>(proposer::QUEUE_MAX);
         let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
@@ -155,7 +156,9 @@ impl Node {
         let routes = tonic::service::Routes::new(raft_service(replica.inbox())).add_service(forward_service(desk.clone()));
         let stop = stop_peers.clone();
         others.spawn(async move {
-            serve_peer(peer_listener, tls, routes, stop.cancelled_owned()).await.map_err(|error| format!("serve other nodes: {error}"))
+            serve_peer(peer_listener, tls, routes, stop.cancelled_owned())
+                .await
+                .map_err(|error| format!("serve other nodes: {error}"))
         });
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels));
         let sealing = local.sealing.clone();
@@ -202,6 +205,12 @@ impl Node {
     #[must_use]
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// Whether it has applied the founding of its cluster and knows a leader.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.published.view().state.is_founded() && self.replica.leader().is_some()
     }
 
     /// Revision, chain and digest of its applied state.
@@ -319,7 +328,8 @@ fn open_local(config: &Config, ambient: &Ambient) -> Result<Local, BootError> {
     let identity = Identity::open(&*ambient.disk, &config.node.data, seal_key.key(), Some(&cluster));
     let identity = identity.map_err(failed("identity of this node"))?;
     if identity.node != config.node.id {
-        let cause = format!("{} is the data of node {}, not of node {}", config.node.data.display(), identity.node, config.node.id);
+        let cause =
+            format!("{} is the data of node {}, not of node {}", config.node.data.display(), identity.node, config.node.id);
         return Err(BootError { doing: "setting node.id".into(), cause });
     }
     let sealing = Arc::new(Sealing::new(cluster, root, ambient.entropy.clone()));
@@ -336,9 +346,14 @@ fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Open
     let (wal, _) = Wal::open(ambient.disk.clone(), &data.join("wal"), key("holdfast/v1/storage/wal"), local.owner, wal_options)
         .map_err(failed("open the write-ahead log"))?;
     let journal_options = JournalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..JournalOptions::default() };
-    let (journal, _) =
-        Journal::open(ambient.disk.clone(), &data.join("journal"), key("holdfast/v1/storage/journal"), local.owner, journal_options)
-            .map_err(failed("open the journal"))?;
+    let (journal, _) = Journal::open(
+        ambient.disk.clone(),
+        &data.join("journal"),
+        key("holdfast/v1/storage/journal"),
+        local.owner,
+        journal_options,
+    )
+    .map_err(failed("open the journal"))?;
     let stores = Arc::new(Stores::new(data.join("state"), key("holdfast/v1/storage/state"), local.owner));
     let values = Arc::new(Values::new(stores.clone(), config.storage.value_cache_bytes));
     let materializer = Arc::new(Materializer::start(stores.clone(), values.clone()).map_err(failed("start the materializer"))?);
@@ -391,7 +406,12 @@ async fn found(replica: &Replica, door: &Door, bootstrap: Bootstrap) -> Result<(
         Err(error) => return Err(format!("found the cluster: {error}")),
     }
     loop {
-        let ask = Ask { credential: None, request: uuid::Uuid::new_v4().into_bytes(), fingerprint: 0, source: format!("{}/kit", door.node_id) };
+        let ask = Ask {
+            credential: None,
+            request: uuid::Uuid::new_v4().into_bytes(),
+            fingerprint: 0,
+            source: format!("{}/kit", door.node_id),
+        };
         let command = Command::Found(Box::new(bootstrap.founding.clone()));
         match door.conduit.submit(ask, command, tokio::time::Instant::now() + FOUNDING).await {
             // A refusal says that it was founded before: by this node, before it stopped halfway.

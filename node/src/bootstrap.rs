@@ -1,7 +1,7 @@
 //! Founding a cluster: one node of a new kit carries a sealed file that says with whom and with what, and uses it up.
 
-use node_domain::ids::ClusterId;
 use node_domain::command::Founding;
+use node_domain::ids::ClusterId;
 use proto_record::codec::{self, Kind};
 use raft::Member;
 use std::collections::BTreeMap;
@@ -41,7 +41,8 @@ impl Bootstrap {
             Err(error) => return Err(format!("read {}: {error}", path.display())),
         };
         let opened = sealed::open(seal_key, &binding(cluster), &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-        let bootstrap = codec::decode(Kind::Bootstrap, opened.expose()).map_err(|error| format!("{}: {error}", path.display()))?;
+        let bootstrap =
+            codec::decode(Kind::Bootstrap, opened.expose()).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Some(bootstrap))
     }
 

@@ -62,8 +62,7 @@ impl DevCluster {
     async fn ready(&self) -> Result<(), DevError> {
         let deadline = tokio::time::Instant::now() + READY;
         for node in &self.nodes {
-            // The founding is the first record; whoever has applied it can answer.
-            while node.standing().0 == 0 || node.replica().leader().is_none() {
+            while !node.is_ready() {
                 if tokio::time::Instant::now() > deadline {
                     return Err(DevError::NoLeader);
                 }

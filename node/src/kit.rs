@@ -112,7 +112,14 @@ pub fn create(directory: &Path, nodes: &[NodePlan]) -> Result<(), KitError> {
     write_private(&directory.join("ca.key"), authority.key().serialize_pem().as_bytes())?;
     write_private(&directory.join("root-token"), token.as_bytes())?;
     write_public(&directory.join("client.toml"), client_settings(nodes).as_bytes())?;
-    let shared = Shared { directory, cluster, seal_text: seal_text.as_bytes(), seal_key: &seal_key, seal_file: &seal_file, entropy: &*entropy };
+    let shared = Shared {
+        directory,
+        cluster,
+        seal_text: seal_text.as_bytes(),
+        seal_key: &seal_key,
+        seal_file: &seal_file,
+        entropy: &*entropy,
+    };
     for node in nodes {
         lay_out(&shared, node, &authority, &authority.as_ref().pem())?;
     }
@@ -142,7 +149,8 @@ pub fn add_node(directory: &Path, node: &NodePlan) -> Result<(), KitError> {
     let ca_pem = String::from_utf8_lossy(&read(directory.join("ca.pem"))?).into_owned();
     let ca_key = zeroize::Zeroizing::new(String::from_utf8_lossy(&read(directory.join("ca.key"))?).into_owned());
     let issuer = Issuer::from_ca_cert_pem(&ca_pem, KeyPair::from_pem(&ca_key)?)?;
-    let shared = Shared { directory, cluster, seal_text: &seal_text, seal_key: &seal_key, seal_file: &seal_file, entropy: &OsEntropy };
+    let shared =
+        Shared { directory, cluster, seal_text: &seal_text, seal_key: &seal_key, seal_file: &seal_file, entropy: &OsEntropy };
     lay_out(&shared, node, &issuer, &ca_pem)
 }
 

@@ -44,7 +44,8 @@ pub trait Machine: Send + Sync + 'static {
     /// When the directory or a header cannot be read.
     fn newest_snapshot(&self) -> io::Result<Option<StoredSnapshot>>;
 
-    /// A fresh name for a snapshot that is about to be received; two calls never return the same one.
+    /// A fresh name for a snapshot that is about to be received; two calls never return the same one. A file of that kind which
+    /// is there when the node starts was left behind by a crash, and nobody asks for it any more.
     ///
     /// # Errors
     /// When there is no place for it.

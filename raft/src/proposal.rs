@@ -22,6 +22,7 @@ use tokio::task::coop;
 use crate::{
     config::PAYLOAD_BYTES_MAX,
     machine::Reply,
+    role,
     types::{Payload, Raft, TypeConfig},
 };
 
@@ -94,7 +95,7 @@ impl Future for Proposal {
             State::Entered(answer, raft) => Pin::new(answer).poll(context).map(|answer| match answer {
                 Ok(Ok(response)) => Ok((response.log_id.index, response.data)),
                 Ok(Err(error)) => Err(refusal(error)),
-                Err(_) => Err(ProposeError::Unknown(format!("the node went away: {}", crate::role::stop_reason(raft)))),
+                Err(_) => Err(ProposeError::Unknown(format!("the node went away: {}", role::stop_reason(raft)))),
             }),
         }
     }
@@ -128,6 +129,9 @@ impl Proposer {
         }
         if self.clogged.load(Ordering::Acquire) {
             return Proposal::refused(ProposeError::Busy);
+        }
+        if role::is_stopped(&self.raft) {
+            return Proposal::refused(ProposeError::Stopped(role::stop_reason(&self.raft)));
         }
         let (responder, answer) = ProgressResponder::complete_only();
         let raft = self.raft.clone();

@@ -8,7 +8,8 @@ use crate::types::{Member, Raft, TypeConfig};
 /// What this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It leads in `term`. Nobody else does in this term once this node has committed an entry of its own.
+    /// It leads in `term`. It does so once: a node with a higher id may take over within the term, and this one then leads
+    /// again in a later term only. Whether a quorum still follows it, a [read barrier](crate::Replica::read_barrier) tells.
     Leader {
         /// The term it leads in.
         term: u64,
@@ -80,6 +81,11 @@ fn set(role: &watch::Sender<Role>, current: Role) {
         *known = current;
         changed
     });
+}
+
+/// Whether raft has stopped, or is about to.
+pub(crate) fn is_stopped(raft: &Raft) -> bool {
+    raft.metrics().borrow_watched().running_state.is_err()
 }
 
 /// Why raft stopped, in words.

@@ -97,6 +97,14 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// As the operating system says.
     fn len(&self) -> io::Result<u64>;
+
+    /// Whether the length is zero.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
 }
 
 /// Reads exactly `bytes.len()` bytes at `offset`.

@@ -9,7 +9,7 @@
 //! ```
 //! Numbers are big endian. `number` counts frames across segments without a gap. `watermark` is the number below which every frame
 //! was durable when this one was written: it is what tells a torn tail, which is dropped, from damage to something that was
-//! acknowledged, which is not. See [`recovery`].
+//! acknowledged, which is not. See `segment/recovery.rs`.
 
 pub(crate) mod appender;
 pub(crate) mod frame;

@@ -14,41 +14,133 @@ use serde::{Deserialize, Serialize};
 #[allow(missing_docs)]
 pub enum Command {
     /// Adds a version; `patch` when the door merged fields into the newest one.
-    Put { environment: EnvironmentName, path: SecretPath, sealed: Sealed, expect: Option<Expectation>, about: AboutChange, patch: bool },
-    Read { environment: EnvironmentName, path: SecretPath, version: Option<u64> },
+    Put {
+        environment: EnvironmentName,
+        path: SecretPath,
+        sealed: Sealed,
+        expect: Option<Expectation>,
+        about: AboutChange,
+        patch: bool,
+    },
+    Read {
+        environment: EnvironmentName,
+        path: SecretPath,
+        version: Option<u64>,
+    },
     /// Each item is answered by itself.
-    ReadMany { environment: EnvironmentName, items: Vec<(SecretPath, Option<u64>)> },
-    SetMetadata { environment: EnvironmentName, path: SecretPath, about: AboutChange },
-    List { environment: EnvironmentName, prefix: String },
-    Search { environment: EnvironmentName, prefix: String },
-    History { environment: EnvironmentName, path: SecretPath },
+    ReadMany {
+        environment: EnvironmentName,
+        items: Vec<(SecretPath, Option<u64>)>,
+    },
+    SetMetadata {
+        environment: EnvironmentName,
+        path: SecretPath,
+        about: AboutChange,
+    },
+    List {
+        environment: EnvironmentName,
+        prefix: String,
+    },
+    Search {
+        environment: EnvironmentName,
+        prefix: String,
+    },
+    History {
+        environment: EnvironmentName,
+        path: SecretPath,
+    },
     /// `sealed` is the older version's, fetched by the door; it must be exactly that.
-    Rollback { environment: EnvironmentName, path: SecretPath, to: u64, sealed: Sealed, expect: Option<Expectation> },
-    Delete { environment: EnvironmentName, path: SecretPath, versions: Selection },
-    Undelete { environment: EnvironmentName, path: SecretPath, versions: Selection },
-    Destroy { environment: EnvironmentName, path: SecretPath, versions: Selection },
+    Rollback {
+        environment: EnvironmentName,
+        path: SecretPath,
+        to: u64,
+        sealed: Sealed,
+        expect: Option<Expectation>,
+    },
+    Delete {
+        environment: EnvironmentName,
+        path: SecretPath,
+        versions: Selection,
+    },
+    Undelete {
+        environment: EnvironmentName,
+        path: SecretPath,
+        versions: Selection,
+    },
+    Destroy {
+        environment: EnvironmentName,
+        path: SecretPath,
+        versions: Selection,
+    },
     /// `sealed` is the newest version of `from`, fetched by the door; it must still be.
-    Copy { environment: EnvironmentName, from: SecretPath, to: SecretPath, sealed: Sealed, expect: Option<Expectation> },
-    Move { environment: EnvironmentName, from: SecretPath, to: SecretPath },
-    Transact { environment: EnvironmentName, items: Vec<TransactItem> },
-    Watch { environment: EnvironmentName, prefix: String, after: u64 },
+    Copy {
+        environment: EnvironmentName,
+        from: SecretPath,
+        to: SecretPath,
+        sealed: Sealed,
+        expect: Option<Expectation>,
+    },
+    Move {
+        environment: EnvironmentName,
+        from: SecretPath,
+        to: SecretPath,
+    },
+    Transact {
+        environment: EnvironmentName,
+        items: Vec<TransactItem>,
+    },
+    Watch {
+        environment: EnvironmentName,
+        prefix: String,
+        after: u64,
+    },
     ListEnvironments,
     /// The door drew the id and wrapped the key.
-    CreateEnvironment { name: EnvironmentName, id: EnvironmentId, description: String, wrapped_key: Bytes },
-    CreateToken { hash: TokenHash, principal: PrincipalName, policies: Vec<PolicyName>, ttl_ms: u64 },
+    CreateEnvironment {
+        name: EnvironmentName,
+        id: EnvironmentId,
+        description: String,
+        wrapped_key: Bytes,
+    },
+    CreateToken {
+        hash: TokenHash,
+        principal: PrincipalName,
+        policies: Vec<PolicyName>,
+        ttl_ms: u64,
+    },
     LookupSelf,
     ListTokens,
-    RevokeToken { accessor: Accessor },
-    PutPolicy { name: PolicyName, rules: Vec<Rule> },
-    ReadPolicy { name: PolicyName },
+    RevokeToken {
+        accessor: Accessor,
+    },
+    PutPolicy {
+        name: PolicyName,
+        rules: Vec<Rule>,
+    },
+    ReadPolicy {
+        name: PolicyName,
+    },
     ListPolicies,
-    DeletePolicy { name: PolicyName },
+    DeletePolicy {
+        name: PolicyName,
+    },
     /// Reading the journal: query, tail, export, head.
-    Audit { operation: Operation, subject: String },
+    Audit {
+        operation: Operation,
+        subject: String,
+    },
     /// Looking at the cluster or changing its members.
-    Cluster { operation: Operation, node: u64 },
+    Cluster {
+        operation: Operation,
+        node: u64,
+    },
     /// A request that the door could not make sense of: journalled and refused.
-    Malformed { operation: Operation, environment: String, subject: String, rejection: Rejection },
+    Malformed {
+        operation: Operation,
+        environment: String,
+        subject: String,
+        rejection: Rejection,
+    },
     /// What a new cluster starts from; only where nothing is yet.
     Found(Box<Founding>),
 }

@@ -1,6 +1,9 @@
 //! What happened: the records that the state is the fold of. The bytes of every event ever released are golden (`tests/golden`).
 
-use crate::ids::{Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretId, SecretPath, Stamp, TokenHash};
+use crate::ids::{
+    Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretId, SecretPath, Stamp,
+    TokenHash,
+};
 use crate::operation::Operation;
 use crate::policy::Rule;
 use crate::rejection::Rejection;
@@ -13,8 +16,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Event {
-    ClusterFounded { cluster: ClusterId },
-    EnvironmentCreated { name: EnvironmentName, id: EnvironmentId, description: String, wrapped_key: Bytes },
+    ClusterFounded {
+        cluster: ClusterId,
+    },
+    EnvironmentCreated {
+        name: EnvironmentName,
+        id: EnvironmentId,
+        description: String,
+        wrapped_key: Bytes,
+    },
     /// Versions below `oldest_kept` go with it.
     SecretVersionAdded {
         environment: EnvironmentName,
@@ -27,21 +37,78 @@ pub enum Event {
         about: AboutChange,
         cause: Cause,
     },
-    SecretMetadataChanged { environment: EnvironmentName, path: SecretPath, secret: SecretId, about: AboutChange },
-    SecretVersionsDeleted { environment: EnvironmentName, path: SecretPath, secret: SecretId, versions: Vec<u64> },
-    SecretVersionsUndeleted { environment: EnvironmentName, path: SecretPath, secret: SecretId, versions: Vec<u64> },
-    SecretVersionsDestroyed { environment: EnvironmentName, path: SecretPath, secret: SecretId, versions: Vec<u64> },
-    SecretMoved { environment: EnvironmentName, from: SecretPath, to: SecretPath, secret: SecretId },
-    SecretRead { environment: EnvironmentName, path: SecretPath, secret: SecretId, version: u64 },
-    TokenCreated { hash: TokenHash, accessor: Accessor, principal: PrincipalName, policies: Vec<PolicyName>, expires: Option<Stamp> },
-    TokenRevoked { accessor: Accessor, principal: PrincipalName },
-    PolicyPut { name: PolicyName, rules: Vec<Rule>, version: u64 },
-    PolicyDeleted { name: PolicyName },
+    SecretMetadataChanged {
+        environment: EnvironmentName,
+        path: SecretPath,
+        secret: SecretId,
+        about: AboutChange,
+    },
+    SecretVersionsDeleted {
+        environment: EnvironmentName,
+        path: SecretPath,
+        secret: SecretId,
+        versions: Vec<u64>,
+    },
+    SecretVersionsUndeleted {
+        environment: EnvironmentName,
+        path: SecretPath,
+        secret: SecretId,
+        versions: Vec<u64>,
+    },
+    SecretVersionsDestroyed {
+        environment: EnvironmentName,
+        path: SecretPath,
+        secret: SecretId,
+        versions: Vec<u64>,
+    },
+    SecretMoved {
+        environment: EnvironmentName,
+        from: SecretPath,
+        to: SecretPath,
+        secret: SecretId,
+    },
+    SecretRead {
+        environment: EnvironmentName,
+        path: SecretPath,
+        secret: SecretId,
+        version: u64,
+    },
+    TokenCreated {
+        hash: TokenHash,
+        accessor: Accessor,
+        principal: PrincipalName,
+        policies: Vec<PolicyName>,
+        expires: Option<Stamp>,
+    },
+    TokenRevoked {
+        accessor: Accessor,
+        principal: PrincipalName,
+    },
+    PolicyPut {
+        name: PolicyName,
+        rules: Vec<Rule>,
+        version: u64,
+    },
+    PolicyDeleted {
+        name: PolicyName,
+    },
     /// Something was looked at, or asked of the cluster, that changes no state.
-    Observed { operation: Operation, environment: Option<EnvironmentName>, subject: String },
+    Observed {
+        operation: Operation,
+        environment: Option<EnvironmentName>,
+        subject: String,
+    },
     /// A request id was asked again and answered with what its first asking did.
-    AnsweredAgain { operation: Operation, first: Revision },
-    Refused { operation: Operation, environment: String, subject: String, rejection: Rejection },
+    AnsweredAgain {
+        operation: Operation,
+        first: Revision,
+    },
+    Refused {
+        operation: Operation,
+        environment: String,
+        subject: String,
+        rejection: Rejection,
+    },
 }
 
 /// Why a version was added.
@@ -79,7 +146,9 @@ impl Event {
             Event::TokenRevoked { .. } => Operation::TokenRevoke,
             Event::PolicyPut { .. } => Operation::PolicyPut,
             Event::PolicyDeleted { .. } => Operation::PolicyDelete,
-            Event::Observed { operation, .. } | Event::AnsweredAgain { operation, .. } | Event::Refused { operation, .. } => *operation,
+            Event::Observed { operation, .. } | Event::AnsweredAgain { operation, .. } | Event::Refused { operation, .. } => {
+                *operation
+            }
         }
     }
 

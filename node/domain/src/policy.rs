@@ -164,7 +164,11 @@ impl PathPattern {
         while let Some(segment) = wanted.next() {
             let Some(candidate) = found.next() else { return false };
             let unfinished = self.open && wanted.peek().is_none();
-            let fits = if unfinished && segment != "+" { candidate.starts_with(segment) } else { segment == "+" || segment == candidate };
+            let fits = if unfinished && segment != "+" {
+                candidate.starts_with(segment)
+            } else {
+                segment == "+" || segment == candidate
+            };
             if !fits {
                 return false;
             }

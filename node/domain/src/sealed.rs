@@ -47,7 +47,9 @@ impl Sealed {
     /// Whether the payload is there and is the one that the reference names.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.payload.as_ref().is_some_and(|payload| payload.digest(self.seal.key_version, &self.seal.value_id) == self.seal.digest)
+        self.payload
+            .as_ref()
+            .is_some_and(|payload| payload.digest(self.seal.key_version, &self.seal.value_id) == self.seal.digest)
     }
 
     /// Bytes of the payload.

@@ -25,12 +25,19 @@ impl Tokens for TokensService {
         let hash = self.0.sealing.token_hash(&text);
         let parse = || {
             let principal = PrincipalName::parse(&message.principal)?;
-            Ok::<_, Rejection>(Command::CreateToken { hash, principal, policies: convert::policies(&message.policies)?, ttl_ms: message.ttl_ms })
+            Ok::<_, Rejection>(Command::CreateToken {
+                hash,
+                principal,
+                policies: convert::policies(&message.policies)?,
+                ttl_ms: message.ttl_ms,
+            })
         };
         let done = self.0.submit(&caller, Operation::TokenCreate, &message, parse()).await?;
         // A repeated request finds the token that its first asking made; its text is gone with that answer.
         let token = done.view.state.token_by_accessor(&Accessor::of(&hash)).ok_or_else(|| {
-            Status::failed_precondition("this request made its token before; the text was in the first answer only: revoke it and ask anew")
+            Status::failed_precondition(
+                "this request made its token before; the text was in the first answer only: revoke it and ask anew",
+            )
         })?;
         Ok(Response::new(v1::CreateTokenResponse { token: text.to_string(), details: Some(convert::show_token(token)) }))
     }
@@ -39,7 +46,8 @@ impl Tokens for TokensService {
         let (caller, message) = self.0.receive(request);
         let done = self.0.submit(&caller, Operation::TokenLookupSelf, &message, Ok(Command::LookupSelf)).await?;
         let state = &done.view.state;
-        let token = state.authenticate(caller.ask.credential.as_ref(), state.stamp()).map_err(|rejection| status::refused(&rejection))?;
+        let token =
+            state.authenticate(caller.ask.credential.as_ref(), state.stamp()).map_err(|rejection| status::refused(&rejection))?;
         Ok(Response::new(convert::show_token(token)))
     }
 

@@ -1,8 +1,8 @@
 //! The service of the journal: query, tail, export, head. Looking at the journal is journalled too.
 
 use crate::api::door::{Caller, Door};
-use crate::api::watch::READ_RECORDS;
 use crate::api::status;
+use crate::api::watch::READ_RECORDS;
 use node_domain::Command;
 use node_domain::operation::Operation;
 use node_domain::policy::Capability;
@@ -136,7 +136,12 @@ impl Filter {
     }
 }
 
-async fn query(door: Arc<Door>, filter: Filter, head: u64, sender: mpsc::Sender<Result<v1::AuditRecord, Status>>) -> Result<(), Status> {
+async fn query(
+    door: Arc<Door>,
+    filter: Filter,
+    head: u64,
+    sender: mpsc::Sender<Result<v1::AuditRecord, Status>>,
+) -> Result<(), Status> {
     let first = door.journal.first_seq().max(filter.asked.from_seq);
     let last = if filter.asked.to_seq == 0 { head } else { filter.asked.to_seq.min(head) };
     let (mut low, mut high) = (first, last);
@@ -178,7 +183,12 @@ async fn read_range(door: &Door, from: u64, to: u64) -> Result<Vec<StoredRecord>
     Ok(records)
 }
 
-async fn tail(door: Arc<Door>, caller: Caller, from: u64, sender: mpsc::Sender<Result<v1::AuditRecord, Status>>) -> Result<(), Status> {
+async fn tail(
+    door: Arc<Door>,
+    caller: Caller,
+    from: u64,
+    sender: mpsc::Sender<Result<v1::AuditRecord, Status>>,
+) -> Result<(), Status> {
     let mut next = from;
     let mut revision = door.conduit.published().watch();
     loop {
@@ -211,7 +221,12 @@ fn check_still_allowed(door: &Door, caller: &Caller) -> Result<(), Status> {
     allowed.map(drop).map_err(|rejection| status::refused(&rejection))
 }
 
-async fn export(door: Arc<Door>, from: u64, to: u64, sender: mpsc::Sender<Result<v1::ExportedRecord, Status>>) -> Result<(), Status> {
+async fn export(
+    door: Arc<Door>,
+    from: u64,
+    to: u64,
+    sender: mpsc::Sender<Result<v1::ExportedRecord, Status>>,
+) -> Result<(), Status> {
     let mut next = from;
     while next <= to {
         let records = read_range(&door, next, to).await?;

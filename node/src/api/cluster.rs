@@ -49,11 +49,7 @@ impl Cluster for ClusterService {
         if message.node_id == 0 || message.peer_address.is_empty() || message.client_address.is_empty() {
             return Err(Status::invalid_argument("a member has a node id above 0, a peer address and a client address"));
         }
-        let member = Member {
-            peer_address: message.peer_address,
-            client_address: message.client_address,
-            zone: message.zone,
-        };
+        let member = Member { peer_address: message.peer_address, client_address: message.client_address, zone: message.zone };
         self.changed(self.replica.add_learner(message.node_id, member).await)
     }
 
@@ -80,7 +76,8 @@ impl Cluster for ClusterService {
         let (caller, message) = self.door.receive_change(request);
         let command = Command::Cluster { operation: Operation::ClusterSnapshot, node: self.door.node_id };
         self.door.submit(&caller, Operation::ClusterSnapshot, &message, Ok(command)).await?;
-        let index = self.replica.trigger_snapshot().await.map_err(|error| crate::api::status::fault("take a snapshot", &error))?;
+        let index =
+            self.replica.trigger_snapshot().await.map_err(|error| crate::api::status::fault("take a snapshot", &error))?;
         Ok(Response::new(v1::TriggerSnapshotResponse { index: index.unwrap_or(0) }))
     }
 }

@@ -100,8 +100,9 @@ pub(crate) fn check_fields(fields: &v1::Fields) -> Result<(), Rejection> {
             return Err(Rejection::invalid(format!("a field's name has 1 to {} bytes", limits::TAG_BYTES_MAX)));
         }
         // The text of the field is secret: say which field, not what is in it.
-        serde_json::from_str::<serde::de::IgnoredAny>(json)
-            .map_err(|error| Rejection::invalid(format!("field {name:?} is not JSON (line {}, column {})", error.line(), error.column())))?;
+        serde_json::from_str::<serde::de::IgnoredAny>(json).map_err(|error| {
+            Rejection::invalid(format!("field {name:?} is not JSON (line {}, column {})", error.line(), error.column()))
+        })?;
     }
     Ok(())
 }

@@ -69,8 +69,10 @@ impl Door {
     pub(crate) fn receive<T>(&self, request: Request<T>) -> (Caller, T) {
         let address = request.remote_addr().map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string());
         let metadata = request.metadata();
-        let bearer = metadata.get("authorization").and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-        let asked_id = metadata.get("x-request-id").map(|value| value.to_str().ok().and_then(|text| uuid::Uuid::try_parse(text).ok()));
+        let bearer =
+            metadata.get("authorization").and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+        let asked_id =
+            metadata.get("x-request-id").map(|value| value.to_str().ok().and_then(|text| uuid::Uuid::try_parse(text).ok()));
         let flaw = matches!(asked_id, Some(None)).then(|| Rejection::invalid("x-request-id must be a UUID"));
         let id = asked_id.flatten().unwrap_or_else(uuid::Uuid::new_v4);
         let timeout = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(timeout);
@@ -119,7 +121,11 @@ impl Door {
     }
 
     /// The environment with this name. One that this node does not know may be new: it catches up once before it says no.
-    pub(crate) async fn environment(&self, caller: &Caller, name: &str) -> Result<(EnvironmentName, Arc<EnvironmentAbout>), Rejection> {
+    pub(crate) async fn environment(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<(EnvironmentName, Arc<EnvironmentAbout>), Rejection> {
         let name = EnvironmentName::parse(name)?;
         if let Ok(environment) = self.view().state.environment(&name) {
             return Ok((name, environment.about.clone()));

@@ -15,7 +15,10 @@ pub(crate) struct EnvironmentsService(pub(crate) Arc<Door>);
 
 #[tonic::async_trait]
 impl Environments for EnvironmentsService {
-    async fn list(&self, request: Request<v1::ListEnvironmentsRequest>) -> Result<Response<v1::ListEnvironmentsResponse>, Status> {
+    async fn list(
+        &self,
+        request: Request<v1::ListEnvironmentsRequest>,
+    ) -> Result<Response<v1::ListEnvironmentsResponse>, Status> {
         let (caller, message) = self.0.receive(request);
         let done = self.0.submit(&caller, Operation::EnvironmentList, &message, Ok(Command::ListEnvironments)).await?;
         let environments = done.view.state.environments().map(show).collect();
@@ -46,4 +49,3 @@ fn show(environment: &Environment) -> v1::Environment {
         key_version: about.keys.last().map_or(0, |(version, _)| *version),
     }
 }
-

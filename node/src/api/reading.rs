@@ -51,7 +51,8 @@ impl Door {
         };
         let payload = payload.ok_or_else(|| Status::not_found(format!("v{} was destroyed meanwhile", version.number)))?;
         let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
-        let opened = self.sealing.open(&home.about, &version.seal, &payload).map_err(|error| status::fault("open a value", &error))?;
+        let opened =
+            self.sealing.open(&home.about, &version.seal, &payload).map_err(|error| status::fault("open a value", &error))?;
         let value = convert::value(&opened, version.seal.structured).map_err(|error| status::fault("open a value", &error))?;
         Ok(v1::GetResponse { value: Some(value), version: Some(convert::show_version(&version)), index: index.0 })
     }
@@ -67,7 +68,10 @@ fn parse_get(message: &v1::GetRequest) -> Result<Command, Rejection> {
 
 fn parse_get_many(message: &v1::GetManyRequest) -> Result<Command, Rejection> {
     let items = message.items.iter().map(|item| Ok((convert::path(&item.path)?, convert::version_number(item.version))));
-    Ok(Command::ReadMany { environment: EnvironmentName::parse(&message.environment)?, items: items.collect::<Result<_, Rejection>>()? })
+    Ok(Command::ReadMany {
+        environment: EnvironmentName::parse(&message.environment)?,
+        items: items.collect::<Result<_, Rejection>>()?,
+    })
 }
 
 fn environment_name(text: &str) -> Result<EnvironmentName, Status> {

@@ -132,7 +132,8 @@ impl Secrets for SecretsService {
         let (caller, messages) = self.0.receive(request);
         let door = self.0.clone();
         // A broken message ends the stream; what came before it is answered.
-        let asked = messages.take_while(|message| futures::future::ready(message.is_ok())).filter_map(|message| async { message.ok() });
+        let asked =
+            messages.take_while(|message| futures::future::ready(message.is_ok())).filter_map(|message| async { message.ok() });
         let answers = asked
             .ready_chunks(STREAM_GATHER_MAX)
             .map(move |group| answer_group(door.clone(), caller.again(), group))
@@ -156,7 +157,8 @@ impl Secrets for SecretsService {
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Reply<v1::ListResponse> {
         let (caller, message) = self.0.receive(request);
-        let parse = || Ok(Command::List { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
+        let parse =
+            || Ok(Command::List { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
         let page = |home: &Environment| {
             let fits = |secret: &Secret| message.include_deleted || secret.live().is_some();
             let size = listing::page_size(message.limit);
@@ -171,7 +173,8 @@ impl Secrets for SecretsService {
 
     async fn search(&self, request: Request<v1::SearchRequest>) -> Reply<v1::ListResponse> {
         let (caller, message) = self.0.receive(request);
-        let parse = || Ok(Command::Search { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
+        let parse =
+            || Ok(Command::Search { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
         let page = |home: &Environment| {
             let size = listing::page_size(message.limit);
             listing::deep(home, &message.prefix, &message.cursor, size, |secret| listing::matches(&message, secret))
@@ -182,11 +185,15 @@ impl Secrets for SecretsService {
     async fn history(&self, request: Request<v1::HistoryRequest>) -> Reply<v1::HistoryResponse> {
         let (caller, message) = self.0.receive(request);
         let parse = || {
-            Ok(Command::History { environment: EnvironmentName::parse(&message.environment)?, path: convert::path(&message.path)? })
+            Ok(Command::History {
+                environment: EnvironmentName::parse(&message.environment)?,
+                path: convert::path(&message.path)?,
+            })
         };
         let done = self.0.submit(&caller, Operation::SecretHistory, &message, parse()).await?;
         let path = convert::path(&message.path).map_err(|rejection| crate::api::status::refused(&rejection))?;
-        let secret = home(&done, &message.environment)?.secret(&path).map_err(|rejection| crate::api::status::refused(&rejection))?;
+        let secret =
+            home(&done, &message.environment)?.secret(&path).map_err(|rejection| crate::api::status::refused(&rejection))?;
         reply(v1::HistoryResponse {
             secret: Some(convert::show_secret(secret)),
             versions: secret.versions.iter().map(convert::show_version).collect(),
@@ -258,7 +265,11 @@ impl Secrets for SecretsService {
 }
 
 /// Decides the reads of one group together and opens what may be seen.
-async fn answer_group(door: Arc<Door>, caller: Caller, group: Vec<v1::GetStreamRequest>) -> Vec<Result<v1::GetStreamResponse, Status>> {
+async fn answer_group(
+    door: Arc<Door>,
+    caller: Caller,
+    group: Vec<v1::GetStreamRequest>,
+) -> Vec<Result<v1::GetStreamResponse, Status>> {
     let mut by_environment: BTreeMap<String, (Vec<u64>, Vec<v1::GetManyItem>)> = BTreeMap::new();
     for v1::GetStreamRequest { id, get } in group {
         let get = get.unwrap_or_default();
@@ -287,8 +298,5 @@ async fn one_by_one(door: &Door, caller: &Caller, message: &v1::GetManyRequest) 
         path: item.path.clone(),
         version: item.version,
     });
-    futures::stream::iter(gets)
-        .then(|get| async move { reading::result(door.get(&caller.again(), &get).await) })
-        .collect()
-        .await
+    futures::stream::iter(gets).then(|get| async move { reading::result(door.get(&caller.again(), &get).await) }).collect().await
 }

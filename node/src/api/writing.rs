@@ -21,7 +21,14 @@ impl Door {
         let plaintext = convert::plaintext(message.value.as_ref())?;
         let sealed = self.sealing.seal(&about, &plaintext.bytes, plaintext.structured).map_err(sealing)?;
         let expect = convert::expectation(message.expect.as_ref())?;
-        Ok(Command::Put { environment, path, sealed, expect, about: convert::about_change(message.metadata.as_ref())?, patch: false })
+        Ok(Command::Put {
+            environment,
+            path,
+            sealed,
+            expect,
+            about: convert::about_change(message.metadata.as_ref())?,
+            patch: false,
+        })
     }
 
     /// Merges fields into the newest version. The merged value is sealed for exactly that version: if it moved on meanwhile, the
@@ -68,7 +75,10 @@ impl Door {
                 v1::transact_item::Change::Put(put) => {
                     let plaintext = convert::plaintext(put.value.as_ref())?;
                     let sealed = self.sealing.seal(&about, &plaintext.bytes, plaintext.structured).map_err(sealing)?;
-                    TransactChange::Put { sealed: Box::new(sealed), about: Box::new(convert::about_change(put.metadata.as_ref())?) }
+                    TransactChange::Put {
+                        sealed: Box::new(sealed),
+                        about: Box::new(convert::about_change(put.metadata.as_ref())?),
+                    }
                 }
                 v1::transact_item::Change::Delete(true) => TransactChange::Delete,
                 v1::transact_item::Change::Check(true) => TransactChange::Check,

@@ -216,14 +216,16 @@ impl Config {
         flags: &[String],
     ) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-        let parse = |cause: toml::de::Error| ConfigError::Parse { path: path.to_owned(), cause: cause.to_string().trim().to_owned() };
+        let parse =
+            |cause: toml::de::Error| ConfigError::Parse { path: path.to_owned(), cause: cause.to_string().trim().to_owned() };
         // The file by itself first, so that its errors carry line numbers.
         let _: Config = toml::from_str(&text).map_err(parse)?;
         let mut table: toml::Table = toml::from_str(&text).map_err(parse)?;
         overlay::environment(&mut table, environment)?;
         overlay::flags(&mut table, flags)?;
-        let mut config: Config =
-            table.try_into().map_err(|cause: toml::de::Error| ConfigError::Parse { path: path.to_owned(), cause: cause.to_string() })?;
+        let mut config: Config = table
+            .try_into()
+            .map_err(|cause: toml::de::Error| ConfigError::Parse { path: path.to_owned(), cause: cause.to_string() })?;
         config.take_paths_from(path.parent().unwrap_or(Path::new(".")));
         config.check()?;
         Ok(config)

@@ -2,7 +2,10 @@
 //!
 //! `HOLDFAST_LISTEN_CLIENT` and `--set listen.client=…` mean the key `client` of the table `listen`.
 
-use super::{AdvertiseConfig, Config, ConfigError, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig, TlsConfig};
+use super::{
+    AdvertiseConfig, Config, ConfigError, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
+    TlsConfig,
+};
 use toml::{Table, Value};
 
 const PREFIX: &str = "HOLDFAST_";

@@ -36,7 +36,12 @@ pub(crate) struct Conduit {
 }
 
 impl Conduit {
-    pub(crate) fn new(replica: Replica, published: Arc<Published>, desk: mpsc::Sender<Submission>, forwarder: Forwarder) -> Conduit {
+    pub(crate) fn new(
+        replica: Replica,
+        published: Arc<Published>,
+        desk: mpsc::Sender<Submission>,
+        forwarder: Forwarder,
+    ) -> Conduit {
         Conduit { replica, published, desk, forwarder }
     }
 

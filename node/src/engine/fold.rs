@@ -135,7 +135,9 @@ impl Effects {
                 self.changed.push(Changed::Secret(environment.clone(), to.clone()));
             }
             Event::EnvironmentCreated { name, .. } => self.changed.push(Changed::Environment(name.clone())),
-            Event::TokenCreated { accessor, .. } | Event::TokenRevoked { accessor, .. } => self.changed.push(Changed::Token(*accessor)),
+            Event::TokenCreated { accessor, .. } | Event::TokenRevoked { accessor, .. } => {
+                self.changed.push(Changed::Token(*accessor))
+            }
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => self.changed.push(Changed::Policy(name.clone())),
             Event::ClusterFounded { .. }
             | Event::SecretRead { .. }

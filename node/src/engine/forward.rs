@@ -71,7 +71,8 @@ impl Forwarder {
         }
         let member = leader.member.as_ref()?;
         let channel = self.channels.shared(leader.id, &member.peer_address);
-        let client = ForwardClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let client =
+            ForwardClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         // The task ends when the stream does or when the last sender is gone: with the next leader, or with this node.
         tokio::spawn(carry(client, queue));
@@ -196,9 +197,9 @@ fn gathered(outcomes: mpsc::UnboundedReceiver<(u64, Outcome)>) -> impl Stream<It
         if outcomes.recv_many(&mut ready, BUNDLE_MAX).await == 0 {
             return None;
         }
-        let outcomes_of = |(id, outcome): (u64, Outcome)| ForwardedOutcome { id, outcome: codec::encode(Kind::Outcome, &outcome).into() };
+        let outcomes_of =
+            |(id, outcome): (u64, Outcome)| ForwardedOutcome { id, outcome: codec::encode(Kind::Outcome, &outcome).into() };
         Some((Ok(OutcomeBundle { outcomes: ready.into_iter().map(outcomes_of).collect() }), outcomes))
     })
     .boxed()
 }
-

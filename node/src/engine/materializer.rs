@@ -12,15 +12,13 @@ use proto_record::codec::{self, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use storage::materialized::{MaterializedError, RowOp};
 
 /// Batches that may wait; beyond it the fold waits for the disk.
 const QUEUE_MAX: usize = 8192;
 /// Changes gathered into one write.
 const GATHER_CHANGES_MAX: usize = 16_384;
-/// How long changes may wait for company.
-const GATHER_TIME: Duration = Duration::from_millis(100);
 /// How long it waits before it tries a failed write again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -145,7 +143,6 @@ impl Writer {
         gathered: &mut Gathered,
         flushes: &mut Vec<SyncSender<Result<(), MaterializedError>>>,
     ) {
-        let until = Instant::now() + GATHER_TIME;
         let mut next = Some(first);
         while let Some(piece) = next.take() {
             match piece {
@@ -157,7 +154,8 @@ impl Writer {
                 }
             }
             if gathered.len() < GATHER_CHANGES_MAX {
-                next = work.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+                // Whatever came while the last write was under way joins this one.
+                next = work.try_recv().ok();
             }
         }
     }

@@ -87,7 +87,12 @@ impl Sealing {
     }
 
     /// Seals a plaintext for an environment, by its newest key.
-    pub(crate) fn seal(&self, environment: &EnvironmentAbout, plaintext: &[u8], structured: bool) -> Result<Sealed, SealingError> {
+    pub(crate) fn seal(
+        &self,
+        environment: &EnvironmentAbout,
+        plaintext: &[u8],
+        structured: bool,
+    ) -> Result<Sealed, SealingError> {
         let version = environment.keys.last().map_or(0, |(version, _)| *version);
         let key = self.key(environment, version)?;
         let sealed = SealedValue::seal(&key, version, &self.scope(environment.id), plaintext, self.entropy());
@@ -98,7 +103,12 @@ impl Sealing {
     }
 
     /// Opens a stored value, after checking that it is the one that the state names.
-    pub(crate) fn open(&self, environment: &EnvironmentAbout, seal: &SealRef, payload: &Payload) -> Result<SecretBytes, SealingError> {
+    pub(crate) fn open(
+        &self,
+        environment: &EnvironmentAbout,
+        seal: &SealRef,
+        payload: &Payload,
+    ) -> Result<SecretBytes, SealingError> {
         if payload.digest(seal.key_version, &seal.value_id) != seal.digest {
             return Err(SealingError::Digest);
         }

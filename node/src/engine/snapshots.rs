@@ -67,7 +67,13 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(crate) fn open(ambient: &Ambient, directory: PathBuf, key: Key, owner: Owner, stores: Arc<Stores>) -> io::Result<Snapshots> {
+    pub(crate) fn open(
+        ambient: &Ambient,
+        directory: PathBuf,
+        key: Key,
+        owner: Owner,
+        stores: Arc<Stores>,
+    ) -> io::Result<Snapshots> {
         ambient.disk.create_dir_all(&directory)?;
         let snapshots = Snapshots {
             disk: ambient.disk.clone(),
@@ -116,8 +122,8 @@ impl Snapshots {
         let path = self.directory.join(format!("{index:020}.{EXTENSION}"));
         let created_ms = self.clock.now().as_ms();
         let header = SnapshotHeader { cluster: self.owner.cluster, epoch: standing.state.epoch(), created_ms, position };
-        let mut writer =
-            SnapshotWriter::create(self.disk.clone(), &path, &header, &self.key, self.entropy.clone()).map_err(io::Error::other)?;
+        let mut writer = SnapshotWriter::create(self.disk.clone(), &path, &header, &self.key, self.entropy.clone())
+            .map_err(io::Error::other)?;
         let mut push = |record: &Record| writer.push(&codec::encode(Kind::StatePiece, record)).map_err(io::Error::other);
         push(&Record::Chain(standing.chain))?;
         for piece in standing.state.pieces() {

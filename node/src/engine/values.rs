@@ -67,7 +67,11 @@ impl Values {
     }
 
     /// As [`find`](Values::find), without a place in the cache: for snapshots, which read everything once.
-    pub(crate) fn find_uncached(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Option<Arc<Payload>>, MaterializedError> {
+    pub(crate) fn find_uncached(
+        &self,
+        environment: &EnvironmentName,
+        key: ValueKey,
+    ) -> Result<Option<Arc<Payload>>, MaterializedError> {
         if let Some(payload) = self.find_in_memory(key) {
             return Ok(Some(payload));
         }

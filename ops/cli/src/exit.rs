@@ -52,14 +52,18 @@ impl Exit {
     /// What usually helps.
     fn advice(self) -> &'static str {
         match self {
-            Exit::NotFound => "look for it with `holdfast secret list -r`, or name another environment with -e",
+            Exit::NotFound => "`list` of the same noun shows what there is; for a secret, name another environment with -e",
             Exit::Denied => "`holdfast token lookup` shows the policies of this token; ask for one that allows it",
             Exit::NotAuthenticated => "give a token with HOLDFAST_TOKEN or --token-file; `holdfast token lookup` checks it",
-            Exit::Conflict => "`holdfast secret history PATH` shows where it stands; then ask again with what you expect",
+            Exit::Conflict => {
+                "see where it stands (`holdfast secret history PATH` for a secret), then ask again with what you expect"
+            }
             Exit::Unavailable => "`holdfast cluster status` shows whether there is a leader; check --addr and the network",
             Exit::Usage => "`--help` after the command shows what it takes",
             Exit::Integrity => "keep this file and the node as they are, and compare with another node or an older bundle",
-            Exit::Ok | Exit::Unexpected | Exit::Partial => "look for the request id in the journal: `holdfast audit query --request ID`",
+            Exit::Ok | Exit::Unexpected | Exit::Partial => {
+                "look for the request id in the journal: `holdfast audit query --request ID`"
+            }
         }
     }
 }
@@ -91,16 +95,25 @@ impl Failure {
         Failure::new(exit, what, error.to_string()).next("check the path, its permissions and the space left")
     }
 
+    /// The reason alone, for a row of a table.
+    pub(crate) fn why(&self) -> &str {
+        &self.why
+    }
+
     pub(crate) fn next(mut self, next: impl Into<String>) -> Failure {
         self.next = next.into();
         self
     }
 }
 
+/// Three lines; in the alternate form one, without advice.
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.silent {
             return Ok(());
+        }
+        if formatter.alternate() {
+            return write!(formatter, "{}: {}", self.what, self.why);
         }
         write!(formatter, "error: {}\n  why: {}\n next: {}", self.what, self.why, self.next)
     }

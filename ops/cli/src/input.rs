@@ -77,11 +77,13 @@ fn inline_value() -> Failure {
 
 fn limited(from: impl Read, name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut bytes = Zeroizing::new(Vec::new());
-    from.take(VALUE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::io(format!("cannot read {name}"), &error))?;
+    from.take(VALUE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| Failure::io(format!("cannot read {name}"), &error))?;
     if bytes.len() as u64 > VALUE_BYTES_MAX {
-        return Err(Failure::usage(format!("{name} is too large"), "a value has at most 1 MiB", "keep large files elsewhere, and their key here"));
+        return Err(Failure::usage(
+            format!("{name} is too large"),
+            "a value has at most 1 MiB",
+            "keep large files elsewhere, and their key here",
+        ));
     }
     Ok(bytes)
 }
@@ -129,7 +131,8 @@ fn whole(bytes: &Zeroizing<Vec<u8>>, as_json: bool, out: &Output) -> Result<Plai
 
 /// The fields of a structured value, each from its own source.
 pub(crate) fn fields(given: &[Given]) -> Result<Plain, Failure> {
-    let refuse = |why: String| Failure::usage("cannot put the value together", why, "name each field once, and at most one takes -");
+    let refuse =
+        |why: String| Failure::usage("cannot put the value together", why, "name each field once, and at most one takes -");
     if given.iter().filter(|one| one.source == Source::Stdin).count() > 1 {
         return Err(refuse("standard input can be read once".to_owned()));
     }

@@ -21,11 +21,26 @@ const ADDRESS_DEFAULT: &str = "https://127.0.0.1:7100";
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Globals {
     /// Nodes of the cluster, separated by commas [default: https://127.0.0.1:7100].
-    #[arg(long, global = true, env = "HOLDFAST_ADDR", value_delimiter = ',', value_name = "URL", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "HOLDFAST_ADDR",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "URL",
+        help_heading = "Connection"
+    )]
     pub(crate) addr: Vec<String>,
 
     /// Certificates (PEM) that the nodes' certificates must lead to.
-    #[arg(long, global = true, env = "HOLDFAST_CA_FILE", value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "HOLDFAST_CA_FILE",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
     pub(crate) ca_file: Option<PathBuf>,
 
     /// File that holds the token. Otherwise HOLDFAST_TOKEN, HOLDFAST_TOKEN_FILE, the profile's, or
@@ -34,20 +49,43 @@ pub(crate) struct Globals {
     pub(crate) token_file: Option<PathBuf>,
 
     /// TOML file with addr, ca_file, token_file, environment, as `holdfastd dev` writes it.
-    #[arg(long, global = true, env = "HOLDFAST_CONFIG", value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "HOLDFAST_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
     pub(crate) profile_file: Option<PathBuf>,
 
     /// How long one call may take, with all its attempts.
-    #[arg(long, global = true, env = "HOLDFAST_TIMEOUT", value_name = "DURATION", default_value = "10s",
+    #[arg(long, global = true, env = "HOLDFAST_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "10s",
           value_parser = output::time::parse_duration, help_heading = "Connection")]
     pub(crate) timeout: Option<Duration>,
 
     /// The environment: development, staging, production …
-    #[arg(short = 'e', long = "env", global = true, env = "HOLDFAST_ENV", value_name = "NAME", help_heading = "Connection")]
+    #[arg(
+        short = 'e',
+        long = "env",
+        global = true,
+        env = "HOLDFAST_ENV",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "Connection"
+    )]
     pub(crate) environment: Option<String>,
 
     /// Form of the answer; a table on a terminal.
-    #[arg(short, long, global = true, env = "HOLDFAST_OUTPUT", value_name = "FORMAT", help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "HOLDFAST_OUTPUT",
+        hide_env_values = true,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
     pub(crate) output: Option<Format>,
 
     /// Say nothing but the answer.
@@ -59,7 +97,8 @@ pub(crate) struct Globals {
     pub(crate) no_color: bool,
 
     /// Do not ask before what cannot be undone.
-    #[arg(long, global = true, env = "HOLDFAST_YES", help_heading = "Output")]
+    #[arg(long, global = true, env = "HOLDFAST_YES", hide_env_values = true,
+          value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) yes: bool,
 }
 
@@ -111,6 +150,20 @@ impl Session {
         })
     }
 
+    /// For commands that need no cluster: only how to print counts.
+    pub(crate) fn offline(globals: &Globals) -> Session {
+        Session {
+            out: Output::new(globals.output, globals.quiet),
+            yes: globals.yes,
+            addresses: Vec::new(),
+            environment: None,
+            ca_file: None,
+            server_name: None,
+            token: None,
+            timeout: Duration::ZERO,
+        }
+    }
+
     /// A client for the cluster.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
         let mut config = ClientConfig::new(self.addresses.iter().cloned());
@@ -119,7 +172,8 @@ impl Session {
         config.server_name.clone_from(&self.server_name);
         if let Some(path) = &self.ca_file {
             let pem = std::fs::read(path);
-            config.ca_pem = Some(pem.map_err(|error| Failure::io(format!("cannot read the CA file {}", path.display()), &error))?);
+            config.ca_pem =
+                Some(pem.map_err(|error| Failure::io(format!("cannot read the CA file {}", path.display()), &error))?);
         }
         Ok(Client::connect(config).await?)
     }
@@ -221,7 +275,8 @@ mod tests {
     #[test]
     fn a_flag_wins_over_the_profile_and_the_profile_over_the_default() {
         let folder = tempfile::tempdir().unwrap();
-        let profile = write(&folder, "client.toml", "addr = ['https://a:1', 'https://b:1']\nenvironment = 'staging'\nca_file = 'ca.pem'");
+        let profile =
+            write(&folder, "client.toml", "addr = ['https://a:1', 'https://b:1']\nenvironment = 'staging'\nca_file = 'ca.pem'");
         let from_profile = session(Globals { profile_file: Some(profile.clone()), ..Globals::default() }, &[]).unwrap();
         assert_eq!(from_profile.addresses, ["https://a:1", "https://b:1"]);
         assert_eq!(from_profile.environment().unwrap(), "staging");

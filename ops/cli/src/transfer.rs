@@ -40,9 +40,8 @@ impl Form {
 
     /// Reads a document into names and values, in the document's order.
     pub(crate) fn parse(self, text: &str) -> Result<Vec<(String, Plain)>, Failure> {
-        let refuse = |why: String| {
-            Failure::usage("cannot read the document", why, "mend that line, or name the right form with --format")
-        };
+        let refuse =
+            |why: String| Failure::usage("cannot read the document", why, "mend that line, or name the right form with --format");
         let Entries(members) = match self {
             Form::Dotenv => {
                 let entries = dotenv::parse(text).map_err(|error| refuse(error.to_string()))?;
@@ -153,7 +152,9 @@ mod tests {
         assert_eq!(names, ["API_KEY", "PORT", "db"]);
         assert_eq!(entries[1].1.raw().as_slice(), b"5432");
         assert_eq!(entries[2].1.field_names(), ["port", "user"]);
-        let yaml = Form::Yaml.parse("API_KEY: k\nPORT: 5432\ndb:\n  user: ana\n  port: 1\n").unwrap_or_else(|failure| panic!("{failure}"));
+        let yaml = Form::Yaml
+            .parse("API_KEY: k\nPORT: 5432\ndb:\n  user: ana\n  port: 1\n")
+            .unwrap_or_else(|failure| panic!("{failure}"));
         assert!(yaml == entries);
     }
 

@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn json_gives_back_what_it_took() {
-        for value in [json!("text"), json!({ "user": "ana", "port": 5432, "tls": { "on": true } }), json!({ "$base64": "/w==" })] {
+        for value in [json!("text"), json!({ "user": "ana", "port": 5432, "tls": { "on": true } }), json!({ "$base64": "/w==" })]
+        {
             assert_eq!(Plain::from_json(&value).unwrap().to_json(), value);
         }
         assert_eq!(Plain::from_json(&json!(5432)).unwrap().to_json(), json!("5432"));

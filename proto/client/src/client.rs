@@ -198,7 +198,9 @@ impl Client {
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded(format!("no answer within {:?}", self.timeout)),
             };
-            let error = ClientError::from_status(&status, request_id, &node.address, attempt + 1);
+            let mut error = ClientError::from_status(&status, request_id, &node.address, attempt + 1);
+            // What one attempt left open, no later failure closes.
+            error.outcome_unknown |= failed.as_ref().is_some_and(|before| before.outcome_unknown);
             let resume = Instant::now() + retry::wait(attempt + 1);
             if !retry::may_help(&status) || resume >= deadline {
                 return Err(last_word(failed, error));
@@ -214,7 +216,7 @@ impl Client {
 fn last_word(before: Option<ClientError>, last: ClientError) -> ClientError {
     match before {
         Some(before) if last.code == tonic::Code::DeadlineExceeded => {
-            ClientError { attempts: last.attempts, outcome_unknown: true, ..before }
+            ClientError { attempts: last.attempts, outcome_unknown: last.outcome_unknown, ..before }
         }
         _ => last,
     }

@@ -94,16 +94,16 @@ impl fmt::Debug for ClientConfig {
     }
 }
 
-/// An error with everything below it: tonic's own text says only "transport error".
+/// An error with everything below it, each cause once: tonic's own text says only "transport error".
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if words != "transport error" && !text.contains(&words) {
+            text = if text.is_empty() { words } else { format!("{text}: {words}") };
         }
-        source = cause.source();
+        next = cause.source();
     }
     text
 }

@@ -27,11 +27,12 @@ pub struct ClientError {
 
 impl ClientError {
     pub(crate) fn from_status(status: &Status, request_id: Uuid, endpoint: &str, attempts: u32) -> ClientError {
-        let cause = std::error::Error::source(status).map(chain);
-        let message = match cause {
-            Some(cause) if is_empty_text(status.message()) => cause,
-            Some(cause) if cause != status.message() => format!("{}: {cause}", status.message()),
-            _ => status.message().to_owned(),
+        let cause = std::error::Error::source(status).map(chain).unwrap_or_default();
+        let message = match status.message() {
+            "" | "transport error" => cause,
+            words if words.contains(&cause) => words.to_owned(),
+            words if cause.contains(words) => cause,
+            words => format!("{words}: {cause}"),
         };
         ClientError {
             code: status.code(),
@@ -43,11 +44,6 @@ impl ClientError {
             outcome_unknown: retry::leaves_outcome_unknown(status),
         }
     }
-}
-
-/// tonic's words for "see the source".
-fn is_empty_text(message: &str) -> bool {
-    message.is_empty() || message == "transport error"
 }
 
 fn text_of(metadata: &MetadataMap, name: &str) -> Option<String> {

@@ -8,8 +8,10 @@ use std::{error::Error, time::Duration};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-/// The cluster says with this that the call was not done and may be sent again as it is.
+/// The cluster says with this that the call may be sent again as it is.
 const AGAIN: (&str, &str) = ("holdfast-retry", "same-request-id");
+/// The cluster says with this that it does not know whether the call was done.
+const OUTCOME: (&str, &str) = ("holdfast-outcome", "unknown");
 const WAIT_MIN: Duration = Duration::from_millis(20);
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
@@ -23,9 +25,28 @@ pub(crate) fn may_help(status: &Status) -> bool {
     }
 }
 
-/// Whether the call may have been done in spite of this status.
+/// Whether the call may have been done, or may yet be, in spite of this status.
 pub(crate) fn leaves_outcome_unknown(status: &Status) -> bool {
-    status.code() == Code::DeadlineExceeded || may_help(status)
+    let said = status.metadata().get(OUTCOME.0).is_some_and(|value| value == OUTCOME.1);
+    let node_answered = status.source().is_none();
+    match status.code() {
+        Code::DeadlineExceeded | Code::Unknown => true,
+        // A node that answers so says itself whether the call may have happened; a broken connection cannot.
+        Code::Unavailable if node_answered => said,
+        _ => said || (may_help(status) && !was_never_sent(status)),
+    }
+}
+
+/// The connection was never made: no node has seen the call.
+fn was_never_sent(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(cause) = source {
+        if cause.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 fn asks_for_it(status: &Status) -> bool {
@@ -54,6 +75,20 @@ mod tests {
         let mut status = Status::aborted("the ground has moved");
         status.metadata_mut().insert(AGAIN.0, AGAIN.1.parse().unwrap());
         assert!(may_help(&status));
+    }
+
+    #[test]
+    fn a_node_says_whether_the_call_may_have_happened() {
+        let mut status = Status::unavailable("the leader changed");
+        assert!(!leaves_outcome_unknown(&status));
+        status.metadata_mut().insert(OUTCOME.0, OUTCOME.1.parse().unwrap());
+        assert!(leaves_outcome_unknown(&status));
+        assert!(leaves_outcome_unknown(&Status::deadline_exceeded("")));
+        assert!(!leaves_outcome_unknown(&Status::aborted("db is at v2, not v1")));
+        let broken = Status::from_error(Box::new(std::io::Error::other("connection reset")));
+        assert!(leaves_outcome_unknown(&broken));
+        let refused = Status::from_error(Box::new(tonic::ConnectError("connection refused".into())));
+        assert!(!leaves_outcome_unknown(&refused));
     }
 
     #[test]

@@ -146,12 +146,22 @@ async fn a_refusal_is_an_answer_and_is_not_asked_for_twice() {
 }
 
 #[tokio::test]
-async fn when_nobody_answers_the_error_says_why_and_that_the_outcome_is_unknown() {
+async fn when_nobody_answers_the_error_says_why_and_that_nothing_was_done() {
     let client = client(&[nobody().await, nobody().await]).await.with_timeout(Duration::from_millis(200));
     let error = client.environments().create(create("a")).await.unwrap_err();
     assert_eq!(error.code, Code::Unavailable);
     assert!(error.message.contains("refused"), "{error}");
-    assert!(error.attempts > 1 && error.outcome_unknown);
+    assert!(error.attempts > 1 && !error.outcome_unknown);
+}
+
+#[tokio::test]
+async fn what_one_attempt_leaves_open_stays_open() {
+    let mut unknown = Status::unavailable("the leader changed");
+    unknown.metadata_mut().insert("holdfast-outcome", "unknown".parse().unwrap());
+    let node = Node::answering([unknown, Status::permission_denied("the token was revoked")]);
+    let client = client(&[node.start().await]).await;
+    let error = client.environments().create(create("a")).await.unwrap_err();
+    assert_eq!((error.code, error.attempts, error.outcome_unknown), (Code::PermissionDenied, 2, true));
 }
 
 #[tokio::test]

@@ -5,10 +5,17 @@
 pub mod channel;
 pub mod grpc;
 
-use std::{fmt::Display, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt::Display,
+    io,
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt, future, stream::BoxStream};
 use openraft::{
     errors::{Fatal, NetworkError, RPCError, Unreachable},
     raft::{
@@ -17,9 +24,11 @@ use openraft::{
     },
 };
 use storage::disk::{Disk, DiskFile};
+use tokio::runtime::Handle;
 
 use crate::{
     machine::Machine,
+    role,
     snapshot_file::SnapshotFile,
     state_machine::{blocking, decode_position},
     types::{Raft, Snapshot, SnapshotMeta, TypeConfig, Vote},
@@ -48,8 +57,8 @@ impl Inbox {
     pub(crate) fn stream_append(
         &self,
         requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static,
-    ) -> impl Stream<Item = Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>> + Send + 'static {
-        self.raft.stream_append(requests)
+    ) -> Answers {
+        Answers { raft: self.raft.clone(), answers: Some(self.raft.stream_append(requests).boxed()) }
     }
 
     pub(crate) async fn vote(&self, request: VoteRequest<TypeConfig>) -> io::Result<VoteResponse<TypeConfig>> {
@@ -111,6 +120,38 @@ impl Inbox {
     }
 }
 
+/// The answers to a stream of appends. See [`uncancelled`]: dropped on a node that has stopped, it still runs to its end.
+pub(crate) struct Answers {
+    raft: Raft,
+    answers: Option<BoxStream<'static, Answer>>,
+}
+
+type Answer = Result<StreamAppendResult<TypeConfig>, Fatal<TypeConfig>>;
+
+impl Stream for Answers {
+    type Item = Answer;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Answer>> {
+        let Some(answers) = &mut self.answers else { return Poll::Ready(None) };
+        let answer = ready!(answers.poll_next_unpin(context));
+        if answer.is_none() {
+            self.answers = None;
+        }
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        if let Some(answers) = self.answers.take()
+            && role::is_stopped(&self.raft)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(answers.for_each(|_| future::ready(())));
+        }
+    }
+}
+
 /// A snapshot file that is being received. Dropped before it was installed, it removes what is there.
 pub(crate) struct Arriving {
     disk: Arc<dyn Disk>,
@@ -149,7 +190,8 @@ impl Drop for Arriving {
     }
 }
 
-/// See [`Replica::uncancelled`](crate::Replica): a peer that hangs up must not cancel openraft in the wrong place.
+/// Runs a call into openraft to its end, even when the peer that caused it hangs up. openraft must not be cancelled while it
+/// looks up why it stopped: the next caller would meet a state that it holds impossible, and panic.
 async fn uncancelled<T, E>(call: impl Future<Output = Result<T, E>> + Send + 'static) -> io::Result<T>
 where
     T: Send + 'static,

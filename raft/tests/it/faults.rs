@@ -1,9 +1,12 @@
 //! What a node does when it, or its disk, is wrong.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
+use futures::stream::{FuturesOrdered, StreamExt};
 use raft::{ProposeError, ReplicaConfig, Role};
+use storage::disk::memory::Faults;
+use storage_crypto::SeededEntropy;
 
 use crate::support::{
     machine::UNFIT,
@@ -56,12 +59,12 @@ async fn a_snapshot_is_taken_after_so_many_entries() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_is_taken_after_so_many_bytes() {
-    let config = ReplicaConfig { snapshot_bytes: 40 << 20, entries_kept: 0, ..patient() };
+    let config = ReplicaConfig { snapshot_bytes: 16 << 20, entries_kept: 0, ..patient() };
     let world = World::cluster(Net::channel(), config, 1).await;
     let before = world.replica(1).status().snapshot;
     assert_eq!(before, None);
-    for _ in 0..6 {
-        let proposal = world.replica(1).propose(Bytes::from(vec![1; raft::PAYLOAD_BYTES_MAX]));
+    for _ in 0..16 {
+        let proposal = world.replica(1).propose(Bytes::from(vec![1; 1 << 20]));
         soon("a large entry to commit", proposal).await.unwrap();
     }
     world.status(1, "a snapshot", |status| status.snapshot.is_some()).await;
@@ -79,4 +82,85 @@ async fn a_shut_down_node_says_so_to_everyone_who_asks() {
     assert!(replica.trigger_snapshot().await.is_err());
     assert!(replica.add_learner(9, world.member(9)).await.is_err());
     soon("to stop twice", replica.shutdown()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_fails_stops_the_node_and_nothing_is_acknowledged_after_it() {
+    let world = World::cluster_on_memory_disks(Net::channel(), patient(), 1).await;
+    world.write("durable").await;
+    let faults = Faults { fail_sync_from: Some(world.disk(1).syncs() + 1), ..Faults::default() };
+    world.disk(1).set_faults(faults);
+    let lost = soon("an answer", world.replica(1).propose(Bytes::from_static(b"lost"))).await;
+    assert!(matches!(lost, Err(ProposeError::Unknown(_))), "{lost:?}");
+
+    let mut role = world.replica(1).watch_role();
+    soon("the node to stop", role.wait_for(|role| matches!(role, Role::Stopped { .. }))).await.unwrap();
+    assert!(world.replica(1).log_failure().is_some());
+    assert_eq!(world.memory(1).payloads(), ["durable"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_write_survives_when_all_nodes_lose_power_at_once() {
+    let mut world = World::cluster_on_memory_disks(Net::channel(), patient(), 3).await;
+    let (mut acknowledged, mut number) = (Vec::new(), 0_u64);
+    for round in 0..4 {
+        let mut leader = world.leader().await;
+        let mut waiting = FuturesOrdered::new();
+        while acknowledged.len() < 40 * (round + 1) {
+            while waiting.len() < 16 {
+                let payload = Bytes::from(number.to_string());
+                number += 1;
+                let proposal = world.replica(leader).propose(payload.clone());
+                waiting.push_back(async move { proposal.await.map(|_| payload) });
+            }
+            let answer = soon("an answer", waiting.next()).await.unwrap();
+            match answer {
+                Ok(payload) => acknowledged.push(payload),
+                Err(_) => leader = world.leader().await,
+            }
+        }
+        // With sixteen on their way.
+        for id in world.ids() {
+            world.disk(id).cut_power(&SeededEntropy::new(round as u64 * 10 + id));
+        }
+        drop(waiting);
+        for id in world.ids() {
+            world.stop(id).await;
+        }
+        for id in 1..=3 {
+            world.start(id).await;
+        }
+        world.write("settled").await;
+        acknowledged.push(Bytes::from_static(b"settled"));
+    }
+    let last = world.write("end").await;
+    for id in world.ids() {
+        world.applied(id, last).await;
+        let payloads = world.memory(id).payloads();
+        let mut rest = payloads.iter();
+        for payload in &acknowledged {
+            assert!(rest.any(|held| held == payload), "node {id} lost {payload:?}, or holds it out of order");
+        }
+        assert_eq!(payloads, world.memory(1).payloads(), "node {id} differs from node 1");
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_follower_holds_nobody_up() {
+    let net = Net::channel();
+    let world = World::cluster(net, patient(), 3).await;
+    let leader = world.leader().await;
+    let [slow, _] = world.others(leader)[..] else { panic!("three nodes") };
+    let Net::Channel(hub) = &world.net else { unreachable!() };
+    let delay = Duration::from_millis(200);
+    hub.delay(leader, slow, delay);
+    let started = tokio::time::Instant::now();
+    let mut last = 0;
+    for _ in 0..10 {
+        last = world.write_at(leader, "entry").await;
+    }
+    assert!(started.elapsed() < 10 * delay, "{:?}", started.elapsed());
+    world.applied(slow, last).await;
+    world.finish().await;
 }

@@ -1,5 +1,8 @@
 //! Replication from the outside: real logs, real snapshot files, both transports.
 
+// Helpers of tests are not tests for clippy, and a test that meets what it did not expect has to fail on the spot.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod conformance;
 mod faults;
 mod figures;

@@ -382,7 +382,9 @@ mod tests {
     #[test]
     fn weakened_or_exhausting_parameters_are_refused_before_any_work() {
         let entropy = SeededEntropy::new(4);
-        for (memory, passes, lanes) in [(1024, 3, 4), (u32::MAX, 3, 4), (65536, 0, 4), (65536, 1000, 4), (65536, 3, 1000), (20_000, 1, 1)] {
+        for (memory, passes, lanes) in
+            [(1024, 3, 4), (u32::MAX, 3, 4), (65536, 0, 4), (65536, 1000, 4), (65536, 3, 1000), (20_000, 1, 1)]
+        {
             let kdf = Kdf::with_cost(memory, passes, lanes, &entropy);
             let refusal = SealKey::from_passphrase(&SecretBytes::from("x".to_owned()), &kdf);
             assert!(matches!(refusal, Err(SealFileError::KdfBounds { .. })), "{memory} {passes} {lanes}");

@@ -114,7 +114,9 @@ pub enum OpenError {
     #[error("sealed blob has format {0}, this release reads up to {VERSION}: it is damaged or was written by a newer holdfast")]
     UnknownVersion(u8),
     /// An algorithm that this release does not know.
-    #[error("sealed blob names algorithm {0}, this release knows {AES_256_GCM_SIV}: it is damaged or was written by a newer holdfast")]
+    #[error(
+        "sealed blob names algorithm {0}, this release knows {AES_256_GCM_SIV}: it is damaged or was written by a newer holdfast"
+    )]
     UnknownAlgorithm(u8),
     /// The commitment does not fit the key.
     #[error("wrong key: the blob was sealed with another key or for another purpose")]

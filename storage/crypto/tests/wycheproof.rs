@@ -1,6 +1,6 @@
 //! The cipher as we call it, against Project Wycheproof's vectors for AES-GCM-SIV: the crate is unaudited, so it is gated.
 
-use aes_gcm_siv::{Aes256GcmSiv, AeadInOut as _, KeyInit as _, Nonce, Tag};
+use aes_gcm_siv::{AeadInOut as _, Aes256GcmSiv, KeyInit as _, Nonce, Tag};
 use wycheproof::{TestResult, aead};
 
 #[test]

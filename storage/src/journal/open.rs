@@ -7,8 +7,8 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use storage_crypto::Key;
 use std::collections::VecDeque;
+use storage_crypto::Key;
 
 use super::{
     JournalError, JournalHead, JournalOptions, JournalStats,

@@ -126,8 +126,7 @@ impl Writer {
     }
 
     fn reset(&mut self, start: Start) -> io::Result<()> {
-        let before: Vec<PathBuf> =
-            self.shared.state.lock().index.segments.iter().map(|segment| segment.path.clone()).collect();
+        let before: Vec<PathBuf> = self.shared.state.lock().index.segments.iter().map(|segment| segment.path.clone()).collect();
         self.start_segment(start, 0)?;
         self.appender.sync()?;
         open::supersede(&*self.shared.disk, &self.shared.dir, &before)

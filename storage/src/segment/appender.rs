@@ -82,8 +82,17 @@ impl Appender {
         self.tail = Some(Tail { id, file, capacity, end: 0 });
         self.maker.prepare(self.next_segment);
         let body = SegmentStart { capacity, carried }.encode();
-        let first = Header { len: sealed_len(body.len()), count: 0, number: self.next_number, first: 0, offset: 0, watermark: self.watermark };
+        let first = Header {
+            len: sealed_len(body.len()),
+            count: 0,
+            number: self.next_number,
+            first: 0,
+            offset: 0,
+            watermark: self.watermark,
+        };
         self.stage(0, 0, &body);
+        // Durable by itself, so that the next frame's watermark vouches for it.
+        self.sync()?;
         Ok(first)
     }
 

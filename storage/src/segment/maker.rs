@@ -65,7 +65,7 @@ impl Maker {
     /// Asks for segment `id` to be made in the background.
     pub(crate) fn prepare(&self, id: u64) {
         let mut state = self.shared.state.lock();
-        if self.threaded && !state.ready.as_ref().is_some_and(|(ready, _)| *ready == id) {
+        if self.threaded && state.ready.as_ref().is_none_or(|(ready, _)| *ready != id) {
             state.wanted = Some(id);
             self.shared.changed.notify_all();
         }

@@ -80,12 +80,7 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, codec: &FrameCodec) -> Result<
     Ok(Survey { segments, stale, unused })
 }
 
-fn read_start(
-    codec: &FrameCodec,
-    id: u64,
-    path: &Path,
-    file: &dyn DiskFile,
-) -> Result<Option<(Header, Vec<u8>)>, SegmentError> {
+fn read_start(codec: &FrameCodec, id: u64, path: &Path, file: &dyn DiskFile) -> Result<Option<(Header, Vec<u8>)>, SegmentError> {
     let Some(bytes) = read_frame(file, path, 0)? else { return Ok(None) };
     let Some(frame) = Frame::in_front_of(&bytes, id, 0) else { return Ok(None) };
     let body = open_frame(codec, id, path, &frame)?;
@@ -115,7 +110,9 @@ pub(crate) fn read_frame(file: &dyn DiskFile, path: &Path, offset: u64) -> Resul
 pub(crate) fn open_frame(codec: &FrameCodec, id: u64, path: &Path, frame: &Frame<'_>) -> Result<Vec<u8>, SegmentError> {
     codec.open(id, frame).map_err(|error| match error {
         OpenError::WrongKey => SegmentError::WrongKey { path: path.to_owned() },
-        other => SegmentError::corrupt(path, frame.header.offset, format!("its checksum is right, but its seal is not ({other})")),
+        other => {
+            SegmentError::corrupt(path, frame.header.offset, format!("its checksum is right, but its seal is not ({other})"))
+        }
     })
 }
 
@@ -201,7 +198,8 @@ fn walk(segment: &Segment, bytes: &[u8], visit: Visit<'_>) -> Result<Stop, Segme
     };
     while let Some(frame) = next(offset, number) {
         visit(segment, &frame)?;
-        offset = usize::try_from(frame.header.offset).expect("a frame in memory has an offset in memory") + frame.header.frame_bytes();
+        offset =
+            usize::try_from(frame.header.offset).expect("a frame in memory has an offset in memory") + frame.header.frame_bytes();
         number += 1;
     }
     Ok(Stop { offset: offset as u64, number })

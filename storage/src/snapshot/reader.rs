@@ -140,8 +140,7 @@ impl Chunks<'_> {
         if plain_len > CHUNK_BYTES_MAX {
             return Err(damaged("a chunk claims to be impossibly long"));
         }
-        let records =
-            lz4_flex::block::decompress_size_prepended(&body).map_err(|_| damaged("a chunk does not decompress"))?;
+        let records = lz4_flex::block::decompress_size_prepended(&body).map_err(|_| damaged("a chunk does not decompress"))?;
         self.hasher.update(&chunk);
         self.offset += chunk.len() as u64;
         self.number += 1;

@@ -9,8 +9,8 @@ use super::{
     Recovered, WalError, WalOptions,
     core::{Carried, WalCore},
     records::Record,
-    view::{LiveSegment, View, WrittenRecord},
     shared::Shared,
+    view::{LiveSegment, View, WrittenRecord},
     writer::WalDriver,
 };
 use crate::{
@@ -101,8 +101,7 @@ impl Replay<'_> {
         let damaged = |why: String| WalError::corrupt(&segment.path, header.offset, why);
         let body = recovery::open_frame(self.codec, segment.id, &segment.path, frame)?;
         let records = Record::decode_all(Bytes::from(body)).ok_or_else(|| damaged("its records do not decode".to_owned()))?;
-        let position =
-            Position { segment: segment.id, offset: header.offset, bytes: header.frame_bytes() as u32 };
+        let position = Position { segment: segment.id, offset: header.offset, bytes: header.frame_bytes() as u32 };
         for record in records {
             if let Record::Entry(index, _) = &record
                 && let Some(next) = self.view.next_index().filter(|next| next != index)

@@ -136,13 +136,7 @@ impl Shared {
     }
 
     /// Adds the entries of one run that lie within `wanted`.
-    fn read_run(
-        &self,
-        run: Run,
-        segment: &LiveSegment,
-        wanted: Range<u64>,
-        read: &mut Vec<(u64, Bytes)>,
-    ) -> io::Result<()> {
+    fn read_run(&self, run: Run, segment: &LiveSegment, wanted: Range<u64>, read: &mut Vec<(u64, Bytes)>) -> io::Result<()> {
         let (id, offset) = (run.position.segment, run.position.offset);
         let path = segment_path(&self.dir, id);
         let damaged = || io::Error::other(format!("{} does not read back at offset {offset}", path.display()));
@@ -299,4 +293,3 @@ fn limit(read: &mut Vec<(u64, Bytes)>, max_bytes: usize) {
     let kept = kept.count().max(1);
     read.truncate(kept);
 }
-

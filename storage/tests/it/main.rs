@@ -1,5 +1,8 @@
 //! What must hold on disk, whatever happens to it: crashes, power cuts, damage, full disks, failed syncs.
 
+// The helpers of tests are tests too: clippy only knows functions marked `#[test]`.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod journal;
 mod materialized;
 mod power_cut;

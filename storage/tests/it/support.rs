@@ -18,12 +18,7 @@ pub(crate) fn key() -> Key {
 }
 
 pub(crate) fn small_segments(bytes: u64) -> WalOptions {
-    WalOptions {
-        segment_bytes: bytes,
-        cache_bytes: 300,
-        entropy: Arc::new(SeededEntropy::new(1)),
-        ..WalOptions::default()
-    }
+    WalOptions { segment_bytes: bytes, cache_bytes: 300, entropy: Arc::new(SeededEntropy::new(1)), ..WalOptions::default() }
 }
 
 pub(crate) fn open_manual(disk: &MemoryDisk, segment_bytes: u64) -> Result<(Wal, WalDriver, Recovered), WalError> {
@@ -85,11 +80,7 @@ impl Drop for LoopFs {
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
-    }
+    if output.status.success() { Ok(()) } else { Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())) }
 }
 
 /// The files in a directory of a disk in memory, by name.

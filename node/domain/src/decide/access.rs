@@ -10,7 +10,13 @@ use crate::rejection::Rejection;
 use bytes::Bytes;
 
 impl Desk<'_> {
-    pub(super) fn create_environment(&self, name: EnvironmentName, id: EnvironmentId, description: String, wrapped_key: Bytes) -> Decided {
+    pub(super) fn create_environment(
+        &self,
+        name: EnvironmentName,
+        id: EnvironmentId,
+        description: String,
+        wrapped_key: Bytes,
+    ) -> Decided {
         self.permit_system(Capability::Environments, name.as_str())?;
         if self.state.environments.contains_key(&name) {
             return Err(Rejection::Exists { what: "environment".into(), name: name.to_string() });
@@ -24,7 +30,13 @@ impl Desk<'_> {
         Ok((vec![Event::EnvironmentCreated { name, id, description, wrapped_key }], Answer::Done))
     }
 
-    pub(super) fn create_token(&self, hash: TokenHash, principal: PrincipalName, policies: Vec<PolicyName>, ttl_ms: u64) -> Decided {
+    pub(super) fn create_token(
+        &self,
+        hash: TokenHash,
+        principal: PrincipalName,
+        policies: Vec<PolicyName>,
+        ttl_ms: u64,
+    ) -> Decided {
         self.permit_system(Capability::Tokens, principal.as_str())?;
         let is_root = self.token.policies.iter().any(|policy| policy.as_str() == ROOT);
         for policy in &policies {
@@ -99,7 +111,10 @@ impl Desk<'_> {
             self.permit_system(Capability::Policies, name.as_str())?;
         }
         self.state.policies.get(name).ok_or_else(|| Rejection::not_found("policy", name))?;
-        Ok((vec![Event::Observed { operation: Operation::PolicyRead, environment: None, subject: name.to_string() }], Answer::Done))
+        Ok((
+            vec![Event::Observed { operation: Operation::PolicyRead, environment: None, subject: name.to_string() }],
+            Answer::Done,
+        ))
     }
 
     pub(super) fn delete_policy(&self, name: PolicyName) -> Decided {

@@ -3,7 +3,7 @@
 use super::Answer;
 use crate::command::Founding;
 use crate::event::Event;
-use crate::ids::{Accessor, PolicyName, PrincipalName, Revision};
+use crate::ids::{Accessor, PolicyName, PrincipalName};
 use crate::limits;
 use crate::policy::ROOT;
 use crate::rejection::Rejection;
@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 pub const FOUNDER: &str = "holdfast";
 
 pub(super) fn found(state: &State, founding: Founding) -> Result<(Vec<Event>, Answer), Rejection> {
-    if state.revision != Revision(0) {
+    // Requests that came earlier were refused and are records already; what counts is that nothing was founded.
+    if state.is_founded() {
         return Err(Rejection::invalid("a cluster is founded once"));
     }
     let names: BTreeSet<_> = founding.environments.iter().map(|(name, ..)| name).collect();

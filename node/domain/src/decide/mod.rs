@@ -77,7 +77,9 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         return desk.answer_again(receipt, &command);
     }
     match command {
-        Command::Put { environment, path, sealed, expect, about, patch } => desk.put(environment, path, sealed, expect, about, patch),
+        Command::Put { environment, path, sealed, expect, about, patch } => {
+            desk.put(environment, path, sealed, expect, about, patch)
+        }
         Command::Read { environment, path, version } => desk.read(environment, path, version),
         Command::ReadMany { environment, items } => desk.read_many(environment, items),
         Command::SetMetadata { environment, path, about } => desk.set_metadata(environment, path, about),
@@ -93,7 +95,9 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         Command::Search { environment, prefix } => desk.list(environment, prefix, Operation::SecretSearch),
         Command::Watch { environment, prefix, .. } => desk.list(environment, prefix, Operation::SecretWatch),
         Command::ListEnvironments => desk.list_environments(),
-        Command::CreateEnvironment { name, id, description, wrapped_key } => desk.create_environment(name, id, description, wrapped_key),
+        Command::CreateEnvironment { name, id, description, wrapped_key } => {
+            desk.create_environment(name, id, description, wrapped_key)
+        }
         Command::CreateToken { hash, principal, policies, ttl_ms } => desk.create_token(hash, principal, policies, ttl_ms),
         Command::LookupSelf => desk.lookup_self(),
         Command::ListTokens => desk.observe_system(Capability::Tokens, Operation::TokenList, String::new()),
@@ -134,7 +138,12 @@ impl Desk<'_> {
         Revision(self.state.revision.0 + 1 + at as u64)
     }
 
-    fn permit(&self, capability: Capability, environment: &EnvironmentName, path: SecretPath) -> Result<Permit<SecretPath>, Rejection> {
+    fn permit(
+        &self,
+        capability: Capability,
+        environment: &EnvironmentName,
+        path: SecretPath,
+    ) -> Result<Permit<SecretPath>, Rejection> {
         self.state.authorize(self.token, capability, Some(environment), path)
     }
 
@@ -167,7 +176,8 @@ impl Desk<'_> {
 /// Operation, environment and subject of a command, for its refusal.
 fn describe(command: &Command) -> (Operation, String, String) {
     use Command as C;
-    let secret = |operation, environment: &EnvironmentName, path: &SecretPath| (operation, environment.to_string(), path.to_string());
+    let secret =
+        |operation, environment: &EnvironmentName, path: &SecretPath| (operation, environment.to_string(), path.to_string());
     let system = |operation, subject: String| (operation, String::new(), subject);
     match command {
         C::Put { environment, path, patch: false, .. } => secret(Operation::SecretPut, environment, path),
@@ -187,9 +197,11 @@ fn describe(command: &Command) -> (Operation, String, String) {
         C::Destroy { environment, path, .. } => secret(Operation::SecretDestroy, environment, path),
         C::Copy { environment, from, .. } => secret(Operation::SecretCopy, environment, from),
         C::Move { environment, from, .. } => secret(Operation::SecretMove, environment, from),
-        C::Transact { environment, items } => {
-            (Operation::SecretTransact, environment.to_string(), items.first().map(|item| item.path.to_string()).unwrap_or_default())
-        }
+        C::Transact { environment, items } => (
+            Operation::SecretTransact,
+            environment.to_string(),
+            items.first().map(|item| item.path.to_string()).unwrap_or_default(),
+        ),
         C::ListEnvironments => system(Operation::EnvironmentList, String::new()),
         C::CreateEnvironment { name, .. } => (Operation::EnvironmentCreate, name.to_string(), String::new()),
         C::CreateToken { principal, .. } => system(Operation::TokenCreate, principal.to_string()),

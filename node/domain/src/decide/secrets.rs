@@ -24,7 +24,8 @@ impl Desk<'_> {
         patch: bool,
     ) -> Decided {
         let cause = if patch { Cause::Patch } else { Cause::Put };
-        let permit = if patch { self.permit(Capability::Update, &environment, path)? } else { self.permit_write(&environment, path)? };
+        let permit =
+            if patch { self.permit(Capability::Update, &environment, path)? } else { self.permit_write(&environment, path)? };
         let path = permit.subject;
         let existing = self.state.environment(&environment)?.secrets.get(&path);
         check_expectation(&path, existing, expect)?;
@@ -44,13 +45,8 @@ impl Desk<'_> {
             (Err(Rejection::Denied { principal, subject, environment, why, .. }), Err(_)) => {
                 Err(Rejection::Denied { principal, capability: "write".into(), subject, environment, why })
             }
-            (update, create) => {
-                if exists {
-                    update
-                } else {
-                    create
-                }
-            }
+            (update, _) if exists => update,
+            (_, create) => create,
         }
     }
 
@@ -101,7 +97,12 @@ impl Desk<'_> {
                 }
                 Err(rejection) => {
                     let environment = environment.to_string();
-                    events.push(Event::Refused { operation: Operation::SecretRead, environment, subject, rejection: rejection.clone() });
+                    events.push(Event::Refused {
+                        operation: Operation::SecretRead,
+                        environment,
+                        subject,
+                        rejection: rejection.clone(),
+                    });
                     answers.push(Err(rejection));
                 }
             }
@@ -266,7 +267,11 @@ pub(crate) fn readable(secret: &Secret, version: Option<u64>) -> Result<&Version
     Err(Rejection::NotReadable { path: secret.path.to_string(), version: number, state, hint: hint.into() })
 }
 
-pub(super) fn check_expectation(path: &SecretPath, existing: Option<&Arc<Secret>>, expect: Option<Expectation>) -> Result<(), Rejection> {
+pub(super) fn check_expectation(
+    path: &SecretPath,
+    existing: Option<&Arc<Secret>>,
+    expect: Option<Expectation>,
+) -> Result<(), Rejection> {
     let conflict = |found: String, expected: String| Rejection::Conflict { path: path.to_string(), found, expected };
     match expect {
         None => Ok(()),
@@ -310,7 +315,8 @@ fn select(secret: &Secret, selection: &Selection, wanted: VersionState) -> Resul
     let chosen: Vec<u64> = numbers.iter().copied().filter(fits).collect();
     if chosen.is_empty() || (!all && chosen.len() != numbers.len()) {
         let which = numbers.iter().rev().find(|number| !fits(number)).and_then(|number| secret.version(*number));
-        let found = which.map_or_else(|| "no version".to_owned(), |version| format!("v{} ({})", version.number, version.state.word()));
+        let found =
+            which.map_or_else(|| "no version".to_owned(), |version| format!("v{} ({})", version.number, version.state.word()));
         return Err(Rejection::Conflict { path: secret.path.to_string(), found, expected: wanted.word().into() });
     }
     Ok(chosen)

@@ -63,7 +63,10 @@ impl Desk<'_> {
                 // A check is a look, and a look is journalled.
                 let versions = vec![existing.map_or(0, |secret| secret.newest)];
                 let (operation, subject) = (Operation::SecretTransact, path.to_string());
-                Ok((vec![Event::Observed { operation, environment: Some(environment.clone()), subject }], Answer::Versions(versions)))
+                Ok((
+                    vec![Event::Observed { operation, environment: Some(environment.clone()), subject }],
+                    Answer::Versions(versions),
+                ))
             }
         }
     }

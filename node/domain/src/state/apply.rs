@@ -138,7 +138,7 @@ impl State {
     }
 
     fn fold_founding(&mut self, cluster: crate::ids::ClusterId, stamp: Stamp) -> Result<(), &'static str> {
-        if self.revision != Revision(0) {
+        if self.is_founded() {
             return Err("a cluster is founded once");
         }
         self.cluster = cluster;
@@ -162,7 +162,8 @@ impl State {
     }
 
     fn fold_version(&mut self, event: &Event, seq: Revision, stamp: Stamp, actor: PrincipalName) -> Result<(), &'static str> {
-        let Event::SecretVersionAdded { environment, path, secret: id, version, sealed, expires, oldest_kept, about, .. } = event else {
+        let Event::SecretVersionAdded { environment, path, secret: id, version, sealed, expires, oldest_kept, about, .. } = event
+        else {
             return Err("it adds no version");
         };
         let added = Version {
@@ -227,7 +228,13 @@ impl State {
         })
     }
 
-    fn fold_move(&mut self, environment: &EnvironmentName, from: &SecretPath, to: &SecretPath, stamp: Stamp) -> Result<(), &'static str> {
+    fn fold_move(
+        &mut self,
+        environment: &EnvironmentName,
+        from: &SecretPath,
+        to: &SecretPath,
+        stamp: Stamp,
+    ) -> Result<(), &'static str> {
         let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
         if home.secrets.contains_key(to) {
             return Err("something stands where the secret moves to");

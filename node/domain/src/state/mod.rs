@@ -10,7 +10,9 @@ pub use digest::Digest;
 pub use pieces::{BadPieces, Piece};
 pub use receipts::{Receipt, Receipts};
 
-use crate::ids::{Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp, TokenHash};
+use crate::ids::{
+    Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp, TokenHash,
+};
 use crate::policy::{self, Capability, Policy, Verdict};
 use crate::rejection::Rejection;
 use crate::secret::Secret;
@@ -90,6 +92,12 @@ impl State {
     #[must_use]
     pub fn cluster(&self) -> &ClusterId {
         &self.cluster
+    }
+
+    /// Whether the cluster has been founded: its first policy is there.
+    #[must_use]
+    pub fn is_founded(&self) -> bool {
+        !self.policies.is_empty()
     }
 
     /// Counts restores, from 1.
@@ -207,6 +215,9 @@ impl Environment {
         use std::ops::Bound::{Excluded, Included, Unbounded};
         let start = if cursor >= prefix { Excluded(cursor) } else { Included(prefix) };
         let start = if cursor.is_empty() { Included(prefix) } else { start };
-        self.secrets.range::<_, str>((start, Unbounded)).map(|(_, secret)| secret).take_while(move |secret| secret.path.is_under(prefix))
+        self.secrets
+            .range::<_, str>((start, Unbounded))
+            .map(|(_, secret)| secret)
+            .take_while(move |secret| secret.path.is_under(prefix))
     }
 }

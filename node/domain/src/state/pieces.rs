@@ -14,7 +14,13 @@ use std::sync::Arc;
 #[allow(missing_docs)]
 pub enum Piece {
     /// Always the first.
-    Head { cluster: ClusterId, epoch: u32, revision: Revision, stamp: Stamp, digest: Digest },
+    Head {
+        cluster: ClusterId,
+        epoch: u32,
+        revision: Revision,
+        stamp: Stamp,
+        digest: Digest,
+    },
     /// Comes before its secrets.
     Environment(Arc<EnvironmentAbout>),
     Secret(EnvironmentName, Arc<Secret>),
@@ -41,8 +47,13 @@ pub enum BadPieces {
 impl State {
     /// All pieces, the head first. Lazy: holds one piece at a time.
     pub fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
-        let head =
-            Piece::Head { cluster: self.cluster, epoch: self.epoch, revision: self.revision, stamp: self.stamp, digest: self.digest };
+        let head = Piece::Head {
+            cluster: self.cluster,
+            epoch: self.epoch,
+            revision: self.revision,
+            stamp: self.stamp,
+            digest: self.digest,
+        };
         let environments = self.environments.values().flat_map(|environment| {
             let name = environment.about.name.clone();
             std::iter::once(Piece::Environment(environment.about.clone()))

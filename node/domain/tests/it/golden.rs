@@ -24,7 +24,10 @@ fn file(name: &str) -> PathBuf {
 
 fn read_golden(name: &str) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(file(name)).unwrap_or_default();
-    text.lines().map(|line| line.split_once(": ").expect("a golden line is `name: text`")).map(|(name, text)| (name.into(), text.into())).collect()
+    text.lines()
+        .map(|line| line.split_once(": ").expect("a golden line is `name: text`"))
+        .map(|(name, text)| (name.into(), text.into()))
+        .collect()
 }
 
 /// Compares with the golden file, line by line; blesses instead where `HOLDFAST_BLESS` is set.
@@ -50,7 +53,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("golden bytes are hexadecimal")).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("golden bytes are hexadecimal"))
+        .collect()
 }
 
 /// Names every variant: a new one does not compile until it stands here, and has no golden until it is blessed.
@@ -149,7 +155,13 @@ fn added(cause: Cause, about: AboutChange) -> Event {
 }
 
 fn causes() -> Vec<Cause> {
-    vec![Cause::Put, Cause::Patch, Cause::Rollback { to: 4 }, Cause::Copy { from: path("db/old"), version: 2 }, Cause::Transaction]
+    vec![
+        Cause::Put,
+        Cause::Patch,
+        Cause::Rollback { to: 4 },
+        Cause::Copy { from: path("db/old"), version: 2 },
+        Cause::Transaction,
+    ]
 }
 
 fn rejections() -> Vec<Rejection> {
@@ -215,7 +227,8 @@ fn events_of_access() -> Vec<(String, Event)> {
         Event::TokenCreated { hash, accessor, principal: principal("ana"), policies, expires }
     };
     let all_words: Vec<&str> = Capability::ALL.iter().map(|(_, word)| *word).collect();
-    let rules = vec![rule("read list", "db/*", false), rule(&all_words.join(" "), "db/+/password", true), rule("tokens", "*", false)];
+    let rules =
+        vec![rule("read list", "db/*", false), rule(&all_words.join(" "), "db/+/password", true), rule("tokens", "*", false)];
     vec![
         ("TokenCreated".into(), created(None)),
         ("TokenCreated/expires".into(), created(Some(Stamp(1_790_000_000_000_000)))),
@@ -273,7 +286,10 @@ fn small_state() -> State {
     let mut head = Head::new(State::empty(CLUSTER));
     let mut state = State::empty(CLUSTER);
     let environments = vec![(environment(), [0xE1; 16], vec![0xDD; 6].into())];
-    let put = TransactChange::Put { sealed: Box::new(Sealed::new(1, [0xCC; 16], 3, false, sealed().payload.unwrap())), about: Box::new(about()) };
+    let put = TransactChange::Put {
+        sealed: Box::new(Sealed::new(1, [0xCC; 16], 3, false, sealed().payload.unwrap())),
+        about: Box::new(about()),
+    };
     let items = vec![TransactItem { path: path("db/password"), expect: Some(Expectation::Absent), change: put }];
     let commands = [
         Command::Found(Box::new(Founding { environments, root_token: [1; 32] })),
@@ -366,7 +382,8 @@ fn the_pieces_of_a_state_never_drift() {
 
 #[test]
 fn the_golden_pieces_still_make_a_state() {
-    let mut pieces = read_golden("pieces").into_iter().map(|(_, text)| codec::decode::<Piece>(Kind::StatePiece, &unhex(&text)).unwrap());
+    let mut pieces =
+        read_golden("pieces").into_iter().map(|(_, text)| codec::decode::<Piece>(Kind::StatePiece, &unhex(&text)).unwrap());
     let mut state = State::start(pieces.next().unwrap()).unwrap();
     pieces.for_each(|piece| state.take(piece).unwrap());
     assert_eq!(state.check_digest(), Ok(()));

@@ -63,13 +63,19 @@ pub(crate) fn head_equals_replay(head: &State, replayed: &State) {
 }
 
 pub(crate) fn pieces_round_trip(state: &State) {
-    assert_same_state(state, &rebuilt(state.pieces()));
+    assert_same_state(state, &restored(state));
+}
+
+/// The state as a node has it that was handed its pieces.
+pub(crate) fn restored(state: &State) -> State {
+    rebuilt(state.pieces())
 }
 
 /// As `pieces_round_trip`, through the bytes that a snapshot holds.
 pub(crate) fn encoded_pieces_round_trip(state: &State) {
     let bytes: Vec<Vec<u8>> = state.pieces().map(|piece| codec::encode(Kind::StatePiece, &piece)).collect();
-    let pieces = bytes.iter().map(|bytes| codec::decode::<Piece>(Kind::StatePiece, bytes).expect("a piece that was encoded decodes"));
+    let pieces =
+        bytes.iter().map(|bytes| codec::decode::<Piece>(Kind::StatePiece, bytes).expect("a piece that was encoded decodes"));
     assert_same_state(state, &rebuilt(pieces));
 }
 
@@ -165,7 +171,8 @@ pub(crate) fn a_batch_on_moved_ground_changes_nothing(step: &Step<'_>) {
 }
 
 pub(crate) fn receipts_are_bounded(state: &State) {
-    let receipts: Vec<_> = state.pieces().filter_map(|piece| if let Piece::Receipt(receipt) = piece { Some(receipt) } else { None }).collect();
+    let receipts: Vec<_> =
+        state.pieces().filter_map(|piece| if let Piece::Receipt(receipt) = piece { Some(receipt) } else { None }).collect();
     assert!(receipts.len() <= limits::RECEIPTS_MAX);
     let newest = receipts.last().map_or(0, |receipt| receipt.stamp.0);
     for receipt in &receipts {

@@ -133,7 +133,9 @@ impl fmt::Display for Damage {
             Damage::Frame { first, last } if first == last => write!(formatter, "record {first} is damaged and cannot be read"),
             Damage::Frame { first, last } => write!(formatter, "records {first} to {last} are damaged and cannot be read"),
             Damage::Foreign => formatter.write_str("there are bytes that are no record"),
-            Damage::CutOff { lost: Some((first, last)) } if first == last => write!(formatter, "cut off: record {first} is missing"),
+            Damage::CutOff { lost: Some((first, last)) } if first == last => {
+                write!(formatter, "cut off: record {first} is missing")
+            }
             Damage::CutOff { lost: Some((first, last)) } => write!(formatter, "cut off: records {first} to {last} are missing"),
             Damage::CutOff { lost: None } => formatter.write_str("cut off: the end marker is missing"),
             Damage::Header => formatter.write_str("the head of the bundle is damaged"),

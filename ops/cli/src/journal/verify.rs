@@ -31,8 +31,18 @@ pub(crate) struct Verdict {
     pub(crate) records: u64,
     /// The newest record and the link after it.
     pub(crate) last: Option<(u64, Link)>,
-    /// The link after the record asked for with [`Verifier::remember`].
-    pub(crate) remembered: Option<Link>,
+    /// The links after the records asked for with [`Verifier::remember`], where they were seen.
+    pub(crate) remembered: BTreeMap<u64, Link>,
+}
+
+impl Verdict {
+    /// Adds what a comparison with the outside found.
+    pub(crate) fn add(&mut self, finding: Finding) {
+        self.findings_total += 1;
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        }
+    }
 }
 
 /// How the records ended.
@@ -63,8 +73,8 @@ pub(crate) struct Verifier {
     findings: Vec<Finding>,
     records: u64,
     last: Option<(u64, Link)>,
-    remember: Option<u64>,
-    remembered: Option<Link>,
+    /// Records whose links are kept for the verdict, once they are known.
+    remembered: BTreeMap<u64, Option<Link>>,
 }
 
 /// Records that were not there when their turn came. They may still come later.
@@ -102,14 +112,13 @@ impl Verifier {
             findings: Vec::new(),
             records: 0,
             last: None,
-            remember: None,
-            remembered: None,
+            remembered: BTreeMap::new(),
         }
     }
 
     /// Keeps the link after record `seq` for the verdict.
     pub(crate) fn remember(mut self, seq: u64) -> Verifier {
-        self.remember = Some(seq);
+        self.remembered.insert(seq, None);
         self
     }
 
@@ -157,7 +166,7 @@ impl Verifier {
             findings_total,
             records: self.records,
             last: self.last,
-            remembered: self.remembered,
+            remembered: self.remembered.into_iter().filter_map(|(seq, link)| Some((seq, link?))).collect(),
         }
     }
 
@@ -281,8 +290,8 @@ impl Verifier {
         }
         self.records += u64::from(follows);
         self.last = Some((seq, item.chain));
-        if self.remember == Some(seq) {
-            self.remembered = Some(item.chain);
+        if let Some(link) = self.remembered.get_mut(&seq) {
+            *link = Some(item.chain);
         }
         self.expected = Some(seq + 1);
     }

@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_lines_end_without_blanks() {
         let mut out = Vec::new();
-        rows(&mut out, &["PATH", "V"], [vec!["db/password".to_owned(), "2".to_owned()], vec!["a".to_owned(), String::new()]]).unwrap();
+        rows(&mut out, &["PATH", "V"], [vec!["db/password".to_owned(), "2".to_owned()], vec!["a".to_owned(), String::new()]])
+            .unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "PATH         V\ndb/password  2\na\n");
     }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use storage::{
-    disk::RealDisk,
+    disk::{Disk, RealDisk},
     wal::{Wal, WalOptions},
 };
 use storage_crypto::Key;
@@ -15,9 +15,13 @@ pub(crate) struct TestLog {
 impl TestLog {
     /// Opens the log in `dir`, or starts one.
     pub(crate) fn open(dir: &Path, node: u64) -> TestLog {
+        TestLog::open_on(Arc::new(RealDisk), dir, node)
+    }
+
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, dir: &Path, node: u64) -> TestLog {
         let owner = storage::Owner { cluster: [1; 16], node };
         let options = WalOptions { segment_bytes: 4 << 20, ..WalOptions::default() };
-        let (wal, _) = Wal::open(Arc::new(RealDisk), dir, Key::from_bytes([7; 32]), owner, options).unwrap();
+        let (wal, _) = Wal::open(disk, dir, Key::from_bytes([7; 32]), owner, options).unwrap();
         TestLog { wal }
     }
 

@@ -16,6 +16,7 @@ use raft::{
         grpc::{GrpcTransport, PeerChannels, PeerTls, raft_service, serve_peer},
     },
 };
+use storage::MemoryDisk;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::service::Routes;
@@ -25,7 +26,7 @@ use super::{certificates::Authority, log::TestLog, machine::Memory, proxy::Links
 /// Which transport a world stands on.
 pub(crate) enum Net {
     Channel(Hub),
-    Grpc { authority: Authority, links: Links, listeners: Mutex<BTreeMap<u64, std::net::TcpListener>> },
+    Grpc { authority: Box<Authority>, links: Links, listeners: Mutex<BTreeMap<u64, std::net::TcpListener>> },
 }
 
 impl Net {
@@ -34,7 +35,7 @@ impl Net {
     }
 
     pub(crate) fn grpc() -> Net {
-        Net::Grpc { authority: Authority::new(), links: Links::default(), listeners: Mutex::default() }
+        Net::Grpc { authority: Box::new(Authority::new()), links: Links::default(), listeners: Mutex::default() }
     }
 
     /// Nothing that `from` asks of `to` arrives.
@@ -90,6 +91,8 @@ pub(crate) struct World {
     pub(crate) nodes: BTreeMap<u64, Node>,
     config: ReplicaConfig,
     dir: TempDir,
+    /// Where the logs are; on the real disk without it.
+    disks: Option<BTreeMap<u64, MemoryDisk>>,
 }
 
 /// Slower than the defaults, for machines that build something else meanwhile.
@@ -105,26 +108,46 @@ pub(crate) fn patient() -> ReplicaConfig {
 
 impl World {
     pub(crate) fn empty(net: Net, config: ReplicaConfig) -> World {
-        World { net, nodes: BTreeMap::new(), config, dir: TempDir::new().unwrap() }
+        World { net, nodes: BTreeMap::new(), config, dir: TempDir::new().unwrap(), disks: None }
+    }
+
+    /// As [`cluster`](World::cluster), with logs on disks whose faults are the test's.
+    pub(crate) async fn cluster_on_memory_disks(net: Net, config: ReplicaConfig, count: u64) -> World {
+        let mut world = World::empty(net, config);
+        world.disks = Some((1..=count).map(|id| (id, MemoryDisk::new())).collect());
+        world.found(count).await;
+        world
+    }
+
+    /// The disk that the log of node `id` is on.
+    pub(crate) fn disk(&self, id: u64) -> &MemoryDisk {
+        &self.disks.as_ref().unwrap()[&id]
     }
 
     /// A cluster of nodes 1 to `count` that has elected a leader.
     pub(crate) async fn cluster(net: Net, config: ReplicaConfig, count: u64) -> World {
         let mut world = World::empty(net, config);
-        for id in 1..=count {
-            world.start(id).await;
-        }
-        let members = (1..=count).map(|id| (id, world.net.member(id))).collect();
-        world.replica(1).initialize(members).await.unwrap();
-        world.leader().await;
+        world.found(count).await;
         world
+    }
+
+    async fn found(&mut self, count: u64) {
+        for id in 1..=count {
+            self.start(id).await;
+        }
+        let members = (1..=count).map(|id| (id, self.net.member(id))).collect();
+        self.replica(1).initialize(members).await.unwrap();
+        self.leader().await;
     }
 
     /// Starts node `id` on whatever its directory holds.
     pub(crate) async fn start(&mut self, id: u64) {
         let dir = self.node_dir(id);
         let memory = Memory::open(&dir.join("state"));
-        let wal = TestLog::open(&dir.join("wal"), id);
+        let wal = match &self.disks {
+            Some(disks) => TestLog::open_on(Arc::new(disks[&id].clone()), &dir.join("wal"), id),
+            None => TestLog::open(&dir.join("wal"), id),
+        };
         let member = self.net.member(id);
         let machine: Arc<dyn Machine> = memory.clone();
         let (replica, server) = match &self.net {

@@ -84,17 +84,30 @@ const PATHS: [&str; 7] = ["a", "db/a", "db/b", "db/x/a", "db/x/b", "web/a", "web
 const PATTERNS: [&str; 10] = ["*", "a", "db/*", "db/+", "db/+/a", "+/a", "d*", "web/a", "db/x*", "+/x/*"];
 const SYSTEM_PATTERNS: [&str; 6] = ["*", "ana", "team-*", "node-1", "all", "th*"];
 const PRINCIPALS: [&str; 4] = ["ana", "bob", "carol", "root"];
-const WORDS: [&str; 12] =
-    ["read", "create", "update", "list", "metadata", "delete", "destroy", "tokens", "policies", "environments", "audit", "cluster"];
+const WORDS: [&str; 12] = [
+    "read",
+    "create",
+    "update",
+    "list",
+    "metadata",
+    "delete",
+    "destroy",
+    "tokens",
+    "policies",
+    "environments",
+    "audit",
+    "cluster",
+];
 
 fn place() -> impl Strategy<Value = &'static str> {
-    prop_oneof![10 => Just("one"), 6 => Just("two"), 2 => Just("three"), 1 => Just("nowhere")]
+    prop_oneof![30 => Just("one"), 8 => Just("two"), 2 => Just("three"), 1 => Just("nowhere")]
 }
 
 fn path() -> impl Strategy<Value = &'static str> {
-    select(&PATHS[..])
+    prop_oneof![8 => Just("a"), 4 => Just("db/a"), 5 => select(&PATHS[..])]
 }
 
+/// A version, or how far behind the newest it is: 1 is the newest, 0 the one after it.
 fn version() -> impl Strategy<Value = Option<u64>> {
     prop_oneof![3 => Just(None), 2 => (0..5u64).prop_map(Some)]
 }
@@ -110,16 +123,17 @@ fn expect() -> impl Strategy<Value = DraftExpect> {
 
 fn which() -> impl Strategy<Value = Which> {
     prop_oneof![
-        3 => Just(Which::Newest),
+        4 => Just(Which::Newest),
         2 => Just(Which::All),
-        3 => prop::collection::vec(1..5u64, 0..3).prop_map(Which::These),
+        2 => prop::collection::vec(prop_oneof![1 => Just(0), 8 => 1..4u64], 0..3).prop_map(Which::These),
     ]
 }
 
 fn said() -> impl Strategy<Value = Said> {
     let owner = prop::option::weighted(0.2, select(vec!["ops".to_owned(), "dev".to_owned()]));
     let kind = prop::option::weighted(0.2, select(SecretType::ALL.to_vec()));
-    let tags = prop::option::weighted(0.2, prop::collection::vec(select(vec!["x".to_owned(), "y".to_owned(), "z".to_owned()]), 0..4));
+    let tags =
+        prop::option::weighted(0.2, prop::collection::vec(select(vec!["x".to_owned(), "y".to_owned(), "z".to_owned()]), 0..4));
     let bad_tags = prop::option::weighted(0.03, Just(vec![String::new()]));
     let max_versions = prop::option::weighted(0.2, select(vec![0, 1, 2, 3, 100, 101]));
     let ttl_ms = prop::option::weighted(0.2, select(vec![0, 1, 60_000, 86_400_000]));
@@ -158,7 +172,8 @@ fn about_secrets() -> BoxedStrategy<DraftAsk> {
     let look = select(vec![Operation::SecretList, Operation::SecretSearch, Operation::SecretWatch]);
     let prefix = select(vec!["", "a", "db/", "db/x", "db/x/", "w", "none/"]);
     let items = prop::collection::vec((path(), version()), 0..5);
-    let changes = prop::collection::vec((path(), expect(), change()), 0..4);
+    let changes = prop_oneof![1 => 0..4usize, 4 => 1..3usize]
+        .prop_flat_map(|count| prop::collection::vec((path(), expect(), change()), count));
     prop_oneof![
         10 => (place(), path(), value(), expect(), said(), prop::bool::weighted(0.2))
             .prop_map(|(place, path, value, expect, said, patch)| DraftAsk::Put(place, path, value, expect, said, patch)),
@@ -167,10 +182,10 @@ fn about_secrets() -> BoxedStrategy<DraftAsk> {
         2 => (place(), path(), said()).prop_map(|(place, path, said)| DraftAsk::SetMetadata(place, path, said)),
         2 => (place(), prefix, look).prop_map(|(place, prefix, look)| DraftAsk::Look(place, prefix, look)),
         1 => (place(), path()).prop_map(|(place, path)| DraftAsk::History(place, path)),
-        3 => (place(), path(), 0..4u64, value(), expect())
+        3 => (place(), path(), 0..5u64, value(), expect())
             .prop_map(|(place, path, to, value, expect)| DraftAsk::Rollback(place, path, to, value, expect)),
         3 => (place(), path(), which()).prop_map(|(place, path, which)| DraftAsk::Delete(place, path, which)),
-        2 => (place(), path(), which()).prop_map(|(place, path, which)| DraftAsk::Undelete(place, path, which)),
+        4 => (place(), path(), which()).prop_map(|(place, path, which)| DraftAsk::Undelete(place, path, which)),
         1 => (place(), path(), which()).prop_map(|(place, path, which)| DraftAsk::Destroy(place, path, which)),
         3 => (place(), path(), path(), value(), expect())
             .prop_map(|(place, from, to, value, expect)| DraftAsk::Copy(place, from, to, value, expect)),
@@ -181,14 +196,14 @@ fn about_secrets() -> BoxedStrategy<DraftAsk> {
 }
 
 fn about_the_system() -> BoxedStrategy<DraftAsk> {
-    let policy = || select(vec!["team-a", "team-b", "team-c", "deny", "root", "none"]);
+    let policy = || prop_oneof![1 => Just("team-a"), 8 => select(vec!["team-b", "team-c", "team-d", "deny", "root", "none"])];
     let ttl_ms = select(vec![0, 0, 1, 60_000, 3_600_000]);
     prop_oneof![
         1 => select(vec!["one", "three"]).prop_map(DraftAsk::CreateEnvironment),
         3 => (1..9u8, select(&PRINCIPALS[..]), prop::collection::vec(policy(), 0..3), ttl_ms)
             .prop_map(|(number, principal, policies, ttl_ms)| DraftAsk::CreateToken(number, principal, policies, ttl_ms)),
         1 => (1..9u8).prop_map(DraftAsk::Revoke),
-        3 => (policy(), rules()).prop_map(|(name, rules)| DraftAsk::PutPolicy(name, rules)),
+        4 => (policy(), rules()).prop_map(|(name, rules)| DraftAsk::PutPolicy(name, rules)),
         1 => policy().prop_map(DraftAsk::ReadPolicy),
         1 => policy().prop_map(DraftAsk::DeletePolicy),
         1 => (0..3u64).prop_map(DraftAsk::Cluster),
@@ -200,14 +215,14 @@ fn about_the_system() -> BoxedStrategy<DraftAsk> {
 pub(super) fn draft() -> impl Strategy<Value = Draft> {
     const SECOND: i64 = 1_000_000;
     let tick = prop_oneof![
-        6 => Just(1000),
-        2 => Just(0),
+        20 => Just(1000),
+        4 => Just(0),
         1 => Just(-10 * SECOND),
         2 => Just(20 * SECOND),
         1 => Just(1800 * SECOND),
         1 => Just(40 * 86_400 * SECOND),
     ];
-    let token = prop_oneof![6 => Just(0u8), 10 => 1..9u8];
+    let token = prop_oneof![8 => Just(0u8), 8 => Just(1), 5 => 2..9u8];
     let ticket = prop_oneof![
         20 => Just(Ticket::Fresh),
         3 => (1..6usize).prop_map(Ticket::Repeat),

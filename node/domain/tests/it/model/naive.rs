@@ -16,14 +16,16 @@ pub(super) enum No {
     Reused(u64),
 }
 
+/// Secret, version, digest and record of what may be opened.
+pub(super) type Found = (u64, u64, [u8; 32], u64);
+
 /// What the model answers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Told {
     Done,
     Wrote(u64, Option<u64>),
     Versions(Vec<u64>),
-    /// Secret, version, digest, record of each item.
-    Readable(Vec<Result<(u64, u64, [u8; 32], u64), No>>),
+    Readable(Vec<Result<Found, No>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,7 +115,18 @@ pub(super) struct Model {
 type Outcome = Result<(Told, u64, bool), No>;
 
 const EVERYTHING: [&str; 12] = [
-    "read", "create", "update", "list", "metadata", "delete", "destroy", "tokens", "policies", "environments", "audit", "cluster",
+    "read",
+    "create",
+    "update",
+    "list",
+    "metadata",
+    "delete",
+    "destroy",
+    "tokens",
+    "policies",
+    "environments",
+    "audit",
+    "cluster",
 ];
 const HOUR_US: u64 = 3_600_000_000;
 const DAY_US: u64 = 24 * HOUR_US;
@@ -157,7 +170,14 @@ impl Model {
         if changed {
             let (record, stamp) = (self.records, self.stamp);
             let principal = self.who.clone();
-            self.receipts.push(Receipt { request: asking.request, principal, content: asking.content, record, stamp, told: told.clone() });
+            self.receipts.push(Receipt {
+                request: asking.request,
+                principal,
+                content: asking.content,
+                record,
+                stamp,
+                told: told.clone(),
+            });
             self.receipts.retain(|receipt| stamp - receipt.stamp <= HOUR_US);
         }
         Ok(told)
@@ -189,7 +209,8 @@ impl Model {
                 Ok((Told::Readable(vec![Ok(found)]), 1, false))
             }
             Wish::ReadMany { place, items } => {
-                let read = |(at, (path, version)): (usize, &(String, Option<u64>))| self.read(me, (place, path), *version, at as u64);
+                let read =
+                    |(at, (path, version)): (usize, &(String, Option<u64>))| self.read(me, (place, path), *version, at as u64);
                 let answers: Vec<_> = items.iter().enumerate().map(read).collect();
                 let count = answers.len() as u64;
                 if answers.is_empty() { Err(No::Invalid) } else { Ok((Told::Readable(answers), count, false)) }
@@ -239,7 +260,9 @@ impl Model {
                 self.places.sort();
                 Ok((Told::Done, 1, true))
             }
-            Wish::CreateToken { number, principal, policies, ttl_ms } => self.create_token(me, *number, principal, policies, *ttl_ms),
+            Wish::CreateToken { number, principal, policies, ttl_ms } => {
+                self.create_token(me, *number, principal, policies, *ttl_ms)
+            }
             Wish::Revoke { number } => {
                 let whose = self.tokens.iter().find(|token| token.number == *number).map(|token| token.principal.clone());
                 if me.number != *number {
@@ -353,7 +376,9 @@ impl Model {
         let met = match expect {
             Expect::Anything => true,
             Expect::At(version) => found.map_or(0, |secret| secret.newest) == version,
-            Expect::Absent => found.is_none_or(|secret| secret.versions.iter().all(|v| v.number != secret.newest || v.life != Life::Live)),
+            Expect::Absent => {
+                found.is_none_or(|secret| secret.versions.iter().all(|v| v.number != secret.newest || v.life != Life::Live))
+            }
         };
         if met { Ok(()) } else { Err(No::Conflict) }
     }
@@ -364,7 +389,7 @@ impl Model {
         if found.life == Life::Live { Ok(found.clone()) } else { Err(No::NotReadable) }
     }
 
-    fn read(&self, me: &Token, (place, path): (&str, &str), version: Option<u64>, nth: u64) -> Result<(u64, u64, [u8; 32], u64), No> {
+    fn read(&self, me: &Token, (place, path): (&str, &str), version: Option<u64>, nth: u64) -> Result<Found, No> {
         self.may(me, "read", Some(place), path)?;
         let secret = self.stands(place, path)?;
         let found = Model::readable(&secret, version)?;
@@ -374,7 +399,15 @@ impl Model {
         Ok((secret.id, found.number, found.digest, self.first + nth))
     }
 
-    fn put(&mut self, me: &Token, (place, path): (&str, &str), value: &Value, expect: Expect, said: &Said, patch: bool) -> Outcome {
+    fn put(
+        &mut self,
+        me: &Token,
+        (place, path): (&str, &str),
+        value: &Value,
+        expect: Expect,
+        said: &Said,
+        patch: bool,
+    ) -> Outcome {
         if patch {
             self.may(me, "update", Some(place), path)?;
         } else {
@@ -533,7 +566,8 @@ impl Model {
         self.may(me, "destroy", Some(place), path)?;
         let secret = self.stands(place, path)?;
         let meant = Model::meant(&secret, which)?;
-        let fitting: Vec<u64> = meant.iter().filter(|version| version.life != Life::Destroyed).map(|version| version.number).collect();
+        let fitting: Vec<u64> =
+            meant.iter().filter(|version| version.life != Life::Destroyed).map(|version| version.number).collect();
         if fitting.is_empty() {
             return Err(No::Conflict);
         }

@@ -2,7 +2,7 @@
 
 use super::draft::{self, Draft, DraftAsk, DraftChange, DraftValue, PLACES, Ticket};
 use super::naive::{Asking, Life, Model, No, Policy, Secret, Token, Told, Version};
-use super::wish::{Allow, Change, Said, Value, Wish, token_hash};
+use super::wish::{Allow, Change, Expect, Said, Value, Which, Wish, token_hash};
 use crate::invariants::{self, CIPHERTEXT_MARK, Step, WRAPPED_KEY_MARK};
 use node_domain::command::Founding;
 use node_domain::ids::{EnvironmentName, SecretPath, Stamp};
@@ -11,9 +11,11 @@ use node_domain::sealed::{Payload, Sealed};
 use node_domain::secret::VersionState;
 use node_domain::{Answer, Ask, Batch, Command, Decision, Event, Head, Rejection, State};
 use proto_record::codec::{self, Kind};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 const DAWN_US: u64 = 1_790_000_000_000_000;
+/// Requests between two leaders.
+const RESTORED_EVERY: usize = 5;
 
 /// A request that was asked, to ask it again.
 #[derive(Clone)]
@@ -36,7 +38,7 @@ pub(super) struct Walk {
     values: HashMap<[u8; 32], Sealed>,
     drawn: u64,
     /// Operation and outcome of every record, to know what walks come to.
-    seen: BTreeSet<String>,
+    seen: BTreeMap<String, u32>,
 }
 
 impl Walk {
@@ -52,7 +54,7 @@ impl Walk {
             past: Vec::new(),
             values: HashMap::new(),
             drawn: 0,
-            seen: BTreeSet::new(),
+            seen: BTreeMap::new(),
         };
         let name = |name: &str| EnvironmentName::parse(name).unwrap();
         let environments = PLACES.iter().enumerate().map(|(at, place)| (name(place), [at as u8; 16], "a key".into())).collect();
@@ -63,6 +65,7 @@ impl Walk {
         walk
     }
 
+    /// Policies, tokens and some secrets.
     fn people(&mut self) {
         let allow = |pattern: &str, words: &[&'static str], deny: bool, environment: Option<&str>| Allow {
             environment: environment.map(str::to_owned),
@@ -73,7 +76,10 @@ impl Walk {
         let writes = ["read", "create", "update", "list", "metadata", "delete", "destroy"];
         let policies = [
             ("team-a", vec![allow("*", &writes, false, None)]),
-            ("team-b", vec![allow("db/*", &["read", "create", "list", "delete"], false, None), allow("db/b", &["read"], true, None)]),
+            (
+                "team-b",
+                vec![allow("db/*", &["read", "create", "list", "delete"], false, None), allow("db/b", &["read"], true, None)],
+            ),
             ("team-c", vec![allow("*", &["tokens", "policies", "environments", "audit", "cluster"], false, None)]),
             ("deny", vec![allow("db/x/*", &writes, true, Some("one"))]),
         ];
@@ -90,6 +96,10 @@ impl Walk {
         for (number, principal, policies, ttl_ms) in tokens {
             let policies = policies.iter().map(|name| (*name).to_owned()).collect();
             self.root_wishes(Wish::CreateToken { number, principal: principal.into(), policies, ttl_ms });
+        }
+        for path in ["a", "a", "a", "db/a", "db/a", "db/x/a", "web"] {
+            let (value, expect, said) = (self.seal(DraftValue::Honest), Expect::Anything, Said::default());
+            self.root_wishes(Wish::Put { place: "one".into(), path: path.into(), value, expect, said, patch: false });
         }
     }
 
@@ -115,8 +125,8 @@ impl Walk {
         self.ask(asked);
     }
 
-    /// Operations and how they ended, in this walk.
-    pub(super) fn seen(&self) -> &BTreeSet<String> {
+    /// Operations with how they ended, and how often, in this walk.
+    pub(super) fn seen(&self) -> &BTreeMap<String, u32> {
         &self.seen
     }
 
@@ -143,6 +153,10 @@ impl Walk {
     }
 
     fn ask(&mut self, asked: Past) {
+        // Now and then another leader takes over, who had the state handed to him in pieces: nobody may notice.
+        if self.decisions.len().is_multiple_of(RESTORED_EVERY) {
+            self.head = Head::new(invariants::restored(&self.replayed));
+        }
         let asking = Asking { now: self.now, token: Some(asked.token), request: asked.request, content: asked.content };
         let expected = self.model.ask(&asking, &asked.wish);
         let answer = self.decide(&asking, asked.wish.command());
@@ -168,7 +182,9 @@ impl Walk {
         if let Err(rejection) = &answer {
             assert!(matches!(&decision.events[..], [Event::Refused { rejection: recorded, .. }] if recorded == rejection));
         }
-        self.seen.extend(decision.events.iter().map(sight));
+        for event in &decision.events {
+            *self.seen.entry(sight(event)).or_default() += 1;
+        }
         self.decisions.push(decision);
         answer
     }
@@ -181,7 +197,9 @@ impl Walk {
         assert_eq!(places, model.places);
         let mut secrets: Vec<Secret> = state
             .environments()
-            .flat_map(|environment| environment.secrets.values().map(|secret| seen_secret(environment.about.name.as_str(), secret)))
+            .flat_map(|environment| {
+                environment.secrets.values().map(|secret| seen_secret(environment.about.name.as_str(), secret))
+            })
             .collect();
         secrets.sort_by_key(|secret| secret.id);
         let mut expected: Vec<&Secret> = model.secrets.iter().collect();
@@ -228,6 +246,17 @@ impl Walk {
         self.model.find(place, path).map_or(0, |secret| secret.newest)
     }
 
+    fn version(&self, place: &str, path: &str, back: u64) -> u64 {
+        (self.newest(place, path) + 1).saturating_sub(back)
+    }
+
+    fn which(&self, place: &str, path: &str, which: &Which) -> Which {
+        match which {
+            Which::These(back) => Which::These(back.iter().map(|back| self.version(place, path, *back)).collect()),
+            which => which.clone(),
+        }
+    }
+
     /// The wish that a draft comes to, as things stand.
     fn wish(&mut self, ask: &DraftAsk) -> Wish {
         let text = |text: &&'static str| (*text).to_owned();
@@ -236,22 +265,40 @@ impl Walk {
                 let (expect, value) = (draft::expectation(*expect, self.newest(place, path)), self.seal(*value));
                 Wish::Put { place: text(place), path: text(path), value, expect, said: said.clone(), patch: *patch }
             }
-            DraftAsk::Read(place, path, version) => Wish::Read { place: text(place), path: text(path), version: *version },
+            DraftAsk::Read(place, path, version) => {
+                let version = version.map(|back| self.version(place, path, back));
+                Wish::Read { place: text(place), path: text(path), version }
+            }
             DraftAsk::ReadMany(place, items) => {
-                Wish::ReadMany { place: text(place), items: items.iter().map(|(path, version)| (text(path), *version)).collect() }
+                let item =
+                    |(path, back): &(&'static str, Option<u64>)| (text(path), back.map(|back| self.version(place, path, back)));
+                Wish::ReadMany { place: text(place), items: items.iter().map(item).collect() }
             }
-            DraftAsk::SetMetadata(place, path, said) => Wish::SetMetadata { place: text(place), path: text(path), said: said.clone() },
-            DraftAsk::Look(place, prefix, operation) => Wish::Look { place: text(place), prefix: text(prefix), operation: *operation },
+            DraftAsk::SetMetadata(place, path, said) => {
+                Wish::SetMetadata { place: text(place), path: text(path), said: said.clone() }
+            }
+            DraftAsk::Look(place, prefix, operation) => {
+                Wish::Look { place: text(place), prefix: text(prefix), operation: *operation }
+            }
             DraftAsk::History(place, path) => Wish::History { place: text(place), path: text(path) },
-            DraftAsk::Rollback(place, path, to, value, expect) => {
-                let (expect, value) = (draft::expectation(*expect, self.newest(place, path)), self.fetch(place, path, Some(*to), *value));
-                Wish::Rollback { place: text(place), path: text(path), to: *to, value, expect }
+            DraftAsk::Rollback(place, path, back, value, expect) => {
+                let to = self.version(place, path, *back);
+                let (expect, value) =
+                    (draft::expectation(*expect, self.newest(place, path)), self.fetch(place, path, Some(to), *value));
+                Wish::Rollback { place: text(place), path: text(path), to, value, expect }
             }
-            DraftAsk::Delete(place, path, which) => Wish::Delete { place: text(place), path: text(path), which: which.clone() },
-            DraftAsk::Undelete(place, path, which) => Wish::Undelete { place: text(place), path: text(path), which: which.clone() },
-            DraftAsk::Destroy(place, path, which) => Wish::Destroy { place: text(place), path: text(path), which: which.clone() },
+            DraftAsk::Delete(place, path, which) => {
+                Wish::Delete { place: text(place), path: text(path), which: self.which(place, path, which) }
+            }
+            DraftAsk::Undelete(place, path, which) => {
+                Wish::Undelete { place: text(place), path: text(path), which: self.which(place, path, which) }
+            }
+            DraftAsk::Destroy(place, path, which) => {
+                Wish::Destroy { place: text(place), path: text(path), which: self.which(place, path, which) }
+            }
             DraftAsk::Copy(place, from, to, value, expect) => {
-                let (expect, value) = (draft::expectation(*expect, self.newest(place, to)), self.fetch(place, from, None, *value));
+                let (expect, value) =
+                    (draft::expectation(*expect, self.newest(place, to)), self.fetch(place, from, None, *value));
                 Wish::Copy { place: text(place), from: text(from), to: text(to), value, expect }
             }
             DraftAsk::Move(place, from, to) => Wish::Move { place: text(place), from: text(from), to: text(to) },
@@ -259,7 +306,7 @@ impl Walk {
                 let item = |(path, expect, change): &(&'static str, _, DraftChange)| {
                     let expect = draft::expectation(*expect, self.newest(place, path));
                     let change = match change {
-                        DraftChange::Put(value, said) => Change::Put(self.seal(*value), Said::clone(said)),
+                        DraftChange::Put(value, said) => Change::Put(Box::new(self.seal(*value)), Said::clone(said)),
                         DraftChange::Delete => Change::Delete,
                         DraftChange::Check => Change::Check,
                     };

@@ -47,7 +47,7 @@ pub(super) enum Which {
 
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Put(Value, Said),
+    Put(Box<Value>, Said),
     Delete,
     Check,
 }

@@ -29,11 +29,15 @@ fn a_rule_that_denies_wins_over_every_rule_that_allows() {
 
 #[test]
 fn a_denying_rule_of_one_policy_wins_over_another_policy_that_allows() {
-    given([done(put_policy("readers", vec![rule("read", "*")])), granted("nobody", "list", "x"), denied("deny", "read", "db/root")])
-        .and(added("db/root", 1))
-        .and(holds_token("ana", &["readers", "of-deny", "root"], 0))
-        .when("ana", read("db/root"))
-        .then_denies("ana may not read db/root in production: policy of-deny denies db/root");
+    given([
+        done(put_policy("readers", vec![rule("read", "*")])),
+        granted("nobody", "list", "x"),
+        denied("deny", "read", "db/root"),
+    ])
+    .and(added("db/root", 1))
+    .and(holds_token("ana", &["readers", "of-deny", "root"], 0))
+    .when("ana", read("db/root"))
+    .then_denies("ana may not read db/root in production: policy of-deny denies db/root");
 }
 
 #[test]
@@ -69,13 +73,21 @@ fn the_same_path_in_two_environments_is_two_secrets() {
 
 #[test]
 fn a_plus_stands_for_any_one_segment() {
-    given([granted("ana", "read", "db/+/password"), added("db/one/password", 1), added("db/one/two/password", 1), added("db/one/key", 1)])
-        .when("ana", read("db/one/password"))
-        .then_reads(["db/one/password v1"])
-        .when("ana", read("db/one/two/password"))
-        .then_denies("ana may not read db/one/two/password in production: no rule allows it")
-        .when("ana", read("db/one/key"))
-        .then_denies("ana may not read db/one/key in production: no rule allows it");
+    given([
+        granted("ana", "read", "db/+/password"),
+        added("db/one/password", 1),
+        added("db/one/two/password", 1),
+        added("db/one/key", 1),
+    ])
+    .when("ana", read("db/one/password"))
+    .then_reads(["db/one/password v1"])
+    .when("ana", read("db/one/two/password"))
+    .then_denies("ana may not read db/one/two/password in production: no rule allows it")
+    .when("ana", read("db/one/key"))
+    .then_denies("ana may not read db/one/key in production: no rule allows it")
+    .and(granted("ana", "read", "web/+"))
+    .when("ana", read("web/one/two"))
+    .then_denies("ana may not read web/one/two in production: no rule allows it");
 }
 
 #[test]
@@ -118,7 +130,9 @@ fn each_look_and_each_change_needs_its_own_capability() {
     let every = "read create update list metadata delete destroy tokens policies environments audit cluster";
     for (capability, request) in cases {
         let others: &'static str = every.split(' ').filter(|word| *word != capability).collect::<Vec<_>>().join(" ").leak();
-        given([granted("ana", capability, "*"), granted("bob", others, "*"), added("a", 1)]).when("ana", request()).then_is_done();
+        given([granted("ana", capability, "*"), granted("bob", others, "*"), added("a", 1)])
+            .when("ana", request())
+            .then_is_done();
         let asked = given([granted("ana", capability, "*"), granted("bob", others, "*"), added("a", 1)]).when("bob", request());
         let rejection = asked.rejection();
         assert!(rejection.is_denial() && rejection.to_string().starts_with(&format!("bob may not {capability} ")), "{rejection}");

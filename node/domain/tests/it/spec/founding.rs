@@ -18,7 +18,10 @@ fn a_founding_makes_the_environments_the_policy_root_and_its_token() {
         "token.create - root done",
     ]);
     let state = &asked.world.state;
-    assert_eq!(state.environments().map(|environment| environment.about.name.as_str()).collect::<Vec<_>>(), ["production", "staging"]);
+    assert_eq!(
+        state.environments().map(|environment| environment.about.name.as_str()).collect::<Vec<_>>(),
+        ["production", "staging"]
+    );
     assert_eq!(state.policies().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["root"]);
     let tokens: Vec<_> = state.tokens().collect();
     assert_eq!((tokens.len(), tokens[0].principal.as_str(), tokens[0].expires), (1, "root", None));
@@ -51,5 +54,7 @@ fn a_founding_names_no_environment_twice() {
 fn a_founding_names_at_most_256_environments() {
     let names: Vec<String> = (0..=limits::ENVIRONMENTS_MAX).map(|at| format!("e{at}")).collect();
     let environments = names.iter().map(|name| (environment(name), [1; 16], "key".into())).collect();
-    newborn().when("root", found(Founding { environments, root_token: [0; 32] })).then_refuses("a cluster has at most 256 environments");
+    newborn()
+        .when("root", found(Founding { environments, root_token: [0; 32] }))
+        .then_refuses("a cluster has at most 256 environments");
 }

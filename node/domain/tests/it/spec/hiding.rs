@@ -38,7 +38,8 @@ fn named_versions_are_hidden_in_order_and_each_once() {
 fn all_means_all_to_which_it_applies() {
     let world = three_versions().and(done(delete_those("a", these(&[2]))));
     let asked = world.when("root", delete_those("a", Selection::All)).then_versions([1, 3]);
-    let asked = asked.and(done(destroy_those("a", these(&[1])))).when("root", undelete_those("a", Selection::All)).then_versions([2, 3]);
+    let asked =
+        asked.and(done(destroy_those("a", these(&[1])))).when("root", undelete_those("a", Selection::All)).then_versions([2, 3]);
     assert_eq!(states(&asked.world), [Destroyed, Live, Live]);
     asked.when("root", destroy_those("a", Selection::All)).then_versions([2, 3]);
 }
@@ -87,7 +88,10 @@ fn a_deleted_version_can_be_destroyed() {
 
 #[test]
 fn destroying_some_that_are_gone_already_destroys_the_rest() {
-    three_versions().and(done(destroy_those("a", these(&[1])))).when("root", destroy_those("a", these(&[1, 2]))).then_versions([2]);
+    three_versions()
+        .and(done(destroy_those("a", these(&[1]))))
+        .when("root", destroy_those("a", these(&[1, 2])))
+        .then_versions([2]);
 }
 
 #[test]

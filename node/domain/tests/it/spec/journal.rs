@@ -5,8 +5,11 @@ use node_domain::ids::Revision;
 use node_domain::policy::Rule;
 use node_domain::{Ask, Command, limits};
 
+/// A request, and its line in the journal without the outcome.
+type Refused = (fn() -> Request, &'static str);
+
 /// Every command, about a secret `a`, a principal `bob`, a policy `p`; and how its refusal stands in the journal.
-pub(super) const EVERY_COMMAND: &[(fn() -> Request, &str)] = &[
+pub(super) const EVERY_COMMAND: &[Refused] = &[
     (|| put("a"), "secret.put production a"),
     (|| put_if("a", 1), "secret.put production a"),
     (|| put_if_absent("a"), "secret.put production a"),
@@ -114,7 +117,12 @@ fn what_a_stranger_sends_takes_a_bounded_place_in_the_journal() {
             let asked = given([]).when(who, Box::new(|_| command));
             asked.rejection();
             let leaf = asked.decision.leaf(0, Revision(1), &[0; 16], 1);
-            assert!(leaf.len() < 8 * limits::TEXT_BYTES_MAX, "{} bytes for {:?}", leaf.len(), asked.decision.events[0].operation());
+            assert!(
+                leaf.len() < 8 * limits::TEXT_BYTES_MAX,
+                "{} bytes for {:?}",
+                leaf.len(),
+                asked.decision.events[0].operation()
+            );
         }
     }
 }
@@ -141,8 +149,14 @@ fn stamps_increase_even_where_the_leaders_clock_goes_back() {
 
 #[test]
 fn a_rule_may_grant_everything_but_says_so() {
-    let everything: Vec<Rule> = vec![rule("read create update list metadata delete destroy tokens policies environments audit cluster", "*")];
-    given([done(put_policy("p", vec![])), done(put_policy("all", everything)), added("a", 1), holds_token("ana", &["all", "p"], 0)])
-        .when("ana", read("a"))
-        .then_reads(["a v1"]);
+    let everything: Vec<Rule> =
+        vec![rule("read create update list metadata delete destroy tokens policies environments audit cluster", "*")];
+    given([
+        done(put_policy("p", vec![])),
+        done(put_policy("all", everything)),
+        added("a", 1),
+        holds_token("ana", &["all", "p"], 0),
+    ])
+    .when("ana", read("a"))
+    .then_reads(["a v1"]);
 }

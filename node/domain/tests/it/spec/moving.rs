@@ -62,13 +62,19 @@ fn a_copy_of_bytes_that_are_the_newest_no_more_is_refused() {
 
 #[test]
 fn a_copy_needs_read_there_and_create_or_update_here() {
-    given([granted("ana", "read", "a"), granted("ana", "create", "new/*"), granted("ana", "update", "old"), added("a", 1), added("old", 1)])
-        .when("ana", copy("a", "new/b"))
-        .then_writes(1)
-        .when("ana", copy_if("a", "old", 1))
-        .then_writes(2)
-        .when("ana", copy("new/b", "new/c"))
-        .then_denies("ana may not read new/b in production: no rule allows it");
+    given([
+        granted("ana", "read", "a"),
+        granted("ana", "create", "new/*"),
+        granted("ana", "update", "old"),
+        added("a", 1),
+        added("old", 1),
+    ])
+    .when("ana", copy("a", "new/b"))
+    .then_writes(1)
+    .when("ana", copy_if("a", "old", 1))
+    .then_writes(2)
+    .when("ana", copy("new/b", "new/c"))
+    .then_denies("ana may not read new/b in production: no rule allows it");
 }
 
 #[test]

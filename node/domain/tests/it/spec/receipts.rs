@@ -46,7 +46,9 @@ fn each_change_asked_twice_is_done_once_and_answered_alike() {
 fn a_transaction_asked_twice_answers_item_by_item_both_times() {
     let facts = || [added("a", 1), added("b", 1), added("c", 1), added("c", 2)];
     assert_done_once(facts(), || transact(vec![putting("a", None), putting("new", None)]));
-    assert_done_once(facts(), || transact(vec![checking("c", Some(Expectation::Version(2))), deleting("b"), checking("none", None), putting("a", None)]));
+    assert_done_once(facts(), || {
+        transact(vec![checking("c", Some(Expectation::Version(2))), deleting("b"), checking("none", None), putting("a", None)])
+    });
 }
 
 #[test]
@@ -131,16 +133,20 @@ fn the_oldest_receipts_are_forgotten_beyond_a_hundred_thousand() {
     for at in 1..=limits::RECEIPTS_MAX as u64 + 3 {
         let request = u128::from(at).to_be_bytes();
         let (actor, stamp) = (principal("root"), Stamp(start.0 + at));
-        state.take(Piece::Receipt(Receipt { request, actor, fingerprint: at, index: revision, stamp, versions: vec![] })).unwrap();
+        state
+            .take(Piece::Receipt(Receipt { request, actor, fingerprint: at, index: revision, stamp, versions: vec![] }))
+            .unwrap();
     }
     receipts_are_bounded(&state);
-    let oldest = state.pieces().find_map(|piece| if let Piece::Receipt(receipt) = piece { Some(receipt.fingerprint) } else { None });
+    let oldest =
+        state.pieces().find_map(|piece| if let Piece::Receipt(receipt) = piece { Some(receipt.fingerprint) } else { None });
     assert_eq!(oldest, Some(4));
 }
 
 #[test]
 fn a_receipt_names_the_last_record_of_what_it_did() {
-    let asked = given([]).when_under((1, 1), "root", transact(vec![putting("a", None), putting("b", None)])).then_versions([1, 1]);
+    let asked =
+        given([]).when_under((1, 1), "root", transact(vec![putting("a", None), putting("b", None)])).then_versions([1, 1]);
     let last = asked.world.state.revision();
     let again = asked.when_under((1, 1), "root", transact(vec![putting("a", None), putting("b", None)]));
     let expected = Event::AnsweredAgain { operation: node_domain::operation::Operation::SecretTransact, first: last };

@@ -34,7 +34,12 @@ fn a_token_has_at_most_256_policies() {
 #[test]
 fn a_token_is_known_by_its_hash_and_made_once() {
     let make = || -> Request {
-        Box::new(|_| Command::CreateToken { hash: [5; 32], principal: principal("bob"), policies: vec![policy("root")], ttl_ms: 0 })
+        Box::new(|_| Command::CreateToken {
+            hash: [5; 32],
+            principal: principal("bob"),
+            policies: vec![policy("root")],
+            ttl_ms: 0,
+        })
     };
     let accessor = Accessor::of(&[5; 32]);
     given([]).when("root", make()).when("root", make()).then_refuses(&format!("token {accessor} exists already"));
@@ -65,7 +70,9 @@ fn nobody_grants_a_policy_that_he_does_not_hold() {
 
 #[test]
 fn whoever_holds_root_grants_any_policy() {
-    given([granted("bob", "read", "*"), holds_token("ana", &["root"], 0)]).when("ana", create_token("carol", &["of-bob", "root"])).then_is_done();
+    given([granted("bob", "read", "*"), holds_token("ana", &["root"], 0)])
+        .when("ana", create_token("carol", &["of-bob", "root"]))
+        .then_is_done();
 }
 
 #[test]

@@ -10,7 +10,12 @@ fn a_transaction_does_all_its_changes_and_answers_item_by_item() {
     let asked = given([added("a", 1), added("b", 1), added("c", 1), added("c", 2)])
         .when(
             "root",
-            transact(vec![putting("a", Some(Version(1))), checking("c", Some(Version(2))), deleting("b"), putting("new", Some(Absent))]),
+            transact(vec![
+                putting("a", Some(Version(1))),
+                checking("c", Some(Version(2))),
+                deleting("b"),
+                putting("new", Some(Absent)),
+            ]),
         )
         .then_versions([2, 2, 1, 1])
         .recording([

@@ -142,7 +142,11 @@ fn ten_versions_are_kept_where_nothing_else_is_said() {
     }
     let kept: Vec<u64> = world.secret("a").versions.iter().map(|version| version.number).collect();
     assert_eq!(kept, (3..=12).collect::<Vec<_>>());
-    world.when("root", read_version("a", 2)).then_refuses("version a v2 does not exist").when("root", read_version("a", 3)).then_reads(["a v3"]);
+    world
+        .when("root", read_version("a", 2))
+        .then_refuses("version a v2 does not exist")
+        .when("root", read_version("a", 3))
+        .then_reads(["a v3"]);
 }
 
 #[test]
@@ -210,7 +214,13 @@ fn a_rollback_takes_only_the_bytes_of_the_version_it_names() {
             "root",
             Box::new(|world| {
                 let sealed = world.fetch("production", "a", Some(2));
-                node_domain::Command::Rollback { environment: environment("production"), path: path("a"), to: 1, sealed, expect: None }
+                node_domain::Command::Rollback {
+                    environment: environment("production"),
+                    path: path("a"),
+                    to: 1,
+                    sealed,
+                    expect: None,
+                }
             }),
         )
         .then_refuses("a is at v1, not another version");
@@ -265,7 +275,11 @@ fn what_is_said_about_a_secret_is_bounded() {
         given([added("a", 1)]).when("root", set_metadata("a", about)).then_is_done();
     }
     for (about, words) in exceeds {
-        given([added("a", 1)]).when("root", set_metadata("a", about.clone())).then_refuses(words).when("root", put_about("a", about)).then_refuses(words);
+        given([added("a", 1)])
+            .when("root", set_metadata("a", about.clone()))
+            .then_refuses(words)
+            .when("root", put_about("a", about))
+            .then_refuses(words);
     }
 }
 

@@ -1,0 +1,88 @@
+//! Who asks, and for what: a caller with one policy (a root token would skip it), and secrets of 1 KiB.
+
+use bytes::Bytes;
+use futures::{TryStreamExt, stream};
+use proto_client::{Client, ClientConfig, ClientError, Token, v1};
+
+use crate::fault::Fault;
+
+/// Secrets that are read, and as many that are written.
+pub(crate) const SECRETS: u64 = 1000;
+/// Bytes of a value; they are random, so that nothing compresses them.
+pub(crate) const VALUE_BYTES: usize = 1024;
+const NAME: &str = "bench";
+/// Secrets put at once while seeding.
+const SOWN_AT_ONCE: usize = 64;
+
+/// The path of a secret that is only read.
+pub(crate) fn read_path(number: u64) -> String {
+    format!("bench/read/{number:04}")
+}
+
+/// The path of a secret that is only written.
+pub(crate) fn write_path(number: u64) -> String {
+    format!("bench/write/{number:04}")
+}
+
+/// A value that no other value is equal to, in all likelihood.
+pub(crate) fn value(dice: &mut Dice) -> v1::Value {
+    let bytes: Vec<u8> = (0..VALUE_BYTES / 8).flat_map(|_| dice.roll().to_le_bytes()).collect();
+    v1::Value { kind: Some(v1::value::Kind::Bytes(Bytes::from(bytes))) }
+}
+
+/// Chance with a fixed seed (SplitMix64): every run asks for the same.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The number of a secret.
+    pub(crate) fn secret(&mut self) -> u64 {
+        self.roll() % SECRETS
+    }
+}
+
+/// Makes a token that may read and write below `bench/` and look at the cluster, and gives the settings that use it.
+pub(crate) async fn caller(config: ClientConfig) -> Result<ClientConfig, Fault> {
+    let client = Client::connect(config.clone()).await.map_err(Fault::cluster("connect to the cluster"))?;
+    let rule = |path: &str, capabilities: &[&str]| v1::Rule {
+        environment: "*".into(),
+        path: path.into(),
+        capabilities: capabilities.iter().map(|&word| word.to_owned()).collect(),
+        deny: false,
+    };
+    let rules = vec![rule("bench/*", &["read", "create", "update"]), rule("*", &["cluster"])];
+    let policy = v1::Policy { name: NAME.into(), rules, ..v1::Policy::default() };
+    client.policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.map_err(Fault::cluster("write a policy"))?;
+    let wanted = v1::CreateTokenRequest { principal: NAME.into(), policies: vec![NAME.into()], ttl_ms: 0 };
+    let made = client.tokens().create(wanted).await.map_err(Fault::cluster("make a token"))?;
+    let token = Token::parse(made.token).map_err(Fault::cluster("take the new token"))?;
+    Ok(ClientConfig { token: Some(token), ..config })
+}
+
+/// Puts all secrets, through whichever node answers.
+pub(crate) async fn sow(config: &ClientConfig, environment: &str) -> Result<(), Fault> {
+    let client = Client::connect(config.clone()).await.map_err(Fault::cluster("connect to the cluster"))?;
+    let mut dice = Dice::new(0);
+    let puts = (0..SECRETS).flat_map(|number| [read_path(number), write_path(number)]).map(|path| {
+        let value = Some(value(&mut dice));
+        let put = v1::PutRequest { environment: environment.to_owned(), path, value, ..v1::PutRequest::default() };
+        let client = client.clone();
+        Ok::<_, ClientError>(async move { client.secrets().put(put).await.map(drop) })
+    });
+    stream::iter(puts)
+        .try_buffer_unordered(SOWN_AT_ONCE)
+        .try_for_each(|()| futures::future::ready(Ok(())))
+        .await
+        .map_err(Fault::cluster("put the secrets"))
+}

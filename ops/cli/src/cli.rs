@@ -1,0 +1,97 @@
+//! The tree of commands.
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    commands::{audit, cluster, environment, export, import, policy, program, secret, token, watch},
+    exit::{self, Failure},
+    settings::{Globals, Session},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  holdfast env create production
+  holdfast secret put db/password - -e production
+  holdfast secret put api/key --generate 40 -e staging
+  holdfast secret get db/password -e production --reveal
+  holdfast import .env -e development --prefix app/
+  holdfast audit verify --all-nodes
+
+A value is read from standard input (-), a file (@FILE) or a prompt, never from the command line.
+`holdfast help exit-codes` lists the exit codes.";
+
+/// Secrets, with a journal that proves who read them.
+#[derive(Parser)]
+#[command(name = "holdfast", version, after_help = EXAMPLES, max_term_width = 110, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The nouns, and the verbs that need none.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Write, read, compare and remove secrets.
+    #[command(subcommand, visible_alias = "secrets")]
+    Secret(secret::Command),
+    /// Environments, each with its own keys and its own store.
+    #[command(subcommand, name = "env")]
+    Environment(environment::Command),
+    /// Bring in many secrets from a dotenv, JSON or YAML document.
+    Import(import::Import),
+    /// Write many secrets to a dotenv, JSON or YAML document.
+    Export(export::Export),
+    /// Show changes as they happen, without values.
+    Watch(watch::Watch),
+    /// Tokens: who is calling.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Policies: who may do what, where.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// The journal: search it, follow it, prove it.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// The cluster and its members.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Print the completion script of a shell.
+    Completion(program::Completion),
+    /// Write the manual pages to a folder.
+    Man(program::Man),
+    /// Print the version.
+    Version,
+    /// What the exit code of a command means.
+    #[command(name = "exit-codes", long_about = exit::TABLE)]
+    ExitCodes,
+}
+
+/// Does what the command line asks for.
+pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+    let session = match &cli.command {
+        // These need no cluster, and work where a profile is broken.
+        Command::Completion(_) | Command::Man(_) | Command::Version | Command::ExitCodes => Session::offline(&cli.globals),
+        _ => Session::new(cli.globals, &|name| std::env::var(name).ok())?,
+    };
+    match cli.command {
+        Command::Secret(command) => command.run(&session).await,
+        Command::Environment(command) => command.run(&session).await,
+        Command::Import(command) => command.run(&session).await,
+        Command::Export(command) => command.run(&session).await,
+        Command::Watch(command) => command.run(&session).await,
+        Command::Token(command) => command.run(&session).await,
+        Command::Policy(command) => command.run(&session).await,
+        Command::Audit(command) => command.run(&session).await,
+        Command::Cluster(command) => command.run(&session).await,
+        Command::Completion(command) => command.run(&session),
+        Command::Man(command) => command.run(&session),
+        Command::Version => program::version(&session),
+        Command::ExitCodes => session.out.text(&format!("{}\n", exit::TABLE)),
+    }
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,178 @@
+//! `holdfast cluster`.
+
+use std::io::{self, Write};
+
+use clap::Subcommand;
+use proto_client::v1;
+use serde_json::{Value, json};
+
+use crate::{
+    commands::confirm,
+    exit::{Doing, Exit, Failure},
+    journal::hex,
+    output::table,
+    settings::Session,
+};
+
+/// The cluster.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The cluster as the node that answers sees it; exits 7 when there is no leader.
+    #[command(after_help = "Examples:\n  holdfast cluster status\n  holdfast cluster status -o json")]
+    Status,
+    /// Add a member that receives everything and does not vote yet.
+    #[command(after_help = "Examples:
+  holdfast cluster add-learner 4 --zone b --peer-address 10.0.0.4:7101 --client-address 10.0.0.4:7100")]
+    AddLearner {
+        /// A number that no node has ever had.
+        node_id: u64,
+        /// The zone it stands in.
+        #[arg(long, default_value = "")]
+        zone: String,
+        /// Where the other nodes reach it.
+        #[arg(long)]
+        peer_address: String,
+        /// Where clients reach it.
+        #[arg(long)]
+        client_address: String,
+    },
+    /// Let a learner vote.
+    #[command(after_help = "Examples:\n  holdfast cluster promote 4")]
+    Promote {
+        /// The learner.
+        node_id: u64,
+    },
+    /// Take a member out. Its number is never used again.
+    #[command(after_help = "Examples:\n  holdfast cluster remove 2\n  holdfast cluster remove 2 --yes")]
+    Remove {
+        /// The member.
+        node_id: u64,
+    },
+    /// Hand leadership over.
+    #[command(after_help = "Examples:\n  holdfast cluster transfer-leader\n  holdfast cluster transfer-leader 3")]
+    TransferLeader {
+        /// The next leader; the leader chooses when left out.
+        #[arg(default_value_t = 0, hide_default_value = true)]
+        node_id: u64,
+    },
+    /// Make a snapshot on the node that answers.
+    #[command(after_help = "Examples:\n  holdfast cluster snapshot --addr https://10.0.0.2:7100")]
+    Snapshot,
+}
+
+impl Command {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let client = session.client().await?;
+        let cluster = client.cluster();
+        match self {
+            Command::Status => status(session).await,
+            Command::AddLearner { node_id, zone, peer_address, client_address } => {
+                let request = v1::AddLearnerRequest { node_id, zone, peer_address, client_address };
+                let answer = cluster.add_learner(request).await.doing(|| format!("add node {node_id}"))?;
+                changed(session, &format!("node {node_id} is a learner"), node_id, &answer)
+            }
+            Command::Promote { node_id } => {
+                let answer = cluster.promote(v1::MemberRequest { node_id }).await.doing(|| format!("promote node {node_id}"))?;
+                changed(session, &format!("node {node_id} votes"), node_id, &answer)
+            }
+            Command::Remove { node_id } => {
+                confirm(session, &format!("Take node {node_id} out of the cluster?"))?;
+                let answer = cluster.remove(v1::MemberRequest { node_id }).await.doing(|| format!("remove node {node_id}"))?;
+                changed(session, &format!("node {node_id} is out"), node_id, &answer)
+            }
+            Command::TransferLeader { node_id } => {
+                let answer = cluster.transfer_leader(v1::MemberRequest { node_id }).await;
+                let answer = answer.doing(|| "hand leadership over".to_owned())?;
+                changed(session, "leadership was handed over", node_id, &answer)
+            }
+            Command::Snapshot => {
+                let answer = cluster.trigger_snapshot(v1::TriggerSnapshotRequest {}).await;
+                let answer = answer.doing(|| "make a snapshot".to_owned())?;
+                session.out.done(&json!({ "index": answer.index }), &format!("snapshot at index {}", answer.index))
+            }
+        }
+    }
+}
+
+fn changed(session: &Session, sentence: &str, node_id: u64, answer: &v1::MembershipResponse) -> Result<(), Failure> {
+    let document = json!({ "node_id": node_id, "leader_id": answer.leader_id });
+    session.out.done(&document, &format!("{sentence}; the leader is node {}", answer.leader_id))
+}
+
+async fn status(session: &Session) -> Result<(), Failure> {
+    let answer = session.client().await?.cluster().status(v1::StatusRequest {}).await;
+    let status = answer.doing(|| "ask for the status".to_owned())?;
+    session.out.show(&document(&status), |out| people(out, &status))?;
+    if status.leader_id != 0 {
+        return Ok(());
+    }
+    let why = format!("node {} knows of no leader", status.node_id);
+    Err(Failure::new(Exit::Unavailable, "the cluster takes no requests", why)
+        .next("see whether a majority of the nodes runs and can reach each other"))
+}
+
+fn people(out: &mut dyn Write, status: &v1::StatusResponse) -> io::Result<()> {
+    let leader = if status.leader_id == 0 { "none".to_owned() } else { format!("node {}", status.leader_id) };
+    table::facts(
+        out,
+        [
+            ("cluster", hex(&status.cluster_id)),
+            ("answered by", format!("node {}, version {}", status.node_id, status.version)),
+            ("leader", format!("{leader}, term {}", status.term)),
+            (
+                "log",
+                format!(
+                    "{} appended, {} committed, {} applied",
+                    status.last_log_index, status.committed_index, status.applied_index
+                ),
+            ),
+            ("snapshot", format!("at {}", status.snapshot_index)),
+            ("journal", format!("record {}, held from {}", status.seq, status.journal_first_seq)),
+            ("chain", hex(&status.chain)),
+            ("state", hex(&status.state_digest)),
+        ],
+    )?;
+    writeln!(out)?;
+    let row = |member: &v1::Member| {
+        let role = match (member.leader, member.voter) {
+            (true, _) => "leader",
+            (false, true) => "voter",
+            (false, false) => "learner",
+        };
+        let lag = member.lag.map(|lag| lag.to_string()).unwrap_or_default();
+        let (peer, client) = (member.peer_address.clone(), member.client_address.clone());
+        [member.node_id.to_string(), role.to_owned(), member.zone.clone(), lag, client, peer]
+    };
+    table::rows(out, &["NODE", "ROLE", "ZONE", "LAG", "CLIENTS", "PEERS"], status.members.iter().map(row))
+}
+
+fn document(status: &v1::StatusResponse) -> Value {
+    let member = |member: &v1::Member| {
+        json!({
+            "node_id": member.node_id,
+            "zone": member.zone,
+            "peer_address": member.peer_address,
+            "client_address": member.client_address,
+            "voter": member.voter,
+            "leader": member.leader,
+            "lag": member.lag,
+        })
+    };
+    json!({
+        "cluster_id": hex(&status.cluster_id),
+        "epoch": status.epoch,
+        "node_id": status.node_id,
+        "leader_id": status.leader_id,
+        "term": status.term,
+        "last_log_index": status.last_log_index,
+        "committed_index": status.committed_index,
+        "applied_index": status.applied_index,
+        "snapshot_index": status.snapshot_index,
+        "seq": status.seq,
+        "journal_first_seq": status.journal_first_seq,
+        "chain": hex(&status.chain),
+        "state_digest": hex(&status.state_digest),
+        "version": status.version,
+        "members": status.members.iter().map(member).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,67 @@
+//! `holdfast env`.
+
+use clap::Subcommand;
+use proto_client::v1;
+use serde_json::{Value, json};
+
+use crate::{
+    exit::{Doing, Failure},
+    output::{table, time},
+    settings::Session,
+};
+
+/// Environments.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List the environments that the token may see.
+    #[command(after_help = "Examples:\n  holdfast env list\n  holdfast env list -o json")]
+    List,
+    /// Create an environment with keys and a store of its own.
+    #[command(after_help = "Examples:\n  holdfast env create production --description 'what customers use'")]
+    Create {
+        /// Lower-case letters, digits and dashes.
+        name: String,
+        /// What it is for.
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+}
+
+impl Command {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Command::List => list(session).await,
+            Command::Create { name, description } => create(session, name, description).await,
+        }
+    }
+}
+
+async fn list(session: &Session) -> Result<(), Failure> {
+    let answer = session.client().await?.environments().list(v1::ListEnvironmentsRequest {}).await;
+    let answer = answer.doing(|| "list the environments".to_owned())?;
+    let environments: Vec<_> = answer.environments.iter().map(document).collect();
+    session.out.show(&json!({ "environments": environments, "index": answer.index }), |out| {
+        let row = |found: &v1::Environment| {
+            let created = time::local(found.created_at_ms);
+            [found.name.clone(), found.secrets.to_string(), format!("v{}", found.key_version), created, found.description.clone()]
+        };
+        table::rows(out, &["NAME", "SECRETS", "KEY", "CREATED", "DESCRIPTION"], answer.environments.iter().map(row))
+    })
+}
+
+async fn create(session: &Session, name: String, description: String) -> Result<(), Failure> {
+    let request = v1::CreateEnvironmentRequest { name: name.clone(), description };
+    let created = session.client().await?.environments().create(request).await;
+    let created = created.doing(|| format!("create the environment {name}"))?;
+    session.out.done(&document(&created), &format!("created {}", created.name))
+}
+
+fn document(environment: &v1::Environment) -> Value {
+    json!({
+        "name": environment.name,
+        "description": environment.description,
+        "created": time::utc(environment.created_at_ms),
+        "secrets": environment.secrets,
+        "key_version": environment.key_version,
+    })
+}
