@@ -120,11 +120,16 @@ impl Desk<'_> {
         let path = self.permit(Capability::Read, &environment, path)?.subject;
         let secret = self.state.environment(&environment)?.secret(&path)?;
         let version = readable(secret, version)?;
-        if let Some(end) = version.expires.filter(|end| *end <= self.context.stamp) {
-            return Err(Rejection::expired(path.as_str(), version.number, end));
-        }
+        self.check_valid(secret, version)?;
         let readable = Readable { secret: secret.id, version: version.clone(), index: self.seq(at) };
         Ok((Event::SecretRead { environment, secret: secret.id, version: version.number, path }, readable))
+    }
+
+    fn check_valid(&self, secret: &Secret, version: &Version) -> Result<(), Rejection> {
+        match version.expires.filter(|end| *end <= self.context.stamp) {
+            Some(end) => Err(Rejection::expired(secret.path.as_str(), version.number, end)),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn set_metadata(&self, environment: EnvironmentName, path: SecretPath, about: AboutChange) -> Decided {
@@ -182,6 +187,7 @@ impl Desk<'_> {
         let home = self.state.environment(&environment)?;
         let source = home.secret(&from)?;
         let newest = readable(source, None)?;
+        self.check_valid(source, newest)?;
         check_same(&from, newest, &sealed)?;
         let existing = home.secrets.get(&to);
         check_expectation(&to, existing, Some(expect.unwrap_or(Expectation::Absent)))?;
@@ -200,6 +206,8 @@ impl Desk<'_> {
 
     pub(super) fn rename(&self, environment: EnvironmentName, from: SecretPath, to: SecretPath) -> Decided {
         let from = self.permit(Capability::Delete, &environment, from)?.subject;
+        // Whoever could move without reading would read what he moves, where he may.
+        let from = self.permit(Capability::Read, &environment, from)?.subject;
         let to = self.permit(Capability::Create, &environment, to)?.subject;
         let home = self.state.environment(&environment)?;
         let secret = home.secret(&from)?;
