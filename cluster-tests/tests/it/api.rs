@@ -86,7 +86,8 @@ async fn the_life_of_a_secret_is_the_same_through_every_node() {
     let states: Vec<_> = b.secrets().history(history).await.unwrap().versions.iter().map(|version| version.state()).collect();
     assert_eq!(states, [v1::VersionState::Destroyed, v1::VersionState::Live, v1::VersionState::Live]);
 
-    let copy = |from: &str, to: &str| v1::CopyRequest { environment: HOME.into(), from: from.into(), to: to.into(), expect: None };
+    let copy =
+        |from: &str, to: &str| v1::CopyRequest { environment: HOME.into(), from: from.into(), to: to.into(), expect: None };
     assert_eq!(a.secrets().copy(copy("db/password", "db/copy")).await.unwrap().version, 1);
     assert_eq!(b.secrets().r#move(copy("db/copy", "web/moved")).await.unwrap().version, 1);
     assert_eq!(read(c, "web/moved", 0).await.unwrap(), "one");
@@ -103,7 +104,8 @@ async fn structured_values_listings_searches_and_transactions_work() {
         custom: Some(v1::Custom { entries: BTreeMap::from([("cost".into(), "7".into())]) }),
         ..Default::default()
     };
-    let with_about = v1::PutRequest { metadata: Some(about), ..put("db/main", structured(&[("user", "\"app\""), ("port", "5432")])) };
+    let with_about =
+        v1::PutRequest { metadata: Some(about), ..put("db/main", structured(&[("user", "\"app\""), ("port", "5432")])) };
     a.secrets().put(with_about).await.unwrap();
     let patch = v1::PatchRequest {
         environment: HOME.into(),
@@ -140,7 +142,8 @@ async fn structured_values_listings_searches_and_transactions_work() {
         }
     }
     assert_eq!(all, ["db/a", "db/b/one", "db/b/two", "db/main", "top"]);
-    let search = v1::SearchRequest { environment: HOME.into(), tags: vec!["tier1".into()], owner: "team-db".into(), ..Default::default() };
+    let search =
+        v1::SearchRequest { environment: HOME.into(), tags: vec!["tier1".into()], owner: "team-db".into(), ..Default::default() };
     assert_eq!(paths(a.secrets().search(search).await.unwrap()), ["db/main"]);
 
     let item = |path: &str, version, change| v1::TransactItem {
@@ -172,18 +175,25 @@ async fn many_reads_streams_and_watches_see_every_change() {
     }
     for number in 0..40 {
         let change = next_change(&mut changes).await;
-        assert_eq!((change.path, change.change), (format!("app/{number}"), "put".to_owned()), "in order, none missed, none foreign");
+        assert_eq!(
+            (change.path, change.change),
+            (format!("app/{number}"), "put".to_owned()),
+            "in order, none missed, none foreign"
+        );
     }
     // From the same index again: the same changes again.
     let mut again = a.secrets().watch(watch).await.unwrap();
     assert_eq!(next_change(&mut again).await.path, "app/0");
 
-    let items = |count| (0..count).map(|number| v1::GetManyItem { path: format!("app/{number}"), version: 0 }).collect::<Vec<_>>();
+    let items =
+        |count| (0..count).map(|number| v1::GetManyItem { path: format!("app/{number}"), version: 0 }).collect::<Vec<_>>();
     let mut asked = items(40);
     asked.push(v1::GetManyItem { path: "app/none".into(), version: 0 });
     let many = c.secrets().get_many(v1::GetManyRequest { environment: HOME.into(), items: asked }).await.unwrap();
     assert_eq!(many.results.len(), 41);
-    assert!(matches!(&many.results[40].result, Some(v1::get_many_result::Result::Refused(refused)) if refused.code == Code::NotFound as i32));
+    assert!(
+        matches!(&many.results[40].result, Some(v1::get_many_result::Result::Refused(refused)) if refused.code == Code::NotFound as i32)
+    );
 
     let stream = b.secrets().get_stream(64).await.unwrap();
     let reads = (0..400).map(|number| {
@@ -244,8 +254,15 @@ async fn a_token_may_what_its_policies_say_until_it_is_revoked_everywhere() {
     // Everything is on the journal, refusals too, with who and why.
     let query = v1::QueryRequest { actor: "ana".into(), outcome: "denied".into(), oldest_first: true, ..Default::default() };
     let records: Vec<_> = futures::StreamExt::collect::<Vec<_>>(c.audit().query(query).await.unwrap()).await;
-    let subjects: Vec<_> = records.into_iter().map(|record| record.unwrap()).map(|record| (record.operation, record.subject)).collect();
-    let expected = [("secret.put", "db/password"), ("secret.read", "web/none"), ("secret.read", "db/root"), ("secret.read", "db/password"), ("token.list", "")];
+    let subjects: Vec<_> =
+        records.into_iter().map(|record| record.unwrap()).map(|record| (record.operation, record.subject)).collect();
+    let expected = [
+        ("secret.put", "db/password"),
+        ("secret.read", "web/none"),
+        ("secret.read", "db/root"),
+        ("secret.read", "db/password"),
+        ("token.list", ""),
+    ];
     assert_eq!(subjects, expected.map(|(operation, subject)| (operation.to_owned(), subject.to_owned())));
 }
 
@@ -326,4 +343,165 @@ async fn a_node_that_missed_more_than_the_log_keeps_catches_up_by_snapshot() {
     cluster.ready().await;
     assert_eq!(read(&back, "app/before", 0).await.unwrap(), "before");
     assert_eq!(status(back).await.state_digest, of_leader.state_digest);
+}
+
+/// A client through the same node, for a token with one policy of these rules: environment, path, capabilities, deny.
+async fn as_somebody(world: &World, node: usize, name: &str, rules: &[(&str, &str, &[&str], bool)]) -> Client {
+    let rules = rules.iter().map(|(environment, path, capabilities, deny)| v1::Rule {
+        environment: (*environment).into(),
+        path: (*path).into(),
+        capabilities: capabilities.iter().map(|word| (*word).to_owned()).collect(),
+        deny: *deny,
+    });
+    let policy = v1::Policy { name: format!("of-{name}"), rules: rules.collect(), ..Default::default() };
+    world.clients[0].policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.unwrap();
+    let create = v1::CreateTokenRequest { principal: name.into(), policies: vec![format!("of-{name}")], ttl_ms: 0 };
+    let token = world.clients[0].tokens().create(create).await.unwrap().token;
+    world.clients[node].with_token(&Token::parse(token).unwrap()).unwrap()
+}
+
+fn list(prefix: &str, recursive: bool, limit: u32, cursor: &str) -> v1::ListRequest {
+    let (prefix, cursor) = (prefix.into(), cursor.into());
+    v1::ListRequest { environment: HOME.into(), prefix, recursive, limit, cursor, include_deleted: false }
+}
+
+async fn listed(client: &Client, prefix: &str, recursive: bool) -> Result<Vec<String>, Code> {
+    let (mut paths, mut cursor) = (Vec::new(), String::new());
+    loop {
+        // Pages of one entry: what is not shown may not count as one either.
+        let page = client.secrets().list(list(prefix, recursive, 1, &cursor)).await.map_err(|error| error.code)?;
+        paths.extend(page.entries.into_iter().map(|entry| entry.path));
+        cursor = page.next_cursor;
+        if cursor.is_empty() {
+            return Ok(paths);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_a_search_and_a_watch_show_just_what_the_caller_may_list() {
+    let world = world().await;
+    let root = &world.clients[0];
+    let first = root.secrets().put(put("app/hidden", text("x"))).await.unwrap().index;
+    for path in ["app/one/key", "app/one/note", "app/two/key", "db/password", "db/root", "web/a", "web/b"] {
+        root.secrets().put(put(path, text("x"))).await.unwrap();
+    }
+    let rules: [(&str, &str, &[&str], bool); 4] = [
+        (HOME, "db/password", &["list"], false),
+        (HOME, "app/+/key", &["list"], false),
+        (HOME, "web/*", &["list"], false),
+        ("*", "web/b", &["list"], true),
+    ];
+    let ana = as_somebody(&world, 1, "ana", &rules).await;
+    assert_eq!(listed(&ana, "", false).await.unwrap(), ["app/", "db/", "web/"], "folders with something to be seen in them");
+    assert_eq!(listed(&ana, "", true).await.unwrap(), ["app/one/key", "app/two/key", "db/password", "web/a"]);
+    assert_eq!(listed(&ana, "db/", false).await.unwrap(), ["db/password"]);
+    assert_eq!(listed(&ana, "app/one/", false).await.unwrap(), ["app/one/key"]);
+    assert_eq!(listed(&ana, "web/", true).await.unwrap(), ["web/a"]);
+    for (there, nowhere) in [("db/root", "db/rooz"), ("app/hidden", "app/hiddez"), ("app/one/note", "app/one/notz")] {
+        assert_eq!(listed(&ana, there, true).await, listed(&ana, nowhere, true).await, "{there} is told from {nowhere}");
+    }
+    assert_eq!(listed(&ana, "zoo/", true).await, Err(Code::PermissionDenied));
+    let search = v1::SearchRequest { environment: HOME.into(), ..Default::default() };
+    let found = ana.secrets().search(search).await.unwrap().entries;
+    let found: Vec<_> = found.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(found, ["app/one/key", "app/two/key", "db/password", "web/a"]);
+
+    let watch = v1::WatchRequest { environment: HOME.into(), prefix: String::new(), after_index: first };
+    let mut changes = ana.secrets().watch(watch).await.unwrap();
+    let to = |from: &str, to: &str| v1::CopyRequest { environment: HOME.into(), from: from.into(), to: to.into(), expect: None };
+    root.secrets().r#move(to("db/root", "db/elsewhere")).await.unwrap();
+    root.secrets().r#move(to("db/password", "db/gone")).await.unwrap();
+    root.secrets().r#move(to("db/gone", "web/back")).await.unwrap();
+    for expected in ["app/one/key put", "app/two/key put", "db/password put", "web/a put", "db/password move", "web/back move"] {
+        let change = next_change(&mut changes).await;
+        assert_eq!(format!("{} {}", change.path, change.change), expected);
+    }
+}
+
+fn patch(expect: Option<v1::expectation::Kind>, name: &str, json: &str) -> v1::PatchRequest {
+    v1::PatchRequest {
+        environment: HOME.into(),
+        path: "app/config".into(),
+        set: Some(fields(&[(name, json)])),
+        remove: vec![],
+        expect: expect.map(|kind| v1::Expectation { kind: Some(kind) }),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_is_merged_into_the_version_that_it_expects_and_into_no_other() {
+    use v1::expectation::Kind::{Absent, Version};
+    let world = world().await;
+    let [a, b, c] = [&world.clients[0], &world.clients[1], &world.clients[2]];
+    let mut version = a.secrets().put(put("app/config", structured(&[("kept", "0")]))).await.unwrap().version;
+    // Each patch goes to another node than the write before it: one that has not seen it must not merge into what it has.
+    for round in 1..=60 {
+        let (writer, patcher) = (&world.clients[round % 3], &world.clients[(round + 1) % 3]);
+        let json = round.to_string();
+        version = writer.secrets().put(put("app/config", structured(&[("kept", &json)]))).await.unwrap().version;
+        version = patcher.secrets().patch(patch(Some(Version(version)), "more", &json)).await.unwrap().version;
+        let seen = read(c, "app/config", 0).await.unwrap();
+        assert_eq!(seen, format!("{:?}", BTreeMap::from([("kept", &json), ("more", &json)])), "round {round}");
+    }
+    let stale = b.secrets().patch(patch(Some(Version(version - 1)), "more", "0")).await.unwrap_err();
+    assert_eq!(stale.code, Code::FailedPrecondition);
+    assert!(stale.message.contains(&format!("is at v{version}, not v{}", version - 1)), "{}", stale.message);
+    let absent = b.secrets().patch(patch(Some(Absent(true)), "more", "0")).await.unwrap_err();
+    assert_eq!(absent.code, Code::InvalidArgument);
+    for (node, hidden) in [(0, "deleted"), (1, "destroyed")] {
+        match hidden {
+            "deleted" => c.secrets().delete(versions("app/config", &[])).await.unwrap(),
+            _ => c.secrets().destroy(versions("app/config", &[])).await.unwrap(),
+        };
+        for expect in [None, Some(Version(version))] {
+            let refused = world.clients[node].secrets().patch(patch(expect, "more", "0")).await.unwrap_err();
+            assert_eq!(refused.code, Code::FailedPrecondition);
+            assert!(refused.message.contains(&format!("app/config v{version} is {hidden}")), "{}", refused.message);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patches_without_an_expectation_through_all_nodes_at_once_all_count() {
+    let world = world().await;
+    world.clients[0].secrets().put(put("app/config", structured(&[]))).await.unwrap();
+    for round in 0..10 {
+        let patches = world.clients.iter().enumerate().map(|(node, client)| async move {
+            client.secrets().patch(patch(None, &format!("{round}-{node}"), "1")).await.unwrap()
+        });
+        futures::future::join_all(patches).await;
+    }
+    let value = world.clients[1].secrets().get(get("app/config", 0)).await.unwrap().value.unwrap();
+    let Some(v1::value::Kind::Fields(fields)) = value.kind else { panic!("it has fields") };
+    assert_eq!(fields.json.len(), 30, "{:?}", fields.json);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_names_what_a_copy_read_and_what_was_asked_again() {
+    let world = world().await;
+    let [a, b, c] = [&world.clients[0], &world.clients[1], &world.clients[2]];
+    a.secrets().put(put("db/source", text("x"))).await.unwrap();
+    let copy = v1::CopyRequest { environment: HOME.into(), from: "db/source".into(), to: "db/target".into(), expect: None };
+    let once = uuid::Uuid::new_v4();
+    let first = b.with_request_id(once).secrets().copy(copy.clone()).await.unwrap();
+    assert_eq!(c.with_request_id(once).secrets().copy(copy).await.unwrap().version, first.version);
+    let query = v1::QueryRequest { subject: "db/*".into(), environment: HOME.into(), oldest_first: true, ..Default::default() };
+    let records: Vec<_> = futures::StreamExt::collect::<Vec<_>>(a.audit().query(query).await.unwrap()).await;
+    let records: Vec<_> =
+        records.into_iter().map(|record| record.unwrap()).map(|record| (record.operation, record.subject)).collect();
+    let expected =
+        [("secret.put", "db/source"), ("secret.read", "db/source"), ("secret.copy", "db/target"), ("secret.copy", "db/source")];
+    assert_eq!(records, expected.map(|(operation, subject)| (operation.to_owned(), subject.to_owned())));
+
+    let create = |principal: &str, policy: &str| v1::CreateTokenRequest {
+        principal: principal.into(),
+        policies: vec![policy.into()],
+        ttl_ms: 0,
+    };
+    assert_eq!(a.tokens().create(create("holdfast", "root")).await.unwrap_err().code, Code::InvalidArgument);
+    let ana = as_somebody(&world, 2, "ana", &[("*", "*", &["tokens"], false)]).await;
+    assert_eq!(ana.tokens().create(create("root", "of-ana")).await.unwrap_err().code, Code::PermissionDenied);
+    assert_eq!(ana.tokens().create(create("bob", "of-ana")).await.unwrap().details.unwrap().principal, "bob");
+    a.tokens().create(create("root", "root")).await.unwrap();
 }
