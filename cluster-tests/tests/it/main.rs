@@ -1,5 +1,7 @@
 //! Whole clusters, end to end.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod api;
 mod bad_input;
 mod command_line;
