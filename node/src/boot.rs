@@ -366,7 +366,11 @@ fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Open
     if head.next_seq == 0 || head.next_seq <= state.revision().0 {
         if state.revision().0 > 0 {
             // A crash between taking over a leader's snapshot and starting the journal behind it.
-            tracing::warn!(journal = head.next_seq, snapshot = state.revision().0, "the journal ends before the snapshot: it goes on behind it");
+            tracing::warn!(
+                journal = head.next_seq,
+                snapshot = state.revision().0,
+                "the journal ends before the snapshot: it goes on behind it"
+            );
         }
         journal.reset(state.revision().0 + 1, chain).map_err(failed("start the journal"))?;
     }

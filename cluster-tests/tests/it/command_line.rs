@@ -132,22 +132,22 @@ async fn every_kind_of_damage_to_an_exported_journal_is_found_and_named() {
     assert!(records.len() > 60);
     assert_eq!([head.clone(), records.concat(), tail.clone()].concat(), good, "the test cuts bundles rightly");
 
-    let damaged = |name: &str, records: Vec<Vec<u8>>, seq: &str| {
+    let damaged = |name: &str, records: Vec<Vec<u8>>, named: &str| {
         let damaged = desk.file(name);
         std::fs::write(&damaged, [head.clone(), records.concat(), tail.clone()].concat()).unwrap();
         let (code, said) = desk.exits(&["audit", "verify", "--bundle", damaged.to_str().unwrap()]);
         assert_eq!(code, Some(8), "{name}: {said}");
-        assert!(said.contains(seq), "{name} names record {seq}: {said}");
+        assert!(said.contains(named), "{name} is named as {named:?}: {said}");
     };
     let with = |change: fn(&mut Vec<Vec<u8>>)| {
         let mut records = records.clone();
         change(&mut records);
         records
     };
-    damaged("flipped", with(|records| records[41][90] ^= 1), "42");
-    damaged("dropped", with(|records| drop(records.remove(41))), "42");
-    damaged("reordered", with(|records| records.swap(41, 42)), "42");
-    damaged("inserted", with(|records| records.insert(41, records[3].clone())), "42");
+    damaged("flipped", with(|records| records[41][90] ^= 1), "record 42 ");
+    damaged("dropped", with(|records| drop(records.remove(41))), "record 42 is missing");
+    damaged("reordered", with(|records| records.swap(41, 42)), "record 43 stands where 42 should");
+    damaged("inserted", with(|records| records.insert(41, records[3].clone())), "inserted: it calls itself 4");
     let truncated = desk.file("truncated");
     std::fs::write(&truncated, &good[..good.len() - tail.len() - 10]).unwrap();
     assert_eq!(desk.exits(&["audit", "verify", "--bundle", truncated.to_str().unwrap()]).0, Some(8));

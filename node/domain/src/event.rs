@@ -23,7 +23,10 @@ pub enum Event {
         name: EnvironmentName,
         id: EnvironmentId,
         description: String,
+        /// Empty in a journal leaf.
         wrapped_key: Bytes,
+        /// BLAKE3 of the wrapped key: what the journal keeps of it.
+        key_digest: [u8; 32],
     },
     /// Versions below `oldest_kept` go with it.
     SecretVersionAdded {
@@ -102,6 +105,8 @@ pub enum Event {
     AnsweredAgain {
         operation: Operation,
         first: Revision,
+        environment: String,
+        subject: String,
     },
     Refused {
         operation: Operation,
@@ -123,6 +128,13 @@ pub enum Cause {
 }
 
 impl Event {
+    /// An environment is there from now on, with the first of its keys.
+    #[must_use]
+    pub fn environment_created(name: EnvironmentName, id: EnvironmentId, description: String, wrapped_key: Bytes) -> Event {
+        let key_digest = *blake3::hash(&wrapped_key).as_bytes();
+        Event::EnvironmentCreated { name, id, description, wrapped_key, key_digest }
+    }
+
     /// What was asked.
     #[must_use]
     pub fn operation(&self) -> Operation {
@@ -158,7 +170,7 @@ impl Event {
         !matches!(self, Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. })
     }
 
-    /// The event as a journal leaf holds it: a sealed value is there by its digest only.
+    /// The event as a journal leaf holds it: a sealed value and the key of an environment are there by their digests only.
     #[must_use]
     pub fn without_payload(&self) -> std::borrow::Cow<'_, Event> {
         match self {
@@ -175,6 +187,15 @@ impl Event {
                     oldest_kept: *oldest_kept,
                     about: about.clone(),
                     cause: cause.clone(),
+                })
+            }
+            Event::EnvironmentCreated { name, id, description, wrapped_key, key_digest } if !wrapped_key.is_empty() => {
+                std::borrow::Cow::Owned(Event::EnvironmentCreated {
+                    name: name.clone(),
+                    id: *id,
+                    description: description.clone(),
+                    wrapped_key: Bytes::new(),
+                    key_digest: *key_digest,
                 })
             }
             event => std::borrow::Cow::Borrowed(event),
@@ -201,8 +222,9 @@ impl Event {
             Event::Observed { environment, subject, .. } => {
                 What { environment: environment.as_ref().map_or("", EnvironmentName::as_str), ..What::system(subject) }
             }
-            Event::AnsweredAgain { .. } => What::system(""),
-            Event::Refused { environment, subject, .. } => What { environment, ..What::system(subject) },
+            Event::AnsweredAgain { environment, subject, .. } | Event::Refused { environment, subject, .. } => {
+                What { environment, ..What::system(subject) }
+            }
         }
     }
 }

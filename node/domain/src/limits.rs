@@ -40,6 +40,8 @@ pub const POLICY_RULES_MAX: usize = 256;
 pub const POLICIES_MAX: usize = 10_000;
 /// Most live tokens.
 pub const TOKENS_MAX: usize = 1_000_000;
+/// Most tokens that have ended which one new token takes away.
+pub const TOKENS_SWEPT_MAX: usize = 16;
 /// Receipts remembered: a request id asked again within this many writes is answered with the first outcome.
 pub const RECEIPTS_MAX: usize = 100_000;
 /// How long a receipt is remembered, in microseconds of log time.

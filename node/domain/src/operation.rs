@@ -30,6 +30,27 @@ macro_rules! operations {
     };
 }
 
+impl Operation {
+    /// Whether it is a look at the journal.
+    #[must_use]
+    pub fn is_of_journal(self) -> bool {
+        use Operation::{AuditExport, AuditHead, AuditQuery, AuditTail};
+        matches!(self, AuditQuery | AuditTail | AuditExport | AuditHead)
+    }
+
+    /// Whether it looks at the cluster or changes its members.
+    #[must_use]
+    pub fn is_of_cluster(self) -> bool {
+        use Operation::{
+            ClusterAddLearner, ClusterPromote, ClusterRemove, ClusterSnapshot, ClusterStatus, ClusterTransferLeader,
+        };
+        matches!(
+            self,
+            ClusterStatus | ClusterAddLearner | ClusterPromote | ClusterRemove | ClusterTransferLeader | ClusterSnapshot
+        )
+    }
+}
+
 impl From<Operation> for u16 {
     fn from(operation: Operation) -> u16 {
         operation as u16

@@ -158,6 +158,32 @@ impl PathPattern {
         if self.open { path.starts_with(&self.stem) } else { path == self.stem }
     }
 
+    /// Whether every path that starts with `prefix` fits.
+    #[must_use]
+    pub fn matches_all_under(&self, prefix: &str) -> bool {
+        self.open && self.matches(prefix)
+    }
+
+    /// Whether some path that starts with `prefix` could fit.
+    #[must_use]
+    pub fn matches_some_under(&self, prefix: &str) -> bool {
+        let mut wanted = self.stem.split('/').peekable();
+        let mut found = prefix.split('/').peekable();
+        while let Some(candidate) = found.next() {
+            let Some(segment) = wanted.next() else { return false };
+            // The last segment of a prefix is the start of one, and so is that of a pattern before its `*`.
+            let (begun, unfinished) = (found.peek().is_none(), self.open && wanted.peek().is_none());
+            let fits = segment == "+"
+                || segment == candidate
+                || (begun && segment.starts_with(candidate))
+                || (unfinished && candidate.starts_with(segment));
+            if !fits || unfinished {
+                return fits;
+            }
+        }
+        true
+    }
+
     fn matches_by_segment(&self, path: &str) -> bool {
         let mut found = path.split('/');
         let mut wanted = self.stem.split('/').peekable();
@@ -187,9 +213,12 @@ impl Rule {
     /// Whether the rule is about `capability` on `subject`; a system subject has no environment.
     #[must_use]
     pub fn is_about(&self, capability: Capability, environment: Option<&EnvironmentName>, subject: &str) -> bool {
-        self.capabilities.has(capability)
-            && (self.environment.is_none() || self.environment.as_ref() == environment)
-            && self.path.matches(subject)
+        self.is_of(capability, environment) && self.path.matches(subject)
+    }
+
+    /// Whether the rule is about `capability` there, on some subject.
+    fn is_of(&self, capability: Capability, environment: Option<&EnvironmentName>) -> bool {
+        self.capabilities.has(capability) && (self.environment.is_none() || self.environment.as_ref() == environment)
     }
 }
 
@@ -212,6 +241,52 @@ pub enum Verdict<'a> {
     Denied(&'a Policy, &'a Rule),
     /// No rule is about it.
     NoRule,
+}
+
+/// Asks the rules of `policies` whether anything at all may be listed under `prefix`, whatever stands there.
+pub(crate) fn judge_listing<'a>(
+    policies: impl Iterator<Item = &'a Policy>,
+    environment: &EnvironmentName,
+    prefix: &str,
+) -> Verdict<'a> {
+    let mut verdict = Verdict::NoRule;
+    for policy in policies {
+        for rule in policy.rules.iter().filter(|rule| rule.is_of(Capability::List, Some(environment))) {
+            if rule.deny && rule.path.matches_all_under(prefix) {
+                return Verdict::Denied(policy, rule);
+            }
+            if !rule.deny && verdict == Verdict::NoRule && rule.path.matches_some_under(prefix) {
+                verdict = Verdict::Allowed(policy, rule);
+            }
+        }
+    }
+    verdict
+}
+
+/// What one token may list in one environment: its rules, picked once for many paths.
+#[derive(Clone, Debug)]
+pub struct Sight<'a> {
+    rules: Vec<&'a Rule>,
+}
+
+impl<'a> Sight<'a> {
+    pub(crate) fn new(policies: impl Iterator<Item = &'a Policy>, environment: &EnvironmentName) -> Sight<'a> {
+        let rules = policies.flat_map(|policy| &policy.rules);
+        Sight { rules: rules.filter(|rule| rule.is_of(Capability::List, Some(environment))).collect() }
+    }
+
+    /// Whether this very path may be listed: as `judge` says.
+    #[must_use]
+    pub fn shows(&self, path: &str) -> bool {
+        let mut allowed = false;
+        for rule in self.rules.iter().filter(|rule| rule.path.matches(path)) {
+            if rule.deny {
+                return false;
+            }
+            allowed = true;
+        }
+        allowed
+    }
 }
 
 /// Asks the rules of `policies`.

@@ -1,6 +1,6 @@
 //! Refusals: answers in the domain's words, with both sides in them.
 
-use crate::ids::{BadName, Revision, Stamp};
+use crate::ids::{BadName, Revision, SecretPath, Stamp};
 use serde::{Deserialize, Serialize};
 
 /// Why a request was refused.
@@ -86,6 +86,13 @@ impl Rejection {
     #[must_use]
     pub fn not_found(what: &str, name: impl ToString) -> Rejection {
         Rejection::NotFound { what: what.into(), name: name.to_string() }
+    }
+
+    /// The newest version is not the one that was expected; 0 is none.
+    #[must_use]
+    pub fn conflict(path: &SecretPath, found: u64, expected: u64) -> Rejection {
+        let name = |version| if version == 0 { "absent".to_owned() } else { format!("v{version}") };
+        Rejection::Conflict { path: path.to_string(), found: name(found), expected: name(expected) }
     }
 
     /// Whether the caller lacks the right, rather than the state the fit.

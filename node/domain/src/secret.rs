@@ -263,6 +263,22 @@ impl Secret {
         self.versions.get_mut(at)
     }
 
+    /// The version that a read without or with a number means, if it can be read.
+    ///
+    /// # Errors
+    /// When there is no such version, or it is deleted or destroyed.
+    pub fn readable(&self, number: Option<u64>) -> Result<&Version, Rejection> {
+        let number = number.unwrap_or(self.newest);
+        let found = self.version(number).ok_or_else(|| Rejection::not_found("version", format!("{} v{number}", self.path)))?;
+        let hint = match found.state {
+            VersionState::Live => return Ok(found),
+            VersionState::Deleted => ": undelete it, or name another version",
+            VersionState::Destroyed => ": its value is gone for good",
+        };
+        let state = found.state.word().into();
+        Err(Rejection::NotReadable { path: self.path.to_string(), version: number, state, hint: hint.into() })
+    }
+
     /// The newest version, if it can be read.
     #[must_use]
     pub fn live(&self) -> Option<&Version> {

@@ -45,9 +45,7 @@ impl Tokens for TokensService {
     async fn lookup_self(&self, request: Request<v1::LookupSelfRequest>) -> Result<Response<v1::Token>, Status> {
         let (caller, message) = self.0.receive(request);
         let done = self.0.submit(&caller, Operation::TokenLookupSelf, &message, Ok(Command::LookupSelf)).await?;
-        let state = &done.view.state;
-        let token =
-            state.authenticate(caller.ask.credential.as_ref(), state.stamp()).map_err(|rejection| status::refused(&rejection))?;
+        let token = caller.token(&done.view).map_err(|rejection| status::refused(&rejection))?;
         Ok(Response::new(convert::show_token(token)))
     }
 

@@ -215,9 +215,7 @@ async fn tail(
 
 fn check_still_allowed(door: &Door, caller: &Caller) -> Result<(), Status> {
     let view = door.view();
-    let state = &view.state;
-    let token = state.authenticate(caller.ask.credential.as_ref(), state.stamp());
-    let allowed = token.and_then(|token| state.authorize(token, Capability::Audit, None, String::new()));
+    let allowed = caller.token(&view).and_then(|token| view.state.authorize(token, Capability::Audit, None, String::new()));
     allowed.map(drop).map_err(|rejection| status::refused(&rejection))
 }
 

@@ -3,8 +3,10 @@
 use crate::api::status;
 use crate::engine::{Conduit, Sealing, Values, View};
 use node_domain::ids::EnvironmentName;
+use node_domain::limits;
 use node_domain::operation::Operation;
 use node_domain::state::EnvironmentAbout;
+use node_domain::token::Token;
 use node_domain::{Answer, Ask, Command, Rejection};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,14 @@ impl Caller {
         caller.ask.request = uuid::Uuid::new_v4().into_bytes();
         caller.deadline = Instant::now() + DEADLINE_DEFAULT;
         caller
+    }
+
+    /// The caller's token, as `view` knows it.
+    ///
+    /// # Errors
+    /// When it does not count, or not any more.
+    pub(crate) fn token<'a>(&self, view: &'a View) -> Result<&'a Token, Rejection> {
+        Ok(view.state.authenticate(self.ask.credential.as_ref(), view.state.stamp())?)
     }
 }
 
@@ -105,6 +115,18 @@ impl Door {
         asked: &(dyn Asked + Sync),
         command: Result<Command, Rejection>,
     ) -> Result<Done, Status> {
+        let decided = self.decided(caller, operation, asked, command).await?;
+        decided.map_err(|rejection| status::refused(&rejection))
+    }
+
+    /// As `submit`, for who goes on from a refusal: the outer error is that there is no outcome.
+    pub(crate) async fn decided(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        asked: &(dyn Asked + Sync),
+        command: Result<Command, Rejection>,
+    ) -> Result<Result<Done, Rejection>, Status> {
         let command = match (&caller.flaw, command) {
             (None, Ok(command)) => command,
             (Some(flaw), _) => malformed(operation, asked, flaw.clone()),
@@ -114,10 +136,7 @@ impl Door {
         let (decided, view) = submitted.map_err(|lost| status::lost(&lost))?;
         metrics::counter!("holdfast_operations_total", "operation" => operation.word(), "refused" => if decided.answer.is_ok() { "no" } else { "yes" })
             .increment(1);
-        match decided.answer {
-            Ok(answer) => Ok(Done { index: decided.index, answer, view }),
-            Err(rejection) => Err(status::refused(&rejection)),
-        }
+        Ok(decided.answer.map(|answer| Done { index: decided.index, answer, view }))
     }
 
     /// The environment with this name. One that this node does not know may be new: it catches up once before it says no.
@@ -151,8 +170,10 @@ impl Door {
 }
 
 fn malformed(operation: Operation, asked: &(dyn Asked + Sync), rejection: Rejection) -> Command {
-    let quote = |text: &str| text.chars().take(node_domain::limits::QUOTE_BYTES_MAX).collect::<String>();
-    Command::Malformed { operation, environment: quote(asked.environment()), subject: quote(asked.subject()), rejection }
+    // What parses stands whole in the record, to be found there; the rest of what does not is cut.
+    let quote = |text: &str, bytes_max: usize| text[..text.floor_char_boundary(bytes_max)].to_owned();
+    let environment = quote(asked.environment(), limits::NAME_BYTES_MAX);
+    Command::Malformed { operation, environment, subject: quote(asked.subject(), limits::PATH_BYTES_MAX), rejection }
 }
 
 /// The `grpc-timeout` header: up to eight digits and a unit.

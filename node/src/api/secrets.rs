@@ -1,10 +1,11 @@
 //! The service of secrets.
 
 use crate::api::door::{Asked, Caller, Done, Door};
-use crate::api::{convert, listing, reading, watch, writing};
+use crate::api::{convert, listing, reading, status, watch, writing};
 use futures::{Stream, StreamExt};
 use node_domain::ids::EnvironmentName;
 use node_domain::operation::Operation;
+use node_domain::policy::Sight;
 use node_domain::secret::Secret;
 use node_domain::state::Environment;
 use node_domain::{Answer, Command, Rejection};
@@ -13,7 +14,7 @@ use proto::v1::secrets_server::Secrets;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 /// Reads of one stream that are decided together.
 const STREAM_GATHER_MAX: usize = 64;
@@ -45,21 +46,6 @@ fn versions(done: &Done) -> Vec<u64> {
 }
 
 impl SecretsService {
-    /// Tries again a change that started from a version which was not the newest any more.
-    async fn again_on_conflict<F>(&self, mut attempt: impl FnMut() -> F) -> Result<Done, Status>
-    where
-        F: Future<Output = Result<Done, Status>>,
-    {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match attempt().await {
-                Err(status) if status.code() == Code::FailedPrecondition && tries < writing::TRIES => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
     async fn change_versions(
         &self,
         request: Request<v1::VersionsRequest>,
@@ -78,18 +64,20 @@ impl SecretsService {
         operation: Operation,
         asked: &(dyn Asked + Sync),
         command: Result<Command, Rejection>,
-        page: impl FnOnce(&Environment) -> listing::Page,
+        page: impl FnOnce(&Environment, &Sight<'_>) -> listing::Page,
     ) -> Reply<v1::ListResponse> {
         let done = self.0.submit(caller, operation, asked, command).await?;
         let home = home(&done, asked.environment())?;
-        let listing::Page { entries, next_cursor } = page(home);
+        let token = caller.token(&done.view).map_err(|rejection| status::refused(&rejection))?;
+        let sight = done.view.state.sight(token, &home.about.name);
+        let listing::Page { entries, next_cursor } = page(home, &sight);
         reply(v1::ListResponse { entries, next_cursor, index: done.index })
     }
 }
 
 fn home<'a>(done: &'a Done, environment: &str) -> Result<&'a Environment, Status> {
     let name = EnvironmentName::parse(environment).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
-    done.view.state.environment(&name).map_err(|rejection| crate::api::status::refused(&rejection))
+    done.view.state.environment(&name).map_err(|rejection| status::refused(&rejection))
 }
 
 fn parse_versions(
@@ -108,12 +96,17 @@ impl Secrets for SecretsService {
 
     async fn patch(&self, request: Request<v1::PatchRequest>) -> Reply<v1::PutResponse> {
         let (caller, message) = self.0.receive_change(request);
-        let attempt = async || {
+        // Without an expectation of the caller's own, what was merged into a version that was not the newest is merged again.
+        let mut tries = if message.expect.is_some() { 1 } else { writing::TRIES };
+        loop {
+            tries -= 1;
             let command = self.0.parse_patch(&caller, &message).await;
-            self.0.submit(&caller, Operation::SecretPatch, &message, command).await
-        };
-        let attempts = if message.expect.is_some() { attempt().await } else { self.again_on_conflict(attempt).await };
-        written(&attempts?)
+            match self.0.decided(&caller, Operation::SecretPatch, &message, command).await? {
+                Err(Rejection::Conflict { .. }) if tries > 0 => {}
+                Err(rejection) => return Err(status::refused(&rejection)),
+                Ok(done) => return written(&done),
+            }
+        }
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Reply<v1::GetResponse> {
@@ -159,8 +152,9 @@ impl Secrets for SecretsService {
         let (caller, message) = self.0.receive(request);
         let parse =
             || Ok(Command::List { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
-        let page = |home: &Environment| {
-            let fits = |secret: &Secret| message.include_deleted || secret.live().is_some();
+        let page = |home: &Environment, sight: &Sight<'_>| {
+            let fits =
+                |secret: &Secret| (message.include_deleted || secret.live().is_some()) && sight.shows(secret.path.as_str());
             let size = listing::page_size(message.limit);
             if message.recursive {
                 listing::deep(home, &message.prefix, &message.cursor, size, fits)
@@ -175,9 +169,9 @@ impl Secrets for SecretsService {
         let (caller, message) = self.0.receive(request);
         let parse =
             || Ok(Command::Search { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
-        let page = |home: &Environment| {
-            let size = listing::page_size(message.limit);
-            listing::deep(home, &message.prefix, &message.cursor, size, |secret| listing::matches(&message, secret))
+        let page = |home: &Environment, sight: &Sight<'_>| {
+            let fits = |secret: &Secret| listing::matches(&message, secret) && sight.shows(secret.path.as_str());
+            listing::deep(home, &message.prefix, &message.cursor, listing::page_size(message.limit), fits)
         };
         self.list_page(&caller, Operation::SecretSearch, &message, parse(), page).await
     }
@@ -191,9 +185,8 @@ impl Secrets for SecretsService {
             })
         };
         let done = self.0.submit(&caller, Operation::SecretHistory, &message, parse()).await?;
-        let path = convert::path(&message.path).map_err(|rejection| crate::api::status::refused(&rejection))?;
-        let secret =
-            home(&done, &message.environment)?.secret(&path).map_err(|rejection| crate::api::status::refused(&rejection))?;
+        let path = convert::path(&message.path).map_err(|rejection| status::refused(&rejection))?;
+        let secret = home(&done, &message.environment)?.secret(&path).map_err(|rejection| status::refused(&rejection))?;
         reply(v1::HistoryResponse {
             secret: Some(convert::show_secret(secret)),
             versions: secret.versions.iter().map(convert::show_version).collect(),

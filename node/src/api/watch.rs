@@ -2,9 +2,10 @@
 
 use crate::api::door::{Caller, Door};
 use crate::api::status;
+use crate::engine::View;
 use node_domain::Event;
 use node_domain::ids::EnvironmentName;
-use node_domain::policy::Capability;
+use node_domain::policy::Sight;
 use proto::v1;
 use proto_record::codec::{self, Kind};
 use proto_record::leaf::Leaf;
@@ -63,14 +64,11 @@ impl Watch {
         loop {
             let applied = *revision.borrow_and_update();
             while cursor < applied {
-                self.check_still_allowed()?;
                 let records = self.door.read_journal(cursor + 1, READ_RECORDS).await?;
                 let Some(last) = records.last() else { break };
                 cursor = last.seq;
-                for record in &records {
-                    if let Some(event) = self.event(record)?
-                        && self.sender.send(Ok(event)).await.is_err()
-                    {
+                for event in self.shown(&records)? {
+                    if self.sender.send(Ok(event)).await.is_err() {
                         return Ok(());
                     }
                 }
@@ -79,7 +77,7 @@ impl Watch {
                 changed = revision.changed() => if changed.is_err() { return Ok(()) },
                 () = self.sender.closed() => return Ok(()),
                 () = tokio::time::sleep(PROGRESS) => {
-                    self.check_still_allowed()?;
+                    self.sight(&self.door.view())?;
                     let progress = v1::WatchEvent { index: cursor, progress: true, ..Default::default() };
                     if self.sender.send(Ok(progress)).await.is_err() {
                         return Ok(());
@@ -89,32 +87,34 @@ impl Watch {
         }
     }
 
-    /// A token that was revoked, or a right that was taken away, ends the watch.
-    fn check_still_allowed(&self) -> Result<(), Status> {
-        let view = self.door.view();
-        let state = &view.state;
-        let allowed = state
-            .authenticate(self.caller.ask.credential.as_ref(), state.stamp())
-            .and_then(|token| state.authorize(token, Capability::List, Some(&self.environment), self.prefix.clone()));
-        allowed.map(drop).map_err(|rejection| status::refused(&rejection))
+    /// What the watcher may see. A token that was revoked, or a right that was taken away, ends the watch.
+    fn sight<'a>(&self, view: &'a View) -> Result<Sight<'a>, Status> {
+        let sight = self.caller.token(view).and_then(|token| {
+            view.state.authorize_listing(token, &self.environment, self.prefix.clone())?;
+            Ok(view.state.sight(token, &self.environment))
+        });
+        sight.map_err(|rejection| status::refused(&rejection))
     }
 
-    fn event(&self, record: &StoredRecord) -> Result<Option<v1::WatchEvent>, Status> {
+    /// The changes among `records` that the watcher asked for and may see by the rules of now.
+    fn shown(&self, records: &[StoredRecord]) -> Result<Vec<v1::WatchEvent>, Status> {
+        let view = self.door.view();
+        let sight = self.sight(&view)?;
+        records.iter().filter_map(|record| self.event(record, &sight).transpose()).collect()
+    }
+
+    fn event(&self, record: &StoredRecord, sight: &Sight<'_>) -> Result<Option<v1::WatchEvent>, Status> {
         let leaf = Leaf::decode(&record.leaf).map_err(|error| status::fault("read the journal", &error))?;
         if leaf.environment != self.environment.as_str() {
             return Ok(None);
         }
         let event: Event = codec::decode(Kind::Event, leaf.detail).map_err(|error| status::fault("read the journal", &error))?;
         let Some((change, versions)) = change(&event) else { return Ok(None) };
-        let moved_here = matches!(&event, Event::SecretMoved { to, .. } if to.is_under(&self.prefix));
-        if !leaf.subject.starts_with(&self.prefix) && !moved_here {
-            return Ok(None);
-        }
-        let path = match &event {
-            Event::SecretMoved { to, .. } if moved_here => to.to_string(),
-            _ => leaf.subject.to_owned(),
-        };
-        let stamp_ms = leaf.stamp_us / 1000;
+        let moved_to = if let Event::SecretMoved { to, .. } = &event { Some(to.as_str()) } else { None };
+        let is_seen = |path: &&str| path.starts_with(&self.prefix) && sight.shows(path);
+        // A move is seen where it arrived, or else where it left; the other end may be out of sight.
+        let Some(path) = moved_to.filter(is_seen).or(Some(leaf.subject).filter(is_seen)) else { return Ok(None) };
+        let (stamp_ms, path) = (leaf.stamp_us / 1000, path.to_owned());
         Ok(Some(v1::WatchEvent { index: record.seq, stamp_ms, path, change: change.into(), versions, progress: false }))
     }
 }

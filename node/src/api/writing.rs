@@ -31,14 +31,19 @@ impl Door {
         })
     }
 
-    /// Merges fields into the newest version. The merged value is sealed for exactly that version: if it moved on meanwhile, the
-    /// leader refuses, and the caller of this tries again.
+    /// Merges fields into the newest version, which is the one that the caller expects where he expects one. The merged value is
+    /// sealed for exactly that version: if it moved on meanwhile, the leader refuses, and the caller of this may try again.
     pub(crate) async fn parse_patch(&self, caller: &Caller, message: &v1::PatchRequest) -> Result<Command, Rejection> {
         let path = convert::path(&message.path)?;
         let set = message.set.clone().unwrap_or_default();
         convert::check_fields(&set)?;
+        let expected = match convert::expectation(message.expect.as_ref())? {
+            Some(Expectation::Absent) => return Err(Rejection::invalid("a patch needs a version to start from: expect one")),
+            Some(Expectation::Version(version)) => Some(version),
+            None => None,
+        };
         let (environment, about) = self.environment(caller, &message.environment).await?;
-        let (version, _, opened) = self.stored(caller, &environment, &path, None).await?;
+        let (version, _, opened) = self.stored(caller, &environment, &path, Start::Newest { expected }).await?;
         if !version.seal.structured {
             return Err(Rejection::invalid(format!("{path} v{} has no fields: put the whole value", version.number)));
         }
@@ -48,14 +53,14 @@ impl Door {
         let merged = v1::Value { kind: Some(v1::value::Kind::Fields(fields)) };
         let plaintext = convert::plaintext(Some(&merged))?;
         let sealed = self.sealing.seal(&about, &plaintext.bytes, true).map_err(sealing)?;
-        let expect = convert::expectation(message.expect.as_ref())?.or(Some(Expectation::Version(version.number)));
+        let expect = Some(Expectation::Version(version.number));
         Ok(Command::Put { environment, path, sealed, expect, about: Default::default(), patch: true })
     }
 
     pub(crate) async fn parse_rollback(&self, caller: &Caller, message: &v1::RollbackRequest) -> Result<Command, Rejection> {
         let path = convert::path(&message.path)?;
         let (environment, _) = self.environment(caller, &message.environment).await?;
-        let (_, sealed, _) = self.stored(caller, &environment, &path, Some(message.to_version)).await?;
+        let (_, sealed, _) = self.stored(caller, &environment, &path, Start::Version(message.to_version)).await?;
         let expect = convert::expectation(message.expect.as_ref())?;
         Ok(Command::Rollback { environment, path, to: message.to_version, sealed, expect })
     }
@@ -63,7 +68,7 @@ impl Door {
     pub(crate) async fn parse_copy(&self, caller: &Caller, message: &v1::CopyRequest) -> Result<Command, Rejection> {
         let (from, to) = (convert::path(&message.from)?, convert::path(&message.to)?);
         let (environment, _) = self.environment(caller, &message.environment).await?;
-        let (_, sealed, _) = self.stored(caller, &environment, &from, None).await?;
+        let (_, sealed, _) = self.stored(caller, &environment, &from, Start::Newest { expected: None }).await?;
         Ok(Command::Copy { environment, from, to, sealed, expect: convert::expectation(message.expect.as_ref())? })
     }
 
@@ -91,19 +96,20 @@ impl Door {
     }
 
     /// A stored version as this node has it: for changes that start from an existing value. Nobody is shown anything of it, and the
-    /// caller's right is checked first, so that a refusal tells nothing.
+    /// caller's right is checked first, so that a refusal tells nothing. A node on which there is nothing to start from may be
+    /// behind: it catches up once before it says so.
     async fn stored(
         &self,
         caller: &Caller,
         environment: &EnvironmentName,
         path: &SecretPath,
-        number: Option<u64>,
+        start: Start,
     ) -> Result<(Version, Sealed, SecretBytes), Rejection> {
         let mut view = self.view();
-        let mut found = version_in(&view, caller, environment, path, number);
+        let mut found = version_in(&view, caller, environment, path, start);
         if found.is_err() {
             view = self.catch_up(caller).await;
-            found = version_in(&view, caller, environment, path, number);
+            found = version_in(&view, caller, environment, path, start);
         }
         let (secret, version) = found?;
         let values = self.values.clone();
@@ -118,20 +124,34 @@ impl Door {
     }
 }
 
+/// From which version a change starts.
+#[derive(Clone, Copy)]
+enum Start {
+    /// The newest, which must be the expected one where one is expected.
+    Newest { expected: Option<u64> },
+    /// This one.
+    Version(u64),
+}
+
 fn version_in(
     view: &crate::engine::View,
     caller: &Caller,
     environment: &EnvironmentName,
     path: &SecretPath,
-    number: Option<u64>,
+    start: Start,
 ) -> Result<(node_domain::ids::SecretId, Version), Rejection> {
     let state = &view.state;
-    let token = state.authenticate(caller.ask.credential.as_ref(), state.stamp())?;
+    let token = caller.token(view)?;
     let may = |capability| state.authorize(token, capability, Some(environment), path.clone());
     may(node_domain::policy::Capability::Update).or_else(|_| may(node_domain::policy::Capability::Read))?;
     let secret = state.environment(environment)?.secret(path)?;
-    let number = number.unwrap_or(secret.newest);
-    let version = secret.version(number).ok_or_else(|| Rejection::not_found("version", format!("{path} v{number}")))?;
+    let version = match start {
+        Start::Newest { expected: Some(expected) } if expected != secret.newest => {
+            return Err(Rejection::conflict(path, secret.newest, expected));
+        }
+        Start::Newest { .. } => secret.readable(None)?,
+        Start::Version(number) => secret.readable(Some(number))?,
+    };
     Ok((secret.id, version.clone()))
 }
 

@@ -119,10 +119,15 @@ impl Kdf {
 }
 
 /// The key that wraps the root key. It is given at start and never written.
-#[derive(Debug)]
 pub struct SealKey {
     key: Key,
     kdf: Option<Kdf>,
+}
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SealKey(redacted)")
+    }
 }
 
 impl SealKey {

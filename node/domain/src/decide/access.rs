@@ -1,6 +1,6 @@
 //! Environments, tokens, policies.
 
-use super::{Answer, Decided, Desk};
+use super::{Answer, Decided, Desk, FOUNDER};
 use crate::event::Event;
 use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, TokenHash};
 use crate::limits;
@@ -27,7 +27,7 @@ impl Desk<'_> {
         if description.len() > limits::TEXT_BYTES_MAX {
             return Err(Rejection::invalid(format!("description is longer than {} bytes", limits::TEXT_BYTES_MAX)));
         }
-        Ok((vec![Event::EnvironmentCreated { name, id, description, wrapped_key }], Answer::Done))
+        Ok((vec![Event::environment_created(name, id, description, wrapped_key)], Answer::Done))
     }
 
     pub(super) fn create_token(
@@ -38,10 +38,45 @@ impl Desk<'_> {
         ttl_ms: u64,
     ) -> Decided {
         self.permit_system(Capability::Tokens, principal.as_str())?;
-        let is_root = self.token.policies.iter().any(|policy| policy.as_str() == ROOT);
-        for policy in &policies {
+        self.check_principal(&principal)?;
+        self.check_grants(&policies)?;
+        let mut events = self.sweep_tokens();
+        if self.state.tokens.len() - events.len() >= limits::TOKENS_MAX {
+            return Err(Rejection::Limit(format!("there are {} live tokens already: revoke some", limits::TOKENS_MAX)));
+        }
+        if self.state.tokens.contains_key(&hash) {
+            return Err(Rejection::Exists { what: "token".into(), name: Accessor::of(&hash).to_string() });
+        }
+        let own_end = self.token.expires;
+        let asked_end = (ttl_ms > 0).then(|| self.context.stamp.plus_ms(ttl_ms));
+        // A token never outlives the one that made it.
+        let expires = match (own_end, asked_end) {
+            (Some(own), Some(asked)) => Some(own.min(asked)),
+            (own, asked) => own.or(asked),
+        };
+        events.push(Event::TokenCreated { accessor: Accessor::of(&hash), hash, principal, policies, expires });
+        Ok((events, Answer::Done))
+    }
+
+    /// Names that stand in the journal for something else: the cluster itself, and who may everything.
+    fn check_principal(&self, principal: &PrincipalName) -> Result<(), Rejection> {
+        match principal.as_str() {
+            FOUNDER => Err(Rejection::invalid(format!("the principal {FOUNDER} is the cluster itself: name another"))),
+            ROOT if !self.holds_root() => Err(Rejection::Denied {
+                principal: self.token.principal.to_string(),
+                capability: Capability::Tokens.word().into(),
+                subject: principal.to_string(),
+                environment: "the system".into(),
+                why: "only a holder of the policy root may make a token for root".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_grants(&self, policies: &[PolicyName]) -> Result<(), Rejection> {
+        for policy in policies {
             // Whoever makes tokens cannot make one that may more than he may himself, nor learn which policies there are.
-            if !is_root && !self.token.policies.contains(policy) {
+            if !self.holds_root() && !self.token.policies.contains(policy) {
                 return Err(Rejection::Denied {
                     principal: self.token.principal.to_string(),
                     capability: "grant".into(),
@@ -57,21 +92,17 @@ impl Desk<'_> {
         if policies.is_empty() || policies.len() > limits::TOKEN_POLICIES_MAX {
             return Err(Rejection::invalid(format!("a token has 1 to {} policies", limits::TOKEN_POLICIES_MAX)));
         }
-        if self.state.tokens.len() >= limits::TOKENS_MAX {
-            return Err(Rejection::Limit(format!("there are {} live tokens already: revoke some", limits::TOKENS_MAX)));
-        }
-        if self.state.tokens.contains_key(&hash) {
-            return Err(Rejection::Exists { what: "token".into(), name: Accessor::of(&hash).to_string() });
-        }
-        let own_end = self.token.expires;
-        let asked_end = (ttl_ms > 0).then(|| self.context.stamp.plus_ms(ttl_ms));
-        // A token never outlives the one that made it.
-        let expires = match (own_end, asked_end) {
-            (Some(own), Some(asked)) => Some(own.min(asked)),
-            (own, asked) => own.or(asked),
-        };
-        let event = Event::TokenCreated { accessor: Accessor::of(&hash), hash, principal, policies, expires };
-        Ok((vec![event], Answer::Done))
+        Ok(())
+    }
+
+    fn holds_root(&self) -> bool {
+        self.token.policies.iter().any(|policy| policy.as_str() == ROOT)
+    }
+
+    /// Takes away some of the tokens that have ended, so that the dead never crowd out the living.
+    fn sweep_tokens(&self) -> Vec<Event> {
+        let ended = self.state.tokens_ended_by(self.context.stamp).take(limits::TOKENS_SWEPT_MAX);
+        ended.map(|token| Event::TokenRevoked { accessor: token.accessor, principal: token.principal.clone() }).collect()
     }
 
     pub(super) fn revoke_token(&self, accessor: Accessor) -> Decided {

@@ -27,7 +27,7 @@ pub(super) fn found(state: &State, founding: Founding) -> Result<(Vec<Event>, An
     }
     let mut events = vec![Event::ClusterFounded { cluster: state.cluster }];
     for (name, id, wrapped_key) in founding.environments {
-        events.push(Event::EnvironmentCreated { name, id, description: String::new(), wrapped_key });
+        events.push(Event::environment_created(name, id, String::new(), wrapped_key));
     }
     events.push(Event::TokenCreated {
         accessor: Accessor::of(&founding.root_token),

@@ -107,7 +107,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         Command::ListPolicies => desk.observe_system(Capability::Policies, Operation::PolicyList, String::new()),
         Command::DeletePolicy { name } => desk.delete_policy(name),
         Command::Audit { operation, subject } => desk.look_at_journal(operation, subject),
-        Command::Cluster { operation, node } => desk.observe_system(Capability::Cluster, operation, format!("node-{node}")),
+        Command::Cluster { operation, node } => desk.ask_of_cluster(operation, node),
         Command::Malformed { rejection, .. } => Err(rejection),
         Command::Found(_) => Err(Rejection::invalid("a cluster is founded once")),
     }
@@ -116,10 +116,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
 /// The event that journals a refusal of `command`.
 #[must_use]
 pub fn refusal(command: &Command, rejection: &Rejection) -> Event {
-    let (operation, environment, subject) = describe(command);
-    // A request that does not parse, or asks for too much, may quote anything.
-    let environment = limits::cut(environment, limits::NAME_BYTES_MAX);
-    let subject = limits::cut(subject, limits::PATH_BYTES_MAX);
+    let (operation, environment, subject) = describe_briefly(command);
     Event::Refused { operation, environment, subject, rejection: rejection.clone() }
 }
 
@@ -169,11 +166,18 @@ impl Desk<'_> {
             (_, [(version, expires)]) => Answer::Written { version: *version, expires: *expires },
             _ => Answer::Done,
         };
-        Ok((vec![Event::AnsweredAgain { operation: describe(command).0, first: receipt.index }], answer))
+        let (operation, environment, subject) = describe_briefly(command);
+        Ok((vec![Event::AnsweredAgain { operation, first: receipt.index, environment, subject }], answer))
     }
 }
 
-/// Operation, environment and subject of a command, for its refusal.
+/// As `describe`, and bounded: a request that does not parse, or asks for too much, may quote anything.
+fn describe_briefly(command: &Command) -> (Operation, String, String) {
+    let (operation, environment, subject) = describe(command);
+    (operation, limits::cut(environment, limits::NAME_BYTES_MAX), limits::cut(subject, limits::PATH_BYTES_MAX))
+}
+
+/// Operation, environment and subject of a command, for the record of a request that is not done.
 fn describe(command: &Command) -> (Operation, String, String) {
     use Command as C;
     let secret =

@@ -14,17 +14,28 @@ impl Desk<'_> {
         if prefix.len() > limits::PATH_BYTES_MAX {
             return Err(Rejection::invalid(format!("a prefix is at most {} bytes", limits::PATH_BYTES_MAX)));
         }
-        let permit = self.state.authorize(self.token, Capability::List, Some(&environment), prefix)?;
+        let permit = self.state.authorize_listing(self.token, &environment, prefix)?;
         self.state.environment(&environment)?;
         Ok((vec![Event::Observed { operation, environment: Some(environment), subject: permit.subject }], Answer::Done))
     }
 
     /// Reading the journal.
     pub(super) fn look_at_journal(&self, operation: Operation, subject: String) -> Decided {
+        if !operation.is_of_journal() {
+            return Err(Rejection::invalid(format!("{} is not a question to the journal", operation.word())));
+        }
         if subject.len() > limits::TEXT_BYTES_MAX {
             return Err(Rejection::invalid(format!("a question to the journal is at most {} bytes", limits::TEXT_BYTES_MAX)));
         }
         self.observe_system(Capability::Audit, operation, subject)
+    }
+
+    /// Looking at the cluster, or changing its members: what changes is no part of this state.
+    pub(super) fn ask_of_cluster(&self, operation: Operation, node: u64) -> Decided {
+        if !operation.is_of_cluster() {
+            return Err(Rejection::invalid(format!("{} is not an operation of the cluster", operation.word())));
+        }
+        self.observe_system(Capability::Cluster, operation, format!("node-{node}"))
     }
 
     pub(super) fn observe_system(&self, capability: Capability, operation: Operation, subject: String) -> Decided {

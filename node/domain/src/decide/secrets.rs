@@ -27,10 +27,13 @@ impl Desk<'_> {
         let permit =
             if patch { self.permit(Capability::Update, &environment, path)? } else { self.permit_write(&environment, path)? };
         let path = permit.subject;
+        if patch && !matches!(expect, Some(Expectation::Version(_))) {
+            return Err(Rejection::invalid("a patch expects the version that it was merged from"));
+        }
         let existing = self.state.environment(&environment)?.secrets.get(&path);
         check_expectation(&path, existing, expect)?;
-        if patch && existing.is_none() {
-            return Err(Rejection::not_found("secret", &path));
+        if patch {
+            existing.ok_or_else(|| Rejection::not_found("secret", &path))?.readable(None)?;
         }
         self.added(Adding { environment, path, existing, sealed, about: about.normalized()?, cause, at: 0 })
     }
@@ -119,7 +122,7 @@ impl Desk<'_> {
     ) -> Result<(Event, Readable), Rejection> {
         let path = self.permit(Capability::Read, &environment, path)?.subject;
         let secret = self.state.environment(&environment)?.secret(&path)?;
-        let version = readable(secret, version)?;
+        let version = secret.readable(version)?;
         self.check_valid(secret, version)?;
         let readable = Readable { secret: secret.id, version: version.clone(), index: self.seq(at) };
         Ok((Event::SecretRead { environment, secret: secret.id, version: version.number, path }, readable))
@@ -161,7 +164,7 @@ impl Desk<'_> {
         let home = self.state.environment(&environment)?;
         let secret = home.secret(&path)?;
         check_expectation(&path, Some(secret), expect)?;
-        let source = readable(secret, Some(to))?;
+        let source = secret.readable(Some(to))?;
         check_same(&path, source, &sealed)?;
         self.added(Adding {
             environment,
@@ -186,7 +189,7 @@ impl Desk<'_> {
         let to = self.permit_write(&environment, to)?.subject;
         let home = self.state.environment(&environment)?;
         let source = home.secret(&from)?;
-        let newest = readable(source, None)?;
+        let newest = source.readable(None)?;
         self.check_valid(source, newest)?;
         check_same(&from, newest, &sealed)?;
         let existing = home.secrets.get(&to);
@@ -200,8 +203,13 @@ impl Desk<'_> {
             max_versions: None,
             ttl_ms: source.about.ttl_ms,
         };
+        // A copy is a read of its source, and stands in the journal as one.
+        let read =
+            Event::SecretRead { environment: environment.clone(), path: from.clone(), secret: source.id, version: newest.number };
         let cause = Cause::Copy { from, version: newest.number };
-        self.added(Adding { environment, existing, path: to, sealed, about, cause, at: 0 })
+        let (mut events, answer) = self.added(Adding { environment, existing, path: to, sealed, about, cause, at: 1 })?;
+        events.insert(0, read);
+        Ok((events, answer))
     }
 
     pub(super) fn rename(&self, environment: EnvironmentName, from: SecretPath, to: SecretPath) -> Decided {
@@ -262,37 +270,18 @@ pub(super) struct Adding<'a> {
     pub(super) at: usize,
 }
 
-/// The version that a read without or with a number means, if it can be read.
-pub(crate) fn readable(secret: &Secret, version: Option<u64>) -> Result<&Version, Rejection> {
-    let number = version.unwrap_or(secret.newest);
-    let found = secret.version(number).ok_or_else(|| Rejection::not_found("version", format!("{} v{number}", secret.path)))?;
-    let hint = match found.state {
-        VersionState::Live => return Ok(found),
-        VersionState::Deleted => ": undelete it, or name another version",
-        VersionState::Destroyed => ": its value is gone for good",
-    };
-    let state = found.state.word().into();
-    Err(Rejection::NotReadable { path: secret.path.to_string(), version: number, state, hint: hint.into() })
-}
-
 pub(super) fn check_expectation(
     path: &SecretPath,
     existing: Option<&Arc<Secret>>,
     expect: Option<Expectation>,
 ) -> Result<(), Rejection> {
-    let conflict = |found: String, expected: String| Rejection::Conflict { path: path.to_string(), found, expected };
-    match expect {
-        None => Ok(()),
-        Some(Expectation::Absent) => match existing.filter(|secret| secret.live().is_some()) {
-            None => Ok(()),
-            Some(secret) => Err(conflict(format!("v{}", secret.newest), "absent".into())),
-        },
-        Some(Expectation::Version(expected)) => {
-            let found = existing.map_or(0, |secret| secret.newest);
-            let name = |version| if version == 0 { "absent".to_owned() } else { format!("v{version}") };
-            if found == expected { Ok(()) } else { Err(conflict(name(found), name(expected))) }
-        }
-    }
+    let newest = existing.map_or(0, |secret| secret.newest);
+    let (met, expected) = match expect {
+        None => return Ok(()),
+        Some(Expectation::Absent) => (existing.is_none_or(|secret| secret.live().is_none()), 0),
+        Some(Expectation::Version(expected)) => (newest == expected, expected),
+    };
+    if met { Ok(()) } else { Err(Rejection::conflict(path, newest, expected)) }
 }
 
 fn check_sealed(sealed: &Sealed, current_key: u32) -> Result<(), Rejection> {

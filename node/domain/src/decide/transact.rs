@@ -1,6 +1,6 @@
 //! Several changes in one environment, all or nothing.
 
-use super::secrets::{Adding, check_expectation, readable};
+use super::secrets::{Adding, check_expectation};
 use super::{Answer, Decided, Desk};
 use crate::command::{TransactChange, TransactItem};
 use crate::event::{Cause, Event};
@@ -50,7 +50,7 @@ impl Desk<'_> {
             }),
             TransactChange::Delete => {
                 let secret = existing.ok_or_else(|| Rejection::not_found("secret", &path))?;
-                let versions = vec![readable(secret, None)?.number];
+                let versions = vec![secret.readable(None)?.number];
                 let event = Event::SecretVersionsDeleted {
                     environment: environment.clone(),
                     path,

@@ -81,7 +81,7 @@ impl State {
         let actor = || actor.cloned().ok_or("it changes something without an actor");
         match event {
             Event::ClusterFounded { cluster } => self.fold_founding(*cluster, stamp),
-            Event::EnvironmentCreated { name, id, description, wrapped_key } => {
+            Event::EnvironmentCreated { name, id, description, wrapped_key, .. } => {
                 let about = EnvironmentAbout {
                     name: name.clone(),
                     id: *id,
@@ -120,8 +120,7 @@ impl State {
                     expires: *expires,
                 };
                 self.digest.add(row::TOKEN, &token);
-                self.accessors.insert(*accessor, *hash);
-                self.tokens.insert(*hash, Arc::new(token)).map_or(Ok(()), |_| Err("its token exists already"))
+                self.remember_token(Arc::new(token)).map_or(Ok(()), |_| Err("its token exists already"))
             }
             Event::TokenRevoked { accessor, .. } => self.fold_revocation(accessor),
             Event::PolicyPut { name, rules, version } => {
@@ -155,8 +154,7 @@ impl State {
     }
 
     fn fold_revocation(&mut self, accessor: &Accessor) -> Result<(), &'static str> {
-        let hash = self.accessors.remove(accessor).ok_or("its token does not exist")?;
-        let token = self.tokens.remove(&hash).ok_or("its token does not exist")?;
+        let token = self.forget_token(accessor).ok_or("its token does not exist")?;
         self.digest.subtract(row::TOKEN, &token);
         Ok(())
     }

@@ -13,12 +13,12 @@ pub use receipts::{Receipt, Receipts};
 use crate::ids::{
     Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp, TokenHash,
 };
-use crate::policy::{self, Capability, Policy, Verdict};
+use crate::policy::{self, Capability, Policy, Sight, Verdict};
 use crate::rejection::Rejection;
 use crate::secret::Secret;
 use crate::token::Token;
 use bytes::Bytes;
-use imbl::{HashMap, OrdMap};
+use imbl::{HashMap, OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct State {
     pub(crate) environments: OrdMap<EnvironmentName, Environment>,
     pub(crate) tokens: HashMap<TokenHash, Arc<Token>>,
     pub(crate) accessors: OrdMap<Accessor, TokenHash>,
+    /// Invariant: the tokens that end, each with its end; follows from `tokens`.
+    pub(crate) ends: OrdSet<(Stamp, Accessor)>,
     pub(crate) policies: OrdMap<PolicyName, Arc<Policy>>,
     pub(crate) receipts: Receipts,
     pub(crate) digest: Digest,
@@ -82,6 +84,7 @@ impl State {
             environments: OrdMap::new(),
             tokens: HashMap::new(),
             accessors: OrdMap::new(),
+            ends: OrdSet::new(),
             policies: OrdMap::new(),
             receipts: Receipts::default(),
             digest: Digest::default(),
@@ -159,6 +162,12 @@ impl State {
         self.tokens.get(self.accessors.get(accessor)?).map(|token| &**token)
     }
 
+    /// The tokens that have ended at `now` and are still remembered, those first that ended first.
+    pub fn tokens_ended_by(&self, now: Stamp) -> impl Iterator<Item = &Token> {
+        let ended = self.ends.iter().take_while(move |(end, _)| *end <= now);
+        ended.filter_map(|(_, accessor)| self.token_by_accessor(accessor))
+    }
+
     /// The valid token with this hash.
     ///
     /// # Errors
@@ -179,20 +188,71 @@ impl State {
         environment: Option<&EnvironmentName>,
         subject: T,
     ) -> Result<Permit<T>, Rejection> {
-        let policies = token.policies.iter().filter_map(|name| self.policies.get(name)).map(|policy| &**policy);
-        let why = match policy::judge(policies, capability, environment, subject.as_ref()) {
-            Verdict::Allowed(..) => return Ok(Permit { principal: token.principal.clone(), subject }),
-            Verdict::Denied(policy, rule) => format!("policy {} denies {}", policy.name, rule.path),
-            Verdict::NoRule => "no rule allows it".to_owned(),
-        };
-        Err(Rejection::Denied {
-            principal: token.principal.to_string(),
-            capability: capability.word().into(),
-            subject: subject.as_ref().to_owned(),
-            environment: environment.map_or_else(|| "the system".to_owned(), ToString::to_string),
-            why,
-        })
+        let verdict = policy::judge(self.policies_of(token), capability, environment, subject.as_ref());
+        permit(verdict, token, capability, environment, subject)
     }
+
+    /// Asks the token's policies whether it may list anything at all under `prefix`; what stands there makes no difference.
+    /// What it is shown is another question: [`State::sight`].
+    ///
+    /// # Errors
+    /// When no rule could allow anything there or one denies all of it; the refusal says which.
+    pub fn authorize_listing(
+        &self,
+        token: &Token,
+        environment: &EnvironmentName,
+        prefix: String,
+    ) -> Result<Permit<String>, Rejection> {
+        let verdict = policy::judge_listing(self.policies_of(token), environment, &prefix);
+        permit(verdict, token, Capability::List, Some(environment), prefix)
+    }
+
+    /// Which paths of `environment` the token may list.
+    #[must_use]
+    pub fn sight<'a>(&'a self, token: &'a Token, environment: &EnvironmentName) -> Sight<'a> {
+        Sight::new(self.policies_of(token), environment)
+    }
+
+    fn policies_of<'a>(&'a self, token: &'a Token) -> impl Iterator<Item = &'a Policy> {
+        token.policies.iter().filter_map(|name| self.policies.get(name)).map(|policy| &**policy)
+    }
+
+    /// Takes in a token; returns the one that it takes the place of.
+    fn remember_token(&mut self, token: Arc<Token>) -> Option<Arc<Token>> {
+        self.accessors.insert(token.accessor, token.hash);
+        self.ends.extend(token.expires.map(|end| (end, token.accessor)));
+        self.tokens.insert(token.hash, token)
+    }
+
+    /// Lets go of a token.
+    fn forget_token(&mut self, accessor: &Accessor) -> Option<Arc<Token>> {
+        let token = self.tokens.remove(&self.accessors.remove(accessor)?)?;
+        if let Some(end) = token.expires {
+            self.ends.remove(&(end, token.accessor));
+        }
+        Some(token)
+    }
+}
+
+fn permit<T: AsRef<str>>(
+    verdict: Verdict<'_>,
+    token: &Token,
+    capability: Capability,
+    environment: Option<&EnvironmentName>,
+    subject: T,
+) -> Result<Permit<T>, Rejection> {
+    let why = match verdict {
+        Verdict::Allowed(..) => return Ok(Permit { principal: token.principal.clone(), subject }),
+        Verdict::Denied(policy, rule) => format!("policy {} denies {}", policy.name, rule.path),
+        Verdict::NoRule => "no rule allows it".to_owned(),
+    };
+    Err(Rejection::Denied {
+        principal: token.principal.to_string(),
+        capability: capability.word().into(),
+        subject: subject.as_ref().to_owned(),
+        environment: environment.map_or_else(|| "the system".to_owned(), ToString::to_string),
+        why,
+    })
 }
 
 impl AsRef<str> for SecretPath {

@@ -90,8 +90,7 @@ impl State {
                 environment.secrets.insert(secret.path.clone(), secret);
             }
             Piece::Token(token) => {
-                self.accessors.insert(token.accessor, token.hash);
-                self.tokens.insert(token.hash, token);
+                self.remember_token(token);
             }
             Piece::Policy(policy) => {
                 self.policies.insert(policy.name.clone(), policy);

@@ -1,7 +1,7 @@
 //! Bytes that outlive a release: every event, a batch, a leaf of every event, the pieces of a state.
 //!
 //! Each file in `tests/golden` holds lines `name: text`. A line that was ever released may not change, or journals and logs of that
-//! release would no longer open. To bless new lines: `HOLDFAST_BLESS=1 cargo test -p node-domain golden operations`.
+//! release would no longer open. To bless new lines: `HOLDFAST_BLESS=1 cargo test -p node-domain -- golden operations`.
 
 use node_domain::command::{Expectation, Founding, TransactChange, TransactItem};
 use node_domain::event::Cause;
@@ -195,7 +195,7 @@ fn events() -> Vec<(String, Event)> {
     let (secret, versions) = (SecretId(70_000), vec![1, 2, 300]);
     add("", Event::ClusterFounded { cluster: CLUSTER });
     let (name, description) = (environment(), "where it counts".to_owned());
-    add("", Event::EnvironmentCreated { name, id: [0xE1; 16], description, wrapped_key: vec![0xDD; 6].into() });
+    add("", Event::environment_created(name, [0xE1; 16], description, vec![0xDD; 6].into()));
     for cause in causes() {
         add(kinds::cause::name(&cause), added(cause, AboutChange::default()));
     }
@@ -246,7 +246,9 @@ fn events_of_looking() -> Vec<(String, Event)> {
     }
     let event = Event::Observed { operation: Operation::SecretList, environment: Some(environment()), subject: "db/".into() };
     examples.push(("Observed/in-an-environment".into(), event));
-    examples.push(("AnsweredAgain".into(), Event::AnsweredAgain { operation: Operation::SecretPut, first: Revision(300) }));
+    let (place, subject) = ("production".to_owned(), "db/password".to_owned());
+    let again = Event::AnsweredAgain { operation: Operation::SecretPut, first: Revision(300), environment: place, subject };
+    examples.push(("AnsweredAgain".into(), again));
     for rejection in rejections() {
         let name = format!("Refused/{}", kinds::rejection::name(&rejection));
         let (environment, subject) = ("production".into(), "db/password".into());

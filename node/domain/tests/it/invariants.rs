@@ -9,8 +9,8 @@ use proto_record::leaf::{Leaf, Outcome};
 
 /// Stands in every ciphertext that tests make up.
 pub(crate) const CIPHERTEXT_MARK: &[u8] = b"<<ciphertext>>";
-/// Stands in every wrapped data key that tests make up.
-pub(crate) const WRAPPED_KEY_MARK: &[u8] = b"<<wrapped data key>>";
+/// Stands in every wrapped key that tests make up, of a value and of an environment.
+pub(crate) const WRAPPED_KEY_MARK: &[u8] = b"<<wrapped key>>";
 
 /// One decision and the states on both sides of it.
 pub(crate) struct Step<'a> {
@@ -31,6 +31,7 @@ pub(crate) fn check_step(step: &Step<'_>) {
     environments_do_not_touch_each_other(step);
     a_batch_on_moved_ground_changes_nothing(step);
     receipts_are_bounded(step.after);
+    tokens_end_in_order(step.after);
 }
 
 pub(crate) fn stamps_strictly_increase(step: &Step<'_>) {
@@ -63,7 +64,9 @@ pub(crate) fn head_equals_replay(head: &State, replayed: &State) {
 }
 
 pub(crate) fn pieces_round_trip(state: &State) {
-    assert_same_state(state, &restored(state));
+    let restored = restored(state);
+    assert_same_state(state, &restored);
+    tokens_end_in_order(&restored);
 }
 
 /// The state as a node has it that was handed its pieces.
@@ -179,6 +182,15 @@ pub(crate) fn receipts_are_bounded(state: &State) {
         assert!(newest - receipt.stamp.0 <= limits::RECEIPT_AGE_US_MAX, "a receipt is older than receipts may be");
     }
     assert!(receipts.windows(2).all(|pair| pair[0].stamp < pair[1].stamp), "receipts are out of order");
+}
+
+/// The tokens that end are found in the order in which they do, and none is forgotten.
+pub(crate) fn tokens_end_in_order(state: &State) {
+    let found: Vec<_> = state.tokens_ended_by(Stamp(u64::MAX)).map(|token| (token.expires, token.accessor)).collect();
+    let mut expected: Vec<_> =
+        state.tokens().filter(|token| token.expires.is_some()).map(|token| (token.expires, token.accessor)).collect();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 /// Compares every piece, and the digest that is carried along.

@@ -83,7 +83,7 @@ pub(super) const PLACES: [&str; 2] = ["one", "two"];
 const PATHS: [&str; 7] = ["a", "db/a", "db/b", "db/x/a", "db/x/b", "web/a", "web"];
 const PATTERNS: [&str; 10] = ["*", "a", "db/*", "db/+", "db/+/a", "+/a", "d*", "web/a", "db/x*", "+/x/*"];
 const SYSTEM_PATTERNS: [&str; 6] = ["*", "ana", "team-*", "node-1", "all", "th*"];
-const PRINCIPALS: [&str; 4] = ["ana", "bob", "carol", "root"];
+const PRINCIPALS: [&str; 5] = ["ana", "bob", "carol", "root", "holdfast"];
 const WORDS: [&str; 12] = [
     "read",
     "create",
@@ -170,7 +170,7 @@ fn change() -> impl Strategy<Value = DraftChange> {
 
 fn about_secrets() -> BoxedStrategy<DraftAsk> {
     let look = select(vec![Operation::SecretList, Operation::SecretSearch, Operation::SecretWatch]);
-    let prefix = select(vec!["", "a", "db/", "db/x", "db/x/", "w", "none/"]);
+    let prefix = select(vec!["", "a", "db/", "db/b", "db/x/", "db/x/q", "w", "web/", "none/"]);
     let items = prop::collection::vec((path(), version()), 0..5);
     let changes = prop_oneof![1 => 0..4usize, 4 => 1..3usize]
         .prop_flat_map(|count| prop::collection::vec((path(), expect(), change()), count));
@@ -180,7 +180,7 @@ fn about_secrets() -> BoxedStrategy<DraftAsk> {
         6 => (place(), path(), version()).prop_map(|(place, path, version)| DraftAsk::Read(place, path, version)),
         2 => (place(), items).prop_map(|(place, items)| DraftAsk::ReadMany(place, items)),
         2 => (place(), path(), said()).prop_map(|(place, path, said)| DraftAsk::SetMetadata(place, path, said)),
-        2 => (place(), prefix, look).prop_map(|(place, prefix, look)| DraftAsk::Look(place, prefix, look)),
+        4 => (place(), prefix, look).prop_map(|(place, prefix, look)| DraftAsk::Look(place, prefix, look)),
         1 => (place(), path()).prop_map(|(place, path)| DraftAsk::History(place, path)),
         3 => (place(), path(), 0..5u64, value(), expect())
             .prop_map(|(place, path, to, value, expect)| DraftAsk::Rollback(place, path, to, value, expect)),
@@ -207,7 +207,7 @@ fn about_the_system() -> BoxedStrategy<DraftAsk> {
         1 => policy().prop_map(DraftAsk::ReadPolicy),
         1 => policy().prop_map(DraftAsk::DeletePolicy),
         1 => (0..3u64).prop_map(DraftAsk::Cluster),
-        2 => (0..7u8).prop_map(DraftAsk::Plain),
+        2 => (0..8u8).prop_map(DraftAsk::Plain),
     ]
     .boxed()
 }
@@ -231,6 +231,11 @@ pub(super) fn draft() -> impl Strategy<Value = Draft> {
     ];
     let ask = prop_oneof![5 => about_secrets(), 1 => about_the_system()];
     (tick, token, ticket, ask).prop_map(|(tick_us, token, ticket, ask)| Draft { tick_us, token, ticket, ask })
+}
+
+/// What a door makes of the expectation of a patch: it names the version that it merged into.
+pub(super) fn door_expects(expect: DraftExpect) -> DraftExpect {
+    if matches!(expect, DraftExpect::Anything) { DraftExpect::Newest } else { expect }
 }
 
 /// The expectation that is meant where the newest version is this.

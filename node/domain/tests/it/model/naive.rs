@@ -217,7 +217,7 @@ impl Model {
             }
             Wish::SetMetadata { place, path, said } => self.set_metadata(me, (place, path), said),
             Wish::Look { place, prefix, .. } => {
-                self.may(me, "list", Some(place), prefix)?;
+                self.may_look(me, place, prefix)?;
                 self.place(place)?;
                 Ok((Told::Done, 1, false))
             }
@@ -308,6 +308,18 @@ impl Model {
         if allowed { Ok(()) } else { Err(No::Denied) }
     }
 
+    /// Whether a rule leaves anything to be listed under a prefix, wherever secrets stand.
+    fn may_look(&self, me: &Token, place: &str, prefix: &str) -> Result<(), No> {
+        let held = self.policies.iter().filter(|policy| me.policies.contains(&policy.name)).flat_map(|policy| &policy.rules);
+        let mine: Vec<&Allow> = held
+            .filter(|rule| rule.words.contains(&"list"))
+            .filter(|rule| rule.environment.is_none() || rule.environment.as_deref() == Some(place))
+            .collect();
+        let all_denied = mine.iter().any(|rule| rule.deny && rule.pattern.ends_with('*') && fits(&rule.pattern, prefix));
+        let some_allowed = mine.iter().any(|rule| !rule.deny && could_fit(&rule.pattern, prefix));
+        if some_allowed && !all_denied { Ok(()) } else { Err(No::Denied) }
+    }
+
     fn may_write(&self, me: &Token, place: &str, path: &str) -> Result<(), No> {
         let word = if self.find(place, path).is_some() { "update" } else { "create" };
         self.may(me, word, Some(place), path)
@@ -315,6 +327,12 @@ impl Model {
 
     fn create_token(&mut self, me: &Token, number: u8, principal: &str, policies: &[String], ttl_ms: u64) -> Outcome {
         self.may(me, "tokens", None, principal)?;
+        if principal == "holdfast" {
+            return Err(No::Invalid);
+        }
+        if principal == "root" && !me.policies.contains(&"root".to_owned()) {
+            return Err(No::Denied);
+        }
         for name in policies {
             if !me.policies.contains(&"root".to_owned()) && !me.policies.contains(name) {
                 return Err(No::Denied);
@@ -333,15 +351,19 @@ impl Model {
         if ttl_ms > 0 {
             ends.push(self.at + ttl_ms * 1000);
         }
+        let (now, before) = (self.at, self.tokens.len());
+        // No walk knows so many tokens that some of the dead ones are left for the next time.
+        self.tokens.retain(|token| token.expires.is_none_or(|end| now < end));
+        let swept = (before - self.tokens.len()) as u64;
         self.tokens.push(Token {
             number,
             principal: principal.to_owned(),
             policies: policies.to_vec(),
-            created: self.at,
+            created: now + swept,
             by: me.principal.clone(),
             expires: ends.into_iter().min(),
         });
-        Ok((Told::Done, 1, true))
+        Ok((Told::Done, 1 + swept, true))
     }
 
     fn put_policy(&mut self, me: &Token, name: &str, rules: &[Allow]) -> Outcome {
@@ -410,13 +432,16 @@ impl Model {
     ) -> Outcome {
         if patch {
             self.may(me, "update", Some(place), path)?;
+            if !matches!(expect, Expect::At(_)) {
+                return Err(No::Invalid);
+            }
         } else {
             self.may_write(me, place, path)?;
         }
         self.place(place)?;
         self.meets(place, path, expect)?;
-        if patch && self.find(place, path).is_none() {
-            return Err(No::NotFound);
+        if patch {
+            Model::readable(&self.stands(place, path)?, None)?;
         }
         check(said)?;
         whole(value)?;
@@ -504,6 +529,9 @@ impl Model {
         self.may_write(me, place, to)?;
         let source = self.stands(place, from)?;
         let newest = Model::readable(&source, None)?;
+        if newest.expires.is_some_and(|end| end <= self.at) {
+            return Err(No::NotReadable);
+        }
         if newest.digest != value.digest() {
             return Err(No::Conflict);
         }
@@ -516,12 +544,14 @@ impl Model {
             max_versions: None,
             ttl_ms: source.ttl_ms,
         };
-        let (version, expires) = self.add(place, to, value.digest(), &said, 0);
-        Ok((Told::Wrote(version, expires), 1, true))
+        // The first record is that of the read.
+        let (version, expires) = self.add(place, to, value.digest(), &said, 1);
+        Ok((Told::Wrote(version, expires), 2, true))
     }
 
     fn rename(&mut self, me: &Token, place: &str, from: &str, to: &str) -> Outcome {
         self.may(me, "delete", Some(place), from)?;
+        self.may(me, "read", Some(place), from)?;
         self.may(me, "create", Some(place), to)?;
         let secret = self.stands(place, from)?;
         if self.find(place, to).is_some() {
@@ -665,5 +695,17 @@ fn fits(pattern: &str, subject: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(stem) => (0..=subject.len()).any(|end| same(stem, &subject[..end])),
         None => same(pattern, subject),
+    }
+}
+
+/// Whether something that starts with `prefix` could fit the pattern, letter by letter.
+fn could_fit(pattern: &str, prefix: &str) -> bool {
+    let Some(wanted) = pattern.chars().next() else { return prefix.is_empty() };
+    let Some(found) = prefix.chars().next() else { return true };
+    match wanted {
+        '*' => true,
+        // A + is a whole segment, or the name of one only begins here.
+        '+' => prefix.find('/').is_none_or(|end| could_fit(&pattern[1..], &prefix[end..])),
+        _ => wanted == found && could_fit(&pattern[1..], &prefix[1..]),
     }
 }

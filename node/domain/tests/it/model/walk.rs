@@ -57,7 +57,8 @@ impl Walk {
             seen: BTreeMap::new(),
         };
         let name = |name: &str| EnvironmentName::parse(name).unwrap();
-        let environments = PLACES.iter().enumerate().map(|(at, place)| (name(place), [at as u8; 16], "a key".into())).collect();
+        let environments =
+            PLACES.iter().enumerate().map(|(at, place)| (name(place), [at as u8; 16], WRAPPED_KEY_MARK.into())).collect();
         let founding = Command::Found(Box::new(Founding { environments, root_token: token_hash(0) }));
         let asking = Asking { now: walk.now, token: None, request: u64::MAX, content: 0 };
         walk.decide(&asking, founding).expect("a new cluster can be founded");
@@ -262,7 +263,8 @@ impl Walk {
         let text = |text: &&'static str| (*text).to_owned();
         match ask {
             DraftAsk::Put(place, path, value, expect, said, patch) => {
-                let (expect, value) = (draft::expectation(*expect, self.newest(place, path)), self.seal(*value));
+                let expect = if *patch { draft::door_expects(*expect) } else { *expect };
+                let (expect, value) = (draft::expectation(expect, self.newest(place, path)), self.seal(*value));
                 Wish::Put { place: text(place), path: text(path), value, expect, said: said.clone(), patch: *patch }
             }
             DraftAsk::Read(place, path, version) => {
@@ -350,6 +352,7 @@ fn plain(which: u8) -> Wish {
         3 => Wish::ListPolicies,
         4 => Wish::Audit,
         5 => Wish::Malformed,
+        6 => Wish::Stray,
         _ => Wish::FoundAgain,
     }
 }

@@ -1,5 +1,6 @@
 //! What people wish for on a random walk: plain words and numbers, told to the domain and to the naive model alike.
 
+use crate::invariants::WRAPPED_KEY_MARK;
 use node_domain::Command;
 use node_domain::command::{Expectation, Founding, Selection, TransactChange, TransactItem};
 use node_domain::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, SecretPath};
@@ -87,6 +88,7 @@ pub(super) enum Wish {
     ListPolicies,
     DeletePolicy { name: String },
     Audit,
+    Stray,
     Cluster { node: u64 },
     Malformed,
     FoundAgain,
@@ -221,7 +223,12 @@ impl Wish {
             Wish::CreateEnvironment { name } => {
                 let mut id = [0; 16];
                 id[..name.len()].copy_from_slice(name.as_bytes());
-                Command::CreateEnvironment { name: place(name), id, description: String::new(), wrapped_key: "a key".into() }
+                Command::CreateEnvironment {
+                    name: place(name),
+                    id,
+                    description: String::new(),
+                    wrapped_key: WRAPPED_KEY_MARK.into(),
+                }
             }
             Wish::CreateToken { number, principal, policies, ttl_ms } => Command::CreateToken {
                 hash: token_hash(*number),
@@ -237,6 +244,8 @@ impl Wish {
             Wish::ListPolicies => Command::ListPolicies,
             Wish::DeletePolicy { name } => Command::DeletePolicy { name: policy(name) },
             Wish::Audit => Command::Audit { operation: Operation::AuditQuery, subject: "all".into() },
+            // Sent as a look at the journal, which it is not.
+            Wish::Stray => Command::Audit { operation: Operation::ClusterStatus, subject: "all".into() },
             Wish::Cluster { node } => Command::Cluster { operation: Operation::ClusterPromote, node: *node },
             Wish::Malformed => Command::Malformed {
                 operation: Operation::SecretPut,

@@ -1,7 +1,7 @@
 //! Environments: made once, listed by anybody with a token, never mixed.
 
 use super::*;
-use node_domain::{Command, limits};
+use node_domain::{Command, Event, limits};
 
 #[test]
 fn an_environment_is_made_with_its_first_key() {
@@ -9,6 +9,9 @@ fn an_environment_is_made_with_its_first_key() {
     let made = asked.world.state.environment(&environment("qa")).unwrap();
     assert_eq!(made.about.keys.iter().map(|(version, _)| *version).collect::<Vec<_>>(), [1]);
     assert!(made.secrets.is_empty());
+    let Event::EnvironmentCreated { wrapped_key, key_digest, .. } = &asked.decision.events[0] else { panic!("it was made") };
+    assert_eq!(made.about.keys[0].1, wrapped_key, "the state has the key");
+    assert_eq!(*key_digest, *blake3::hash(wrapped_key).as_bytes(), "the journal has its digest");
     asked.when("root", put_in("qa", "a")).then_writes(1);
 }
 

@@ -86,6 +86,26 @@ fn a_look_at_the_journal_or_the_cluster_leaves_a_record() {
 }
 
 #[test]
+fn a_look_at_the_journal_or_the_cluster_is_of_its_own_family() {
+    use node_domain::operation::Operation;
+    const NO_LOOK: &str = "is not a question to the journal";
+    const NO_MEMBER: &str = "is not an operation of the cluster";
+    for operation in Operation::ALL {
+        let word = operation.word();
+        let looks = given([]).when("root", audit_as(*operation));
+        match word.starts_with("audit.") {
+            true => drop(looks.recording([&format!("{word} - x done")])),
+            false => drop(looks.then_refuses(&format!("{word} {NO_LOOK}")).recording([&format!("{word} - x refused")])),
+        }
+        let asks = given([]).when("root", cluster_as(*operation));
+        match word.starts_with("cluster.") && *operation != Operation::Found {
+            true => drop(asks.recording([&format!("{word} - node-3 done")])),
+            false => drop(asks.then_refuses(&format!("{word} {NO_MEMBER}")).recording([&format!("{word} - node-3 refused")])),
+        }
+    }
+}
+
+#[test]
 fn a_malformed_request_leaves_a_record_that_quotes_it() {
     given([granted("ana", "read", "zzz")])
         .when("ana", malformed("db//password", "path \"db//password\": no segment may be empty"))

@@ -10,12 +10,13 @@ fn a_copy_takes_the_newest_value_and_what_is_said_about_it() {
         .when("root", copy("a", "b"))
         .then_writes(1)
         .that_expires_in(Some(30 * DAY_MS))
-        .recording(["secret.copy production b v1 done"]);
+        .recording(["secret.read production a v2 done", "secret.copy production b v1 done"]);
     let (source, copied) = (asked.world.secret("a"), asked.world.secret("b"));
     assert_eq!(copied.versions[0].seal, source.versions[1].seal);
     assert_eq!((&copied.about.tags, copied.about.kind), (&source.about.tags, SecretType::Token));
     assert_eq!(copied.about.max_versions, 0, "how many versions are kept is not copied");
     assert_ne!(copied.id, source.id);
+    assert_eq!(copied.id.0, asked.world.state.revision().0, "the copy is named by its own record, not by that of the read");
     asked.when("root", read("b")).then_reads(["new value"]).when("root", read("a")).then_reads(["new value"]);
 }
 
@@ -44,6 +45,17 @@ fn only_what_can_be_read_is_copied() {
         .and(done(delete("a")))
         .when("root", copy("a", "b"))
         .then_refuses("a v1 is deleted: undelete it, or name another version");
+}
+
+#[test]
+fn a_value_that_is_valid_no_more_is_not_copied() {
+    let world = given([done(put_about("a", valid_for_ms(60_000)))]);
+    let end = world.secret("a").versions[0].expires.unwrap();
+    world
+        .and(later_ms(60_000))
+        .when("root", copy("a", "b"))
+        .then_refuses(&format!("a v1 is expired since {} ms: put a new version", end.as_ms()))
+        .recording(["secret.copy production a refused"]);
 }
 
 #[test]
@@ -104,8 +116,11 @@ fn nothing_is_moved_onto_something_deleted_or_not() {
 }
 
 #[test]
-fn a_move_needs_delete_there_and_create_here() {
+fn a_move_needs_delete_and_read_there_and_create_here() {
     given([granted("ana", "delete", "a"), granted("bob", "create", "b"), added("a", 1)])
+        .when("ana", rename("a", "b"))
+        .then_denies("ana may not read a in production: no rule allows it")
+        .and(granted("ana", "read", "a"))
         .when("ana", rename("a", "b"))
         .then_denies("ana may not create b in production: no rule allows it")
         .recording(["secret.move production a denied"])

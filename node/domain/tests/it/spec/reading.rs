@@ -2,6 +2,7 @@
 
 use super::*;
 use node_domain::limits;
+use node_domain::policy::Capability;
 
 #[test]
 fn a_read_gives_the_newest_version_and_leaves_a_record() {
@@ -103,17 +104,80 @@ fn a_listing_a_search_and_a_watch_leave_one_record_with_their_prefix() {
 }
 
 #[test]
-fn a_listing_of_more_than_is_granted_is_denied() {
-    given([granted("ana", "list", "db/*")])
-        .when("ana", list(""))
-        .then_denies("ana may not list  in production: no rule allows it")
-        .recording(["secret.list production - denied"])
-        .when("ana", search("d"))
-        .then_denies("ana may not list d in production: no rule allows it")
-        .recording(["secret.search production d denied"])
+fn a_listing_is_allowed_where_a_rule_could_show_something_under_its_prefix() {
+    let could = [
+        ("db/password", ["", "d", "db/", "db/password"].as_slice()),
+        ("db/*", &["", "d", "db/", "db/x", "db/x/y"]),
+        ("db/p*", &["", "db/", "db/p", "db/pass", "db/p/q"]),
+        ("db/+/key", &["", "d", "db/", "db/one", "db/one/", "db/one/k", "db/one/key"]),
+        ("db/+*", &["db/", "db/one/two"]),
+        ("+/x/*", &["", "a", "a/", "a/x", "a/x/", "a/x/y/z"]),
+        ("*", &["", "anything/at/all"]),
+    ];
+    for (pattern, prefixes) in could {
+        for prefix in prefixes {
+            given([granted("ana", "list", pattern)]).when("ana", list(prefix)).then_is_done();
+        }
+    }
+    let could_not = [
+        ("db/password", ["db/password2", "db/password/", "db/q", "web/", "b"].as_slice()),
+        ("db/*", &["dbx", "web/", "e"]),
+        ("db/p*", &["db/q", "db/xp"]),
+        ("db/+/key", &["db/one/x", "db/one/keys", "db/one/key/", "db/one/two/key", "web/"]),
+        ("db/+*", &["web/"]),
+        ("+/x/*", &["a/y", "a/xx"]),
+    ];
+    for (pattern, prefixes) in could_not {
+        for prefix in prefixes {
+            let asked = given([granted("ana", "list", pattern)]).when("ana", list(prefix));
+            asked.then_denies(&format!("ana may not list {prefix} in production: no rule allows it"));
+        }
+    }
+}
+
+#[test]
+fn a_listing_is_denied_where_no_rule_could_show_anything() {
+    given([granted("ana", "list", "db/*"), granted_in("staging", "ana", "list", "web/*"), added("web/a", 1)])
+        .when("ana", list("web/"))
+        .then_denies("ana may not list web/ in production: no rule allows it")
+        .recording(["secret.list production web/ denied"])
+        .when("ana", search("web/"))
+        .then_denies("ana may not list web/ in production: no rule allows it")
+        .recording(["secret.search production web/ denied"])
         .when("ana", watch("web/"))
         .then_denies("ana may not list web/ in production: no rule allows it")
-        .recording(["secret.watch production web/ denied"]);
+        .recording(["secret.watch production web/ denied"])
+        .and(granted("ana", "list", "*"))
+        .and(denied("ana", "list", "web/*"))
+        .when("ana", list("web/a"))
+        .then_denies("ana may not list web/a in production: policy of-ana denies web/*")
+        .when("ana", list("web"))
+        .then_is_done();
+}
+
+#[test]
+fn what_is_shown_of_a_listing_is_what_may_be_listed_by_itself() {
+    let world = given([
+        granted("ana", "list", "db/*"),
+        granted("ana", "list", "app/+/key"),
+        granted("ana", "read", "web/*"),
+        granted_in("staging", "ana", "list", "*"),
+        denied("ana", "list", "db/root"),
+        denied("ana", "read", "db/app"),
+    ]);
+    let credential = world.credential("ana");
+    let token = world.state.authenticate(Some(&credential), world.state.stamp()).unwrap();
+    for place in ["production", "staging"] {
+        let place = environment(place);
+        let sight = world.state.sight(token, &place);
+        for at in ["db/app", "db/root", "db/root/x", "app/one/key", "app/one", "app/one/two/key", "web/a", "a"] {
+            let alone = world.state.authorize(token, Capability::List, Some(&place), at);
+            assert_eq!(sight.shows(at), alone.is_ok(), "{at} in {place}");
+        }
+    }
+    let production = environment("production");
+    let sight = world.state.sight(token, &production);
+    assert!(sight.shows("db/app") && sight.shows("app/one/key") && !sight.shows("db/root") && !sight.shows("web/a"));
 }
 
 #[test]

@@ -12,13 +12,17 @@ use node_domain::{Answer, Event, limits};
 fn assert_done_once<const N: usize>(facts: [Fact; N], request: fn() -> Request) {
     let first = given(facts).when_under((1, 1), "root", request());
     let (answer, last) = (first.answer.clone().unwrap(), first.world.state.revision());
-    let operation = first.decision.events[0].operation();
+    let (what, line) = (first.decision.events.last().unwrap().operation(), first.lines().pop().unwrap());
     let digest = first.world.state.digest();
     let second = first.and(later_ms(5_000)).when_under((1, 1), "root", request()).then_answers(answer);
     assert_eq!(second.world.state.digest(), digest, "it was done twice");
-    let [Event::AnsweredAgain { first, .. }] = second.decision.events.as_slice() else { panic!("{:?}", second.decision.events) };
+    let [Event::AnsweredAgain { operation, first, .. }] = second.decision.events.as_slice() else {
+        panic!("{:?}", second.decision.events)
+    };
     assert_eq!(*first, last, "the record points at the first asking");
-    assert_eq!(second.decision.events[0].operation(), operation);
+    assert_eq!(*operation, what);
+    let place = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(place(&second.lines()[0]), place(&line), "a search finds the second asking where the first was");
     assert_eq!(second.world.state.revision().0, last.0 + 1);
 }
 
@@ -59,9 +63,25 @@ fn the_second_answer_is_the_first_even_when_the_world_went_on() {
         .and(added("a", 2))
         .when_under((1, 1), "root", put("a"))
         .then_writes(1)
-        .recording(["secret.put - - done"])
+        .recording(["secret.put production a done"])
         .when("root", put("a"))
         .then_writes(3);
+}
+
+#[test]
+fn the_record_of_a_second_asking_names_what_was_asked() {
+    let again = |request: fn() -> Request, line: &str| {
+        given([added("a", 1), granted("ana", "read", "*")])
+            .when_under((1, 1), "root", request())
+            .when_under((1, 1), "root", request())
+            .recording([line]);
+    };
+    again(|| put("a"), "secret.put production a done");
+    again(|| copy("a", "b"), "secret.copy production a done");
+    again(|| rename("a", "b"), "secret.move production a done");
+    again(|| create_environment("qa"), "environment.create qa - done");
+    again(|| create_token("bob", &["root"]), "token.create - bob done");
+    again(|| put_policy("p", vec![]), "policy.put - p done");
 }
 
 #[test]
@@ -149,7 +169,12 @@ fn a_receipt_names_the_last_record_of_what_it_did() {
         given([]).when_under((1, 1), "root", transact(vec![putting("a", None), putting("b", None)])).then_versions([1, 1]);
     let last = asked.world.state.revision();
     let again = asked.when_under((1, 1), "root", transact(vec![putting("a", None), putting("b", None)]));
-    let expected = Event::AnsweredAgain { operation: node_domain::operation::Operation::SecretTransact, first: last };
+    let expected = Event::AnsweredAgain {
+        operation: node_domain::operation::Operation::SecretTransact,
+        first: last,
+        environment: "production".into(),
+        subject: "a".into(),
+    };
     assert_eq!(again.decision.events, [expected]);
     assert_eq!(again.answer, Ok(Answer::Versions(vec![1, 1])));
     assert_eq!(again.world.state.revision(), Revision(last.0 + 1));

@@ -2,7 +2,10 @@
 
 use super::*;
 use node_domain::ids::Accessor;
-use node_domain::{Command, limits};
+use node_domain::state::Piece;
+use node_domain::token::Token;
+use node_domain::{Command, Context, Event, decide, limits};
+use std::sync::Arc;
 
 #[test]
 fn a_token_is_made_for_a_principal_with_policies_that_are_there() {
@@ -167,4 +170,98 @@ fn listing_tokens_needs_the_capability_on_all_of_them() {
         .when("bob", list_tokens())
         .then_denies("bob may not tokens  in the system: no rule allows it")
         .recording(["token.list - - denied"]);
+}
+
+#[test]
+fn nobody_is_called_like_the_cluster_itself() {
+    given([granted("ana", "tokens", "*")])
+        .when("root", create_token("holdfast", &["root"]))
+        .then_refuses("the principal holdfast is the cluster itself: name another")
+        .recording(["token.create - holdfast refused"])
+        .when("ana", create_token("holdfast", &["of-ana"]))
+        .then_refuses("the principal holdfast is the cluster itself: name another")
+        .and(granted("bob", "tokens", "ci-*"))
+        .when("bob", create_token("holdfast", &["of-bob"]))
+        .then_denies("bob may not tokens holdfast in the system: no rule allows it");
+}
+
+#[test]
+fn only_who_holds_the_policy_root_names_somebody_root() {
+    given([granted("ana", "tokens", "*"), holds_token("bob", &["root"], 0)])
+        .when("ana", create_token("root", &["of-ana"]))
+        .then_denies("ana may not tokens root in the system: only a holder of the policy root may make a token for root")
+        .recording(["token.create - root denied"])
+        .when("bob", create_token("root", &["of-ana"]))
+        .recording(["token.create - root done"])
+        .by("bob");
+}
+
+/// A world in which `count` tokens for `late` have ended, one after the other, and one has not.
+fn ended(count: usize) -> World {
+    let world = given([granted("x", "read", "*"), holds_token("living", &["of-x"], 3_600_000)]);
+    // The last that was made is the first to end.
+    let world = (0..count).fold(world, |world, at| world.and(holds_token("late", &["of-x"], 600_000 - 10_000 * at as u64)));
+    world.and(later_ms(600_000))
+}
+
+#[test]
+fn a_new_token_takes_the_place_of_those_that_have_ended() {
+    let asked = ended(2).when("root", create_token("new", &["of-x"])).recording([
+        "token.revoke - late done",
+        "token.revoke - late done",
+        "token.create - new done",
+    ]);
+    let made = asked.world.state.tokens().find(|token| token.principal.as_str() == "new").unwrap();
+    assert_eq!(made.created, asked.world.state.stamp());
+    let mut names: Vec<_> = asked.world.state.tokens().map(|token| token.principal.to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["living", "new", "root", "x"]);
+    asked.when("root", create_token("newer", &["of-x"])).recording(["token.create - newer done"]);
+}
+
+#[test]
+fn a_new_token_takes_away_sixteen_at_most_and_those_first_that_ended_first() {
+    let world = ended(limits::TOKENS_SWEPT_MAX + 3);
+    let ends: Vec<_> = world.state.tokens_ended_by(world.now).map(|token| token.accessor).collect();
+    assert_eq!(ends.len(), limits::TOKENS_SWEPT_MAX + 3);
+    let asked = world.when("root", create_token("new", &["of-x"]));
+    let gone = asked.decision.events.iter().filter_map(|event| match event {
+        Event::TokenRevoked { accessor, .. } => Some(*accessor),
+        _ => None,
+    });
+    let gone: Vec<_> = gone.collect();
+    assert_eq!(gone, ends[..limits::TOKENS_SWEPT_MAX]);
+    let asked = asked.when("root", create_token("newer", &["of-x"]));
+    assert_eq!(asked.decision.events.len(), 3 + 1);
+    assert_eq!(asked.world.state.tokens_ended_by(asked.world.now).count(), 0);
+}
+
+#[test]
+fn a_refused_token_takes_nothing_away() {
+    let asked = ended(2).when("root", create_token("new", &["nowhere"])).then_refuses("policy nowhere does not exist");
+    assert_eq!(asked.world.state.tokens().count(), 5);
+}
+
+#[test]
+fn a_token_for_which_there_is_no_room_is_refused_unless_some_have_ended() {
+    let founded = given([]).state;
+    let root = Token::clone(founded.authenticate(Some(&[0; 32]), founded.stamp()).unwrap());
+    let mut full = founded.clone();
+    for at in founded.tokens().count() as u64..limits::TOKENS_MAX as u64 {
+        let mut hash = [7; 32];
+        hash[..8].copy_from_slice(&at.to_be_bytes());
+        let expires = (at == 1).then_some(founded.stamp().plus_ms(60_000));
+        let mut accessor = [7; 12];
+        accessor[..8].copy_from_slice(&at.to_be_bytes());
+        let token = Token { hash, accessor: Accessor(accessor), expires, ..root.clone() };
+        full.take(Piece::Token(Arc::new(token))).unwrap();
+    }
+    let make = |after_ms| {
+        let stamp = founded.stamp().plus_ms(after_ms);
+        let context = Context { stamp, credential: Some([0; 32]), request: [1; 16], fingerprint: 1 };
+        let (hash, principal, policies) = ([9; 32], principal("bob"), vec![policy("root")]);
+        decide(&full, &context, Command::CreateToken { hash, principal, policies, ttl_ms: 0 }).map(|(events, _)| events.len())
+    };
+    assert_eq!(make(59_999).unwrap_err().to_string(), "there are 1000000 live tokens already: revoke some");
+    assert_eq!(make(60_000), Ok(2));
 }

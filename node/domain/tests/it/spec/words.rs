@@ -1,6 +1,6 @@
 //! The vocabulary of the specifications: facts that build a world, and requests that are asked in it.
 
-use super::world::{HOME, World};
+use super::world::{HOME, World, wrapped_key};
 use node_domain::command::{Expectation, Selection, TransactChange, TransactItem};
 use node_domain::ids::{EnvironmentName, PolicyName, PrincipalName, SecretPath};
 use node_domain::operation::Operation;
@@ -133,15 +133,19 @@ pub(crate) fn put_sealed(at: &'static str, seal: impl FnOnce(&mut World) -> Seal
     Box::new(move |world| put_command(HOME, at, seal(world), None, AboutChange::default()))
 }
 
+/// Patches the newest version, into which the door merged just now.
 pub(crate) fn patch(at: &'static str) -> Request {
-    patch_expecting(at, None)
+    Box::new(move |world| {
+        let newest = world.secret_in(HOME, at).map_or(0, |secret| secret.newest);
+        patch_if(at, newest)(world)
+    })
 }
 
 pub(crate) fn patch_if(at: &'static str, version: u64) -> Request {
     patch_expecting(at, Some(Expectation::Version(version)))
 }
 
-fn patch_expecting(at: &'static str, expect: Option<Expectation>) -> Request {
+pub(crate) fn patch_expecting(at: &'static str, expect: Option<Expectation>) -> Request {
     Box::new(move |world| {
         let (environment, path, sealed) = (environment(HOME), path(at), world.seal("patched value"));
         Command::Put { environment, path, sealed, expect, about: AboutChange::default(), patch: true }
@@ -281,7 +285,7 @@ pub(crate) fn list_environments() -> Request {
 pub(crate) fn create_environment(name: &'static str) -> Request {
     Box::new(move |world| {
         let id = u128::from(world.draw()).to_be_bytes();
-        Command::CreateEnvironment { name: environment(name), id, description: String::new(), wrapped_key: "key".into() }
+        Command::CreateEnvironment { name: environment(name), id, description: String::new(), wrapped_key: wrapped_key(name) }
     })
 }
 
@@ -324,6 +328,16 @@ pub(crate) fn list_policies() -> Request {
 
 pub(crate) fn delete_policy(name: &'static str) -> Request {
     Box::new(move |_| Command::DeletePolicy { name: policy(name) })
+}
+
+/// A look at the journal, or something else that was sent as one.
+pub(crate) fn audit_as(operation: Operation) -> Request {
+    Box::new(move |_| Command::Audit { operation, subject: "x".into() })
+}
+
+/// A question about node 3, or something else that was sent as one.
+pub(crate) fn cluster_as(operation: Operation) -> Request {
+    Box::new(move |_| Command::Cluster { operation, node: 3 })
 }
 
 pub(crate) fn query_audit(subject: &'static str) -> Request {

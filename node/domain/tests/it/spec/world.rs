@@ -47,11 +47,16 @@ pub(crate) fn newborn() -> World {
 
 /// What a cluster with these environments is founded from.
 pub(crate) fn founding_of<const N: usize>(environments: [&str; N], root_token: TokenHash) -> Founding {
-    let environments = environments.into_iter().enumerate().map(|(at, name)| {
-        let key = bytes::Bytes::from(format!("key of {name}"));
-        (EnvironmentName::parse(name).unwrap(), [at as u8 + 1; 16], key)
-    });
+    let environments = environments
+        .into_iter()
+        .enumerate()
+        .map(|(at, name)| (EnvironmentName::parse(name).unwrap(), [at as u8 + 1; 16], wrapped_key(name)));
     Founding { environments: environments.collect(), root_token }
+}
+
+/// The key of an environment, as the root key wraps it.
+pub(crate) fn wrapped_key(environment: &str) -> bytes::Bytes {
+    [WRAPPED_KEY_MARK, environment.as_bytes()].concat().into()
 }
 
 /// What was asked, what came of it, and the world after it.
@@ -195,6 +200,10 @@ impl World {
     /// `who` shows this token from now on.
     pub(crate) fn hold(&mut self, who: &str, hash: TokenHash) {
         self.tokens.insert(who.to_owned(), hash);
+    }
+
+    pub(crate) fn credential(&self, who: &str) -> TokenHash {
+        self.tokens[who]
     }
 
     pub(crate) fn accessor(&self, who: &str) -> Accessor {

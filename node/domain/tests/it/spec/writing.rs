@@ -1,6 +1,7 @@
 //! Put, patch, rollback, metadata: what makes a version, when, and how long it is valid.
 
 use super::*;
+use node_domain::command::Expectation;
 use node_domain::limits;
 use node_domain::secret::{AboutChange, SecretType};
 use std::collections::BTreeMap;
@@ -64,6 +65,37 @@ fn a_patch_adds_a_version_only_where_there_is_a_secret() {
         .when("root", patch("db/other"))
         .then_refuses("secret db/other does not exist")
         .recording(["secret.patch production db/other refused"]);
+}
+
+#[test]
+fn a_patch_names_the_version_that_it_was_merged_from() {
+    const WORDS: &str = "a patch expects the version that it was merged from";
+    given([added("a", 1)])
+        .when("root", patch_expecting("a", None))
+        .then_refuses(WORDS)
+        .recording(["secret.patch production a refused"])
+        .when("root", patch_expecting("a", Some(Expectation::Absent)))
+        .then_refuses(WORDS)
+        .when("root", patch_expecting("none", Some(Expectation::Absent)))
+        .then_refuses(WORDS)
+        .when("root", patch_if("none", 0))
+        .then_refuses("secret none does not exist")
+        .and(granted("ana", "read", "*"))
+        .when("ana", patch_expecting("a", None))
+        .then_denies("ana may not update a in production: no rule allows it");
+}
+
+#[test]
+fn what_is_hidden_or_gone_is_not_patched() {
+    given([added("a", 1), done(delete("a"))])
+        .when("root", patch("a"))
+        .then_refuses("a v1 is deleted: undelete it, or name another version")
+        .and(done(destroy("a")))
+        .when("root", patch("a"))
+        .then_refuses("a v1 is destroyed: its value is gone for good")
+        .and(added("a", 2))
+        .when("root", patch("a"))
+        .then_writes(3);
 }
 
 #[test]
