@@ -60,10 +60,10 @@ async fn act(arguments: Arguments) -> Result<ExitCode, Fault> {
 
 async fn run(plan: &Plan, processes: &mut Processes) -> Result<Summary, Fault> {
     let stage = Stage::set_up(plan, processes).await?;
-    say(&format!("{}; {} s a row in {} rounds", stage.description, plan.seconds, plan.rounds));
-    let mut leaders = stage.leader().await?;
+    say(&format!("measuring {}", stage.description));
+    let mut leaders = Vec::from_iter(stage.leader().await);
     let rounds = measure::all(plan, &stage).await?;
-    leaders.extend(stage.leader().await?);
+    leaders.extend(stage.leader().await);
     leaders.dedup();
     let summary = Summary::of(plan, &stage, leaders, &rounds);
     let mut out = std::io::stdout().lock();

@@ -101,8 +101,16 @@ fn check(answer: &v1::GetResponse) -> Result<(), String> {
     }
 }
 
-/// A status with the cause that tonic hides behind "transport error".
+/// A status with what lies below it: tonic's own text may say only "transport error".
 pub(crate) fn described(status: &Status) -> String {
-    let cause = std::error::Error::source(status).map(|cause| format!(" ({cause})")).unwrap_or_default();
-    format!("{:?}: {}{cause}", status.code(), status.message())
+    let mut text = format!("{:?}: {}", status.code(), status.message());
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }

@@ -12,8 +12,8 @@ pub(crate) struct Spent {
     pub(crate) servers: Option<f64>,
     /// By this process: making the calls.
     pub(crate) own: f64,
-    /// Share of the whole machine that others took.
-    pub(crate) foreign: f64,
+    /// Share of the whole machine that others took; `None` where the servers cannot be told from them.
+    pub(crate) foreign: Option<f64>,
 }
 
 /// Ticks so far.
@@ -36,8 +36,9 @@ pub(crate) async fn watch(stage: &Stage, of_echo: bool, window: Window) -> Resul
     let capacity =
         (window.end - window.begin).as_secs_f64() * std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
     let foreign = (seconds(|ticks| ticks.busy) - servers - echo - own).max(0.0) / capacity;
-    let known = of_echo || !stage.servers.is_empty();
-    Ok(Spent { servers: known.then_some(if of_echo { echo } else { servers }), own, foreign })
+    let known = stage.cluster.is_none() || !stage.servers.is_empty();
+    let measured = if of_echo { Some(echo) } else { known.then_some(servers) };
+    Ok(Spent { servers: measured, own, foreign: known.then_some(foreign) })
 }
 
 impl Ticks {

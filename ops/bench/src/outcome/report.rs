@@ -24,14 +24,15 @@ pub(crate) fn write(out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
         let titles = ["COMPARED, WITHIN EACH ROUND", "MEDIAN", "LEAST", "MOST", "GOAL", ""];
         write_table(out, &titles, summary.ratios.iter().map(compared))?;
     }
+    writeln!(out)?;
     for row in &summary.rows {
         if let Some(error) = &row.first_error {
             writeln!(out, "{} with {} in flight: {} errors, the first: {error}", row.title, row.measure.in_flight, row.errors)?;
         }
     }
-    if about.foreign_cpu_share_max > FOREIGN_SHARE_MAX {
-        let share = about.foreign_cpu_share_max * 100.0;
-        writeln!(out, "other processes took up to {share:.0} % of the machine: compare ratios and CPU, not rates")?;
+    if let Some(share) = about.foreign_cpu_share_max.filter(|share| *share > FOREIGN_SHARE_MAX) {
+        let percent = share * 100.0;
+        writeln!(out, "other processes took up to {percent:.0} % of the machine: compare ratios and CPU, not rates")?;
     }
     Ok(())
 }
@@ -103,7 +104,7 @@ fn write_table(out: &mut dyn Write, titles: &[&str], rows: impl Iterator<Item = 
         // The first column stands at the edge, and no line ends in blanks.
         writeln!(out, "{}", line.strip_prefix(' ').unwrap_or(line).trim_end())?;
     }
-    writeln!(out)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -27,8 +27,8 @@ pub(crate) struct About {
     pub(crate) nodes: Vec<String>,
     /// Who led when the run began and when it ended.
     pub(crate) leaders: Vec<String>,
-    /// The largest share of the machine that other processes took in a slot.
-    pub(crate) foreign_cpu_share_max: f64,
+    /// The largest share of the machine that other processes took in a slot, where it is known.
+    pub(crate) foreign_cpu_share_max: Option<f64>,
 }
 
 /// One kind of work. Each figure is the median of the rounds, but for the longest time and the errors.
@@ -52,7 +52,7 @@ pub(crate) struct Row {
     pub(crate) by_node: Vec<NodeShare>,
     pub(crate) errors: u64,
     pub(crate) first_error: Option<String>,
-    pub(crate) foreign_cpu_share: f64,
+    pub(crate) foreign_cpu_share: Option<f64>,
 }
 
 /// What one node did of a row.
@@ -84,7 +84,7 @@ pub(crate) enum Goal {
 impl Summary {
     pub(crate) fn of(plan: &Plan, stage: &Stage, leaders: Vec<String>, rounds: &[Round]) -> Summary {
         let rows: Vec<Row> = plan.measures().into_iter().map(|measure| Row::of(measure, rounds)).collect();
-        let foreign = rounds.iter().flatten().map(|slot| slot.spent.foreign);
+        let foreign = rounds.iter().flatten().filter_map(|slot| slot.spent.foreign);
         let about = About {
             stage: stage.description.clone(),
             file_system: stage.file_system.clone(),
@@ -92,7 +92,7 @@ impl Summary {
             rounds: plan.rounds,
             nodes: stage.cluster.as_ref().map(crate::stage::Nodes::names).unwrap_or_default(),
             leaders,
-            foreign_cpu_share_max: foreign.fold(0.0, f64::max),
+            foreign_cpu_share_max: foreign.max_by(f64::total_cmp),
         };
         Summary { about, rows, ratios: ratios(plan, rounds) }
     }
@@ -127,7 +127,7 @@ impl Row {
             by_node: (0..nodes).map(share).collect(),
             errors: slots.iter().map(|slot| slot.tally.errors).sum(),
             first_error: slots.iter().find_map(|slot| slot.tally.first_error.clone()),
-            foreign_cpu_share: middle(&|slot| slot.spent.foreign),
+            foreign_cpu_share: slots.iter().map(|slot| slot.spent.foreign).collect::<Option<Vec<_>>>().map(median),
         }
     }
 }
@@ -212,7 +212,7 @@ mod tests {
     fn slot(work: Work, in_flight: usize, count: u64, took_us: u64) -> Slot {
         let mut tally = Tally::of(1);
         (0..count).for_each(|_| tally.answered(0, Duration::from_micros(took_us), 1));
-        let spent = Spent { servers: Some(0.5), own: 0.25, foreign: 0.0 };
+        let spent = Spent { servers: Some(0.5), own: 0.25, foreign: Some(0.0) };
         Slot { measure: Measure { work, in_flight }, seconds: 1.0, tally, spent }
     }
 

@@ -48,7 +48,9 @@ async fn binary() -> Result<PathBuf, Fault> {
     if !wanted.exists() {
         build(&wanted).await?;
     }
-    wanted.canonicalize().map_err(Fault::io("find (is this program in cargo's own directory? then holdfastd must be beside it)", &wanted))
+    wanted
+        .canonicalize()
+        .map_err(Fault::io("find (is this program in cargo's own directory? then holdfastd must be beside it)", &wanted))
 }
 
 async fn build(wanted: &Path) -> Result<(), Fault> {

@@ -72,10 +72,10 @@ impl Stage {
     }
 
     /// Who leads the cluster, if one is measured.
-    pub(crate) async fn leader(&self) -> Result<Vec<String>, Fault> {
+    pub(crate) async fn leader(&self) -> Option<String> {
         match &self.cluster {
-            Some(nodes) => Ok(vec![nodes.leader().await?]),
-            None => Ok(Vec::new()),
+            Some(nodes) => Some(nodes.leader().await),
+            None => None,
         }
     }
 
