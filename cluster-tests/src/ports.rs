@@ -2,16 +2,27 @@
 
 use node::kit::NodePlan;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-/// `count` nodes on free loopback ports, each in a zone of its own.
-///
-/// The ports are found by binding them all at once and letting go; another process could take one before the node does, which then
-/// says so at its start.
+/// Below the range that the system takes for outgoing connections, any of which could hold a port that was free a moment ago.
+const FIRST: u16 = 12_000;
+const COUNT: u16 = 20_000;
+
+/// `count` nodes on free loopback ports, each in a zone of its own. No port is given out twice by one process.
 #[must_use]
 pub fn plans(count: u64) -> Vec<NodePlan> {
-    let bound: Vec<TcpListener> =
-        (0..count * 2).map(|_| TcpListener::bind("127.0.0.1:0").expect("loopback has free ports")).collect();
-    let mut addresses = bound.iter().map(|listener| listener.local_addr().expect("a bound listener has an address").to_string());
-    let mut next = || addresses.next().expect("two addresses were bound for each node");
-    (1..=count).map(|id| NodePlan { id, zone: format!("zone-{id}"), client: next(), peer: next() }).collect()
+    (1..=count).map(|id| NodePlan { id, zone: format!("zone-{id}"), client: next_address(), peer: next_address() }).collect()
+}
+
+fn next_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes start at different places, so that two test runs rarely meet.
+    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
+    loop {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }

@@ -154,6 +154,11 @@ impl Node {
             Ok(())
         });
         let routes = tonic::service::Routes::new(raft_service(replica.inbox())).add_service(forward_service(desk.clone()));
+        let mut failure = materializer.watch_failure();
+        others.spawn(async move {
+            let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
+            Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
+        });
         let stop = stop_peers.clone();
         others.spawn(async move {
             serve_peer(peer_listener, tls, routes, stop.cancelled_owned())
@@ -162,7 +167,8 @@ impl Node {
         });
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels));
         let sealing = local.sealing.clone();
-        let door = Arc::new(Door { node_id: id, conduit, sealing, values, journal: journal.clone() });
+        let door =
+            Arc::new(Door { node_id: id, conduit, sealing, values, journal: journal.clone(), stopping: stop_clients.clone() });
         found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
 
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;

@@ -22,6 +22,10 @@ const RECEIVE_BYTES_MAX: usize = 8 << 20;
 const SEND_BYTES_MAX: usize = 64 << 20;
 /// Calls of one connection under way at once; more wait.
 const CALLS_PER_CONNECTION_MAX: usize = 1024;
+/// Calls and open streams of one connection.
+const STREAMS_PER_CONNECTION_MAX: u32 = 1024;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const WINDOW_BYTES: u32 = 4 << 20;
 
@@ -51,12 +55,13 @@ pub(crate) async fn clients(
     let incoming = TcpListenerStream::new(listener);
     let nodelay = futures::StreamExt::map(incoming, |stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
     let served = Server::builder()
-        .tls_config(ServerTlsConfig::new().identity(identity))
+        .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
         .map_err(|error| format!("client certificate: {error:?}"))?
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
         .add_service(health)
         .add_service(reflection)

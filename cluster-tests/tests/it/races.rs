@@ -17,7 +17,7 @@ async fn put_if(client: &Client, path: &str, value: String, version: u64) -> Res
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_conditional_writes_on_different_nodes_exactly_one_wins_every_round() {
-    let rounds: u64 = std::env::var("HOLDFAST_RACE_ROUNDS").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000);
+    let rounds: u64 = std::env::var("HOLDFAST_RACE_ROUNDS").ok().and_then(|count| count.parse().ok()).unwrap_or(3_000);
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = ProcessCluster::prepare(directory.path(), 3);
     cluster.start_all();

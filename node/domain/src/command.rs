@@ -177,11 +177,11 @@ pub struct TransactItem {
 }
 
 impl TransactItem {
-    /// Sealed bytes that the item carries.
+    /// Bytes that the item carries: its sealed value and what it says about it.
     #[must_use]
-    pub fn payload_bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match &self.change {
-            TransactChange::Put { sealed, .. } => sealed.payload_bytes(),
+            TransactChange::Put { sealed, about } => sealed.payload_bytes() + about.size_hint(),
             TransactChange::Delete | TransactChange::Check => 0,
         }
     }

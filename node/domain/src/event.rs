@@ -4,6 +4,7 @@ use crate::ids::{
     Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretId, SecretPath, Stamp,
     TokenHash,
 };
+use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Rule;
 use crate::rejection::Rejection;
@@ -168,6 +169,25 @@ impl Event {
     #[must_use]
     pub fn is_change(&self) -> bool {
         !matches!(self, Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. })
+    }
+
+    /// About how many bytes the event takes in the log, never much less than it does.
+    #[must_use]
+    pub fn size_hint(&self) -> usize {
+        /// Names, numbers and lengths of any event.
+        const FIXED: usize = 1536;
+        let varying = match self {
+            Event::SecretVersionAdded { sealed, about, .. } => sealed.payload_bytes() + about.size_hint(),
+            Event::SecretMetadataChanged { about, .. } => about.size_hint(),
+            Event::EnvironmentCreated { description, wrapped_key, .. } => description.len() + wrapped_key.len(),
+            Event::TokenCreated { policies, .. } => policies.len() * (limits::NAME_BYTES_MAX + 2),
+            Event::PolicyPut { rules, .. } => rules.len() * (limits::PATH_BYTES_MAX + limits::NAME_BYTES_MAX + 16),
+            Event::SecretVersionsDeleted { versions, .. }
+            | Event::SecretVersionsUndeleted { versions, .. }
+            | Event::SecretVersionsDestroyed { versions, .. } => versions.len() * 9,
+            _ => 0,
+        };
+        FIXED + varying
     }
 
     /// The event as a journal leaf holds it: a sealed value and the key of an environment are there by their digests only.

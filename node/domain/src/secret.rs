@@ -172,6 +172,15 @@ impl AboutChange {
         *self == AboutChange::default()
     }
 
+    /// About how many bytes the change takes.
+    #[must_use]
+    pub fn size_hint(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let tags = self.tags.iter().flatten().map(|tag| tag.len() + 4);
+        let custom = self.custom.iter().flatten().map(|(key, value)| key.len() + value.len() + 8);
+        64 + text(&self.description) + text(&self.owner) + tags.sum::<usize>() + custom.sum::<usize>()
+    }
+
     /// Checks sizes and brings tags into their normal form.
     ///
     /// # Errors

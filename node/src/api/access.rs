@@ -20,7 +20,7 @@ pub(crate) struct PoliciesService(pub(crate) Arc<Door>);
 #[tonic::async_trait]
 impl Tokens for TokensService {
     async fn create(&self, request: Request<v1::CreateTokenRequest>) -> Result<Response<v1::CreateTokenResponse>, Status> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::TokenCreate);
         let text = new_token(self.0.sealing.entropy());
         let hash = self.0.sealing.token_hash(&text);
         let parse = || {
@@ -56,7 +56,7 @@ impl Tokens for TokensService {
     }
 
     async fn revoke(&self, request: Request<v1::RevokeTokenRequest>) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::TokenRevoke);
         let parse = || Ok::<_, Rejection>(Command::RevokeToken { accessor: Accessor::parse(&message.accessor)? });
         let done = self.0.submit(&caller, Operation::TokenRevoke, &message, parse()).await?;
         Ok(Response::new(v1::RevokeTokenResponse { index: done.index }))
@@ -66,7 +66,7 @@ impl Tokens for TokensService {
 #[tonic::async_trait]
 impl Policies for PoliciesService {
     async fn put(&self, request: Request<v1::PutPolicyRequest>) -> Result<Response<v1::Policy>, Status> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::PolicyPut);
         let policy = message.policy.clone().unwrap_or_default();
         let parse = || {
             let rules = policy.rules.iter().map(convert::rule).collect::<Result<_, _>>()?;
@@ -90,7 +90,7 @@ impl Policies for PoliciesService {
     }
 
     async fn delete(&self, request: Request<v1::DeletePolicyRequest>) -> Result<Response<v1::DeletePolicyResponse>, Status> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::PolicyDelete);
         let parse = || Ok::<_, Rejection>(Command::DeletePolicy { name: PolicyName::parse(&message.name)? });
         let done = self.0.submit(&caller, Operation::PolicyDelete, &message, parse()).await?;
         Ok(Response::new(v1::DeletePolicyResponse { index: done.index }))

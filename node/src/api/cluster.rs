@@ -43,7 +43,7 @@ impl Cluster for ClusterService {
     }
 
     async fn add_learner(&self, request: Request<v1::AddLearnerRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
-        let (caller, message) = self.door.receive_change(request);
+        let (caller, message) = self.door.receive_change(request, Operation::ClusterAddLearner);
         let command = Command::Cluster { operation: Operation::ClusterAddLearner, node: message.node_id };
         self.door.submit(&caller, Operation::ClusterAddLearner, &message, Ok(command)).await?;
         if message.node_id == 0 || message.peer_address.is_empty() || message.client_address.is_empty() {
@@ -73,7 +73,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<v1::TriggerSnapshotRequest>,
     ) -> Result<Response<v1::TriggerSnapshotResponse>, Status> {
-        let (caller, message) = self.door.receive_change(request);
+        let (caller, message) = self.door.receive_change(request, Operation::ClusterSnapshot);
         let command = Command::Cluster { operation: Operation::ClusterSnapshot, node: self.door.node_id };
         self.door.submit(&caller, Operation::ClusterSnapshot, &message, Ok(command)).await?;
         let index =
@@ -84,7 +84,7 @@ impl Cluster for ClusterService {
 
 impl ClusterService {
     async fn permitted(&self, request: Request<v1::MemberRequest>, operation: Operation) -> Result<u64, Status> {
-        let (caller, message) = self.door.receive_change(request);
+        let (caller, message) = self.door.receive_change(request, operation);
         let command = Command::Cluster { operation, node: message.node_id };
         self.door.submit(&caller, operation, &message, Ok(command)).await?;
         Ok(message.node_id)

@@ -146,6 +146,9 @@ pub(crate) fn about_change(metadata: Option<&v1::Metadata>) -> Result<AboutChang
 }
 
 pub(crate) fn selection(request: &v1::VersionsRequest) -> Result<Selection, Rejection> {
+    if request.versions.len() > limits::VERSIONS_MAX as usize {
+        return Err(Rejection::invalid(format!("name at most {} versions", limits::VERSIONS_MAX)));
+    }
     match (request.all, request.versions.as_slice()) {
         (true, []) => Ok(Selection::All),
         (true, _) => Err(Rejection::invalid("name versions, or all of them, not both")),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::journal::Journal;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 /// How long a call may take when its caller does not say.
@@ -26,6 +27,8 @@ pub(crate) struct Door {
     pub(crate) sealing: Arc<Sealing>,
     pub(crate) values: Arc<Values>,
     pub(crate) journal: Journal,
+    /// Cancelled when the node stops: streams end then.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// Who asks, and until when.
@@ -97,10 +100,12 @@ impl Door {
     }
 
     /// Takes a call in that changes something: the same id with another content is not the same request.
-    pub(crate) fn receive_change<T: prost::Message>(&self, request: Request<T>) -> (Caller, T) {
+    pub(crate) fn receive_change<T: prost::Message>(&self, request: Request<T>, operation: Operation) -> (Caller, T) {
         let (mut caller, message) = self.receive(request);
-        let encoded = zeroize::Zeroizing::new(message.encode_to_vec());
-        caller.ask.fingerprint = self.sealing.fingerprint(&encoded);
+        // Two methods may take the same message: which one was called is part of what was asked.
+        let mut asked = zeroize::Zeroizing::new((operation as u16).to_be_bytes().to_vec());
+        message.encode(&mut *asked).expect("a vector takes every byte");
+        caller.ask.fingerprint = self.sealing.fingerprint(&asked);
         (caller, message)
     }
 
@@ -162,6 +167,12 @@ impl Door {
             Ok((_, view)) => view,
             Err(_) => self.view(),
         }
+    }
+
+    /// Whether the caller may have work done before the leader has decided: its token must be one that this node knows, or the leader.
+    pub(crate) async fn check_known(&self, caller: &Caller) -> Result<(), Rejection> {
+        let known = |view: &View| view.state.authenticate(caller.ask.credential.as_ref(), view.state.stamp()).map(drop);
+        if known(&self.view()).is_ok() { Ok(()) } else { known(&*self.catch_up(caller).await) }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -26,7 +26,7 @@ impl Environments for EnvironmentsService {
     }
 
     async fn create(&self, request: Request<v1::CreateEnvironmentRequest>) -> Result<Response<v1::Environment>, Status> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::EnvironmentCreate);
         let parse = || {
             let name = EnvironmentName::parse(&message.name)?;
             let (id, wrapped_key) = self.0.sealing.new_environment();

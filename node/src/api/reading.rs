@@ -4,12 +4,16 @@ use crate::api::door::{Caller, Door};
 use crate::api::{convert, status};
 use crate::engine::View;
 use node_domain::decide::Readable;
-use node_domain::ids::EnvironmentName;
+use node_domain::ids::{EnvironmentName, SecretId};
+use node_domain::limits;
 use node_domain::operation::Operation;
 use node_domain::{Answer, Command, Rejection};
 use proto::v1;
 use std::sync::Arc;
 use tonic::{Code, Status};
+
+/// Plaintext that one answer may hold.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 impl Door {
     pub(crate) async fn get(&self, caller: &Caller, message: &v1::GetRequest) -> Result<v1::GetResponse, Status> {
@@ -25,8 +29,15 @@ impl Door {
         let command = parse_get_many(message);
         let done = self.submit(caller, Operation::SecretRead, message, command).await?;
         let environment = environment_name(&message.environment)?;
+        let readables = readables(done.answer)?;
+        let sizes = readables.iter().flatten().map(|readable| readable.version.seal.size_bytes as usize);
+        if sizes.sum::<usize>() > ANSWER_BYTES_MAX {
+            return Err(Status::resource_exhausted(format!(
+                "the values asked for are more than {ANSWER_BYTES_MAX} bytes together: ask for fewer at once"
+            )));
+        }
         let mut results = Vec::with_capacity(message.items.len());
-        for readable in readables(done.answer)? {
+        for readable in readables {
             let opened = match readable {
                 Ok(readable) => self.open(&done.view, &environment, readable).await,
                 Err(rejection) => Err(status::refused(&rejection)),
@@ -49,12 +60,23 @@ impl Door {
                 found.map_err(|error| status::fault("read a value", &error))?
             }
         };
-        let payload = payload.ok_or_else(|| Status::not_found(format!("v{} was destroyed meanwhile", version.number)))?;
+        let payload = payload.ok_or_else(|| self.missing(environment, secret, version.number))?;
         let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
         let opened =
             self.sealing.open(&home.about, &version.seal, &payload).map_err(|error| status::fault("open a value", &error))?;
         let value = convert::value(&opened, version.seal.structured).map_err(|error| status::fault("open a value", &error))?;
         Ok(v1::GetResponse { value: Some(value), version: Some(convert::show_version(&version)), index: index.0 })
+    }
+}
+
+impl Door {
+    /// A value without bytes was destroyed, or dropped as too old, after the read was decided; otherwise this copy is damaged.
+    fn missing(&self, environment: &EnvironmentName, secret: SecretId, version: u64) -> Status {
+        if self.view().state.holds_value(environment, secret, version) {
+            tracing::error!(secret = secret.0, version, %environment, "a value is missing from this node's store");
+            return Status::data_loss("this node has lost the value: ask another node, and have this one rebuilt");
+        }
+        Status::not_found(format!("v{version} was destroyed meanwhile"))
     }
 }
 
@@ -67,6 +89,9 @@ fn parse_get(message: &v1::GetRequest) -> Result<Command, Rejection> {
 }
 
 fn parse_get_many(message: &v1::GetManyRequest) -> Result<Command, Rejection> {
+    if message.items.len() > limits::READ_MANY_MAX {
+        return Err(Rejection::invalid(format!("read 1 to {} secrets at once", limits::READ_MANY_MAX)));
+    }
     let items = message.items.iter().map(|item| Ok((convert::path(&item.path)?, convert::version_number(item.version))));
     Ok(Command::ReadMany {
         environment: EnvironmentName::parse(&message.environment)?,

@@ -14,12 +14,12 @@ use proto::v1::secrets_server::Secrets;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Reads of one stream that are decided together.
 const STREAM_GATHER_MAX: usize = 64;
 /// Groups of reads of one stream under way.
-const STREAM_GROUPS_MAX: usize = 16;
+const STREAM_GROUPS_MAX: usize = 8;
 
 /// The service, behind the door.
 pub(crate) struct SecretsService(pub(crate) Arc<Door>);
@@ -52,7 +52,7 @@ impl SecretsService {
         operation: Operation,
         command: impl FnOnce(EnvironmentName, node_domain::ids::SecretPath, node_domain::command::Selection) -> Command,
     ) -> Reply<v1::VersionsResponse> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, operation);
         let parsed = parse_versions(&message).map(|(environment, path, selection)| command(environment, path, selection));
         let done = self.0.submit(&caller, operation, &message, parsed).await?;
         reply(v1::VersionsResponse { versions: versions(&done), index: done.index })
@@ -89,13 +89,13 @@ fn parse_versions(
 #[tonic::async_trait]
 impl Secrets for SecretsService {
     async fn put(&self, request: Request<v1::PutRequest>) -> Reply<v1::PutResponse> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::SecretPut);
         let command = self.0.parse_put(&caller, &message).await;
         written(&self.0.submit(&caller, Operation::SecretPut, &message, command).await?)
     }
 
     async fn patch(&self, request: Request<v1::PatchRequest>) -> Reply<v1::PutResponse> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::SecretSetMetadata);
         // Without an expectation of the caller's own, what was merged into a version that was not the newest is merged again.
         let mut tries = if message.expect.is_some() { 1 } else { writing::TRIES };
         loop {
@@ -125,8 +125,10 @@ impl Secrets for SecretsService {
         let (caller, messages) = self.0.receive(request);
         let door = self.0.clone();
         // A broken message ends the stream; what came before it is answered.
-        let asked =
-            messages.take_while(|message| futures::future::ready(message.is_ok())).filter_map(|message| async { message.ok() });
+        let asked = messages
+            .take_until(door.stopping.clone().cancelled_owned())
+            .take_while(|message| futures::future::ready(message.is_ok()))
+            .filter_map(|message| async { message.ok() });
         let answers = asked
             .ready_chunks(STREAM_GATHER_MAX)
             .map(move |group| answer_group(door.clone(), caller.again(), group))
@@ -136,7 +138,7 @@ impl Secrets for SecretsService {
     }
 
     async fn set_metadata(&self, request: Request<v1::SetMetadataRequest>) -> Reply<v1::SetMetadataResponse> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::SecretSetMetadata);
         let parse = || {
             Ok(Command::SetMetadata {
                 environment: EnvironmentName::parse(&message.environment)?,
@@ -195,7 +197,7 @@ impl Secrets for SecretsService {
     }
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Reply<v1::PutResponse> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::SecretRollback);
         let command = self.0.parse_rollback(&caller, &message).await;
         written(&self.0.submit(&caller, Operation::SecretRollback, &message, command).await?)
     }
@@ -216,13 +218,13 @@ impl Secrets for SecretsService {
     }
 
     async fn copy(&self, request: Request<v1::CopyRequest>) -> Reply<v1::PutResponse> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::SecretCopy);
         let command = self.0.parse_copy(&caller, &message).await;
         written(&self.0.submit(&caller, Operation::SecretCopy, &message, command).await?)
     }
 
     async fn r#move(&self, request: Request<v1::CopyRequest>) -> Reply<v1::PutResponse> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::SecretMove);
         let parse = || {
             if message.expect.is_some() {
                 return Err(Rejection::invalid("a move always expects nothing at its target: leave expect out"));
@@ -235,7 +237,7 @@ impl Secrets for SecretsService {
     }
 
     async fn transact(&self, request: Request<v1::TransactRequest>) -> Reply<v1::TransactResponse> {
-        let (caller, message) = self.0.receive_change(request);
+        let (caller, message) = self.0.receive_change(request, Operation::SecretTransact);
         let command = self.0.parse_transact(&caller, &message).await;
         let done = self.0.submit(&caller, Operation::SecretTransact, &message, command).await?;
         reply(v1::TransactResponse { versions: versions(&done), index: done.index })
@@ -277,8 +279,11 @@ async fn answer_group(
         let results = match many {
             Ok(many) => many.results,
             Err(status) if ids.len() == 1 => vec![reading::result(Err(status))],
-            // One of them may be malformed: each is asked by itself, so that it spoils only its own answer.
-            Err(_) => one_by_one(&door, &caller, &message).await,
+            // One of them is malformed, or they are too much together: each is asked by itself, so that it spoils only its own answer.
+            Err(status) if matches!(status.code(), Code::InvalidArgument | Code::ResourceExhausted) => {
+                one_by_one(&door, &caller, &message).await
+            }
+            Err(status) => ids.iter().map(|_| reading::result(Err(status.clone()))).collect(),
         };
         answers.extend(ids.into_iter().zip(results).map(|(id, result)| Ok(v1::GetStreamResponse { id, result: Some(result) })));
     }

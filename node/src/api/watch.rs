@@ -11,7 +11,7 @@ use proto_record::codec::{self, Kind};
 use proto_record::leaf::Leaf;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::journal::StoredRecord;
+use storage::journal::{JournalError, StoredRecord};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -31,7 +31,7 @@ const PROGRESS: Duration = Duration::from_secs(10);
 /// Follows the journal after `message.after_index`, or after the watch's own record.
 pub(crate) fn changes(door: Arc<Door>, caller: Caller, message: v1::WatchRequest, own_index: u64) -> Result<Events, Status> {
     let first = door.journal.first_seq();
-    if message.after_index > 0 && message.after_index + 1 < first {
+    if message.after_index > 0 && message.after_index.saturating_add(1) < first {
         return Err(Status::out_of_range(format!(
             "this node's journal starts at index {first}: list what there is, then watch from the list's index"
         )));
@@ -76,6 +76,7 @@ impl Watch {
             tokio::select! {
                 changed = revision.changed() => if changed.is_err() { return Ok(()) },
                 () = self.sender.closed() => return Ok(()),
+                () = self.door.stopping.cancelled() => return Err(Status::unavailable("this node is stopping: go on from the last index at another")),
                 () = tokio::time::sleep(PROGRESS) => {
                     self.sight(&self.door.view())?;
                     let progress = v1::WatchEvent { index: cursor, progress: true, ..Default::default() };
@@ -138,6 +139,9 @@ impl Door {
         let read = tokio::task::spawn_blocking(move || journal.read(from, count, READ_BYTES)).await;
         let read = read.map_err(|error| status::fault("read the journal", &error))?;
         read.map_err(|error| {
+            if let JournalError::NotKept { first_seq, .. } = &error {
+                return Status::out_of_range(format!("this node's journal starts at record {first_seq}: ask another node"));
+            }
             tracing::error!(%error, "the journal of this node is damaged");
             Status::data_loss(format!("the journal of this node is damaged: {error}"))
         })

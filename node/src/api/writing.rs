@@ -4,6 +4,7 @@ use crate::api::door::{Caller, Door};
 use crate::api::{convert, status};
 use node_domain::command::{Expectation, TransactChange, TransactItem};
 use node_domain::ids::{EnvironmentName, SecretPath};
+use node_domain::limits;
 use node_domain::sealed::Sealed;
 use node_domain::secret::Version;
 use node_domain::{Command, Rejection};
@@ -16,6 +17,7 @@ pub(crate) const TRIES: usize = 5;
 
 impl Door {
     pub(crate) async fn parse_put(&self, caller: &Caller, message: &v1::PutRequest) -> Result<Command, Rejection> {
+        self.check_known(caller).await?;
         let path = convert::path(&message.path)?;
         let (environment, about) = self.environment(caller, &message.environment).await?;
         let plaintext = convert::plaintext(message.value.as_ref())?;
@@ -34,6 +36,7 @@ impl Door {
     /// Merges fields into the newest version, which is the one that the caller expects where he expects one. The merged value is
     /// sealed for exactly that version: if it moved on meanwhile, the leader refuses, and the caller of this may try again.
     pub(crate) async fn parse_patch(&self, caller: &Caller, message: &v1::PatchRequest) -> Result<Command, Rejection> {
+        self.check_known(caller).await?;
         let path = convert::path(&message.path)?;
         let set = message.set.clone().unwrap_or_default();
         convert::check_fields(&set)?;
@@ -58,6 +61,7 @@ impl Door {
     }
 
     pub(crate) async fn parse_rollback(&self, caller: &Caller, message: &v1::RollbackRequest) -> Result<Command, Rejection> {
+        self.check_known(caller).await?;
         let path = convert::path(&message.path)?;
         let (environment, _) = self.environment(caller, &message.environment).await?;
         let (_, sealed, _) = self.stored(caller, &environment, &path, Start::Version(message.to_version)).await?;
@@ -66,6 +70,7 @@ impl Door {
     }
 
     pub(crate) async fn parse_copy(&self, caller: &Caller, message: &v1::CopyRequest) -> Result<Command, Rejection> {
+        self.check_known(caller).await?;
         let (from, to) = (convert::path(&message.from)?, convert::path(&message.to)?);
         let (environment, _) = self.environment(caller, &message.environment).await?;
         let (_, sealed, _) = self.stored(caller, &environment, &from, Start::Newest { expected: None }).await?;
@@ -73,7 +78,11 @@ impl Door {
     }
 
     pub(crate) async fn parse_transact(&self, caller: &Caller, message: &v1::TransactRequest) -> Result<Command, Rejection> {
+        self.check_known(caller).await?;
         let (environment, about) = self.environment(caller, &message.environment).await?;
+        if message.items.len() > limits::TRANSACTION_ITEMS_MAX {
+            return Err(Rejection::invalid(format!("a transaction has 1 to {} items", limits::TRANSACTION_ITEMS_MAX)));
+        }
         let mut items = Vec::with_capacity(message.items.len());
         for item in &message.items {
             let change = match item.change.as_ref().ok_or_else(|| Rejection::invalid("an item puts, deletes or checks"))? {

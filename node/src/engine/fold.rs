@@ -162,15 +162,15 @@ impl Machine for Fold {
         self.published.publish(view);
     }
 
-    fn capture(&self, index: u64, position: Vec<u8>) -> SnapshotWrite {
+    fn capture(&self, _index: u64, position: Vec<u8>) -> SnapshotWrite {
         let View { state, chain } = self.folding.lock().clone();
         let (journal, materializer) = (self.journal.clone(), self.materializer.clone());
-        let (snapshots, values) = (self.snapshots.clone(), self.values.clone());
+        let (snapshots, values, published) = (self.snapshots.clone(), self.values.clone(), self.published.clone());
         Box::new(move || {
             // After this the log may be purged, and journal and databases are all that is left of it.
             journal.sync_blocking().map_err(io::Error::other)?;
             materializer.flush()?;
-            snapshots.write(index, position, &Standing { state, chain }, &values)
+            snapshots.write(position, &Standing { state, chain }, &values, &published)
         })
     }
 
@@ -188,8 +188,7 @@ impl Machine for Fold {
 
     fn install_snapshot(&self, file: &Path) -> io::Result<()> {
         let mut folding = self.folding.lock();
-        let path = self.snapshots.adopt(file)?;
-        let standing = self.snapshots.restore(&path, &self.materializer, &self.values)?;
+        let standing = self.snapshots.install(file, &self.materializer, &self.values)?;
         let next_seq = standing.state.revision().0 + 1;
         let head = self.journal.head();
         if head.next_seq != next_seq || head.chain != standing.chain {

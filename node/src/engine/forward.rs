@@ -190,16 +190,21 @@ async fn take_in(
     }
 }
 
-/// All outcomes that are ready go in one message.
+/// All outcomes that are ready go in one message, up to its bounds.
 fn gathered(outcomes: mpsc::UnboundedReceiver<(u64, Outcome)>) -> impl Stream<Item = Result<OutcomeBundle, Status>> {
     futures::stream::unfold(outcomes, |mut outcomes| async move {
         let mut ready = Vec::new();
-        if outcomes.recv_many(&mut ready, BUNDLE_MAX).await == 0 {
-            return None;
+        let mut bytes = 0;
+        let mut next = outcomes.recv().await;
+        while let Some((id, outcome)) = next.take() {
+            let outcome = codec::encode(Kind::Outcome, &outcome);
+            bytes += outcome.len();
+            ready.push(ForwardedOutcome { id, outcome: outcome.into() });
+            if ready.len() < BUNDLE_MAX && bytes < BUNDLE_BYTES {
+                next = outcomes.try_recv().ok();
+            }
         }
-        let outcomes_of =
-            |(id, outcome): (u64, Outcome)| ForwardedOutcome { id, outcome: codec::encode(Kind::Outcome, &outcome).into() };
-        Some((Ok(OutcomeBundle { outcomes: ready.into_iter().map(outcomes_of).collect() }), outcomes))
+        (!ready.is_empty()).then(|| (Ok(OutcomeBundle { outcomes: ready }), outcomes))
     })
     .boxed()
 }

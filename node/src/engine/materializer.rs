@@ -14,13 +14,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use storage::materialized::{MaterializedError, RowOp};
+use tokio::sync::watch;
 
 /// Batches that may wait; beyond it the fold waits for the disk.
 const QUEUE_MAX: usize = 8192;
 /// Changes gathered into one write.
 const GATHER_CHANGES_MAX: usize = 16_384;
-/// How long it waits before it tries a failed write again.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long changes wait for company: a row that changes often is written once, and one write carries many rows.
+const GATHER_TIME: Duration = Duration::from_millis(100);
+/// How long it waits before it tries a failed write again, and how often it tries.
+const RETRY: Duration = Duration::from_millis(200);
+const TRIES_MAX: u32 = 10;
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,23 +43,32 @@ pub(crate) struct Applied {
     pub(crate) removed: Vec<(EnvironmentName, ValueKey)>,
 }
 
+type Flush = SyncSender<Result<(), MaterializedError>>;
+
 enum Work {
     Applied(Box<Applied>),
-    Flush(SyncSender<Result<(), MaterializedError>>),
+    Flush(Flush),
 }
 
 /// The handle to the thread.
 pub(crate) struct Materializer {
     queue: Option<SyncSender<Work>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    failure: watch::Receiver<Option<String>>,
 }
 
 impl Materializer {
     pub(crate) fn start(stores: Arc<Stores>, values: Arc<Values>) -> std::io::Result<Materializer> {
         let (queue, work) = sync_channel(QUEUE_MAX);
-        let writer = Writer { stores, values };
+        let (failed, failure) = watch::channel(None);
+        let writer = Writer { stores, values, newest: None, failure: failed };
         let thread = std::thread::Builder::new().name("materializer".into()).spawn(move || writer.run(&work))?;
-        Ok(Materializer { queue: Some(queue), thread: Some(thread) })
+        Ok(Materializer { queue: Some(queue), thread: Some(thread), failure })
+    }
+
+    /// Turns into the reason when the state cannot be written any more; the node has to stop then.
+    pub(crate) fn watch_failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.clone()
     }
 
     /// Hands over what a batch changed; waits when the disk is far behind.
@@ -91,6 +104,9 @@ impl Drop for Materializer {
 struct Writer {
     stores: Arc<Stores>,
     values: Arc<Values>,
+    /// The newest state handed over: what the markers say on a flush.
+    newest: Option<State>,
+    failure: watch::Sender<Option<String>>,
 }
 
 /// Changes of several batches, each row once.
@@ -120,66 +136,95 @@ impl Gathered {
 }
 
 impl Writer {
-    fn run(&self, work: &Receiver<Work>) {
+    fn run(mut self, work: &Receiver<Work>) {
         while let Ok(first) = work.recv() {
             let mut gathered = Gathered::default();
             let mut flushes = Vec::new();
-            self.gather(first, work, &mut gathered, &mut flushes);
-            self.write_until_done(&gathered);
+            gather(first, work, &mut gathered, &mut flushes);
+            if let Err(error) = self.write_with_patience(&gathered) {
+                return self.give_up(&error, flushes, work);
+            }
+            if gathered.state.is_some() {
+                self.newest.clone_from(&gathered.state);
+            }
             self.values.stored(gathered.payloads.into_keys().map(|(_, key)| key));
             for done in flushes {
-                let _ = done.send(self.stores.make_durable());
+                let _ = done.send(self.flush());
             }
         }
-        if let Err(error) = self.stores.make_durable() {
+        if let Err(error) = self.flush() {
             tracing::warn!(%error, "the materialized state could not be made durable; it will be rebuilt from the log");
         }
     }
 
-    fn gather(
-        &self,
-        first: Work,
-        work: &Receiver<Work>,
-        gathered: &mut Gathered,
-        flushes: &mut Vec<SyncSender<Result<(), MaterializedError>>>,
-    ) {
-        let mut next = Some(first);
-        while let Some(piece) = next.take() {
-            match piece {
-                Work::Applied(applied) => gathered.take(*applied),
-                // Whoever flushes waits: write what is there now.
-                Work::Flush(done) => {
-                    flushes.push(done);
-                    return;
-                }
-            }
-            if gathered.len() < GATHER_CHANGES_MAX {
-                // Whatever came while the last write was under way joins this one.
-                next = work.try_recv().ok();
+    /// Moves every marker to the newest state, then makes everything durable.
+    fn flush(&self) -> Result<(), MaterializedError> {
+        if let Some(state) = &self.newest {
+            for home in homes(state) {
+                self.stores.write(&home, Vec::new(), state.revision().0)?;
             }
         }
+        self.stores.make_durable()
     }
 
-    /// A full disk is retried: the values wait in memory, the queue fills, and the fold waits. Nothing is dropped.
-    fn write_until_done(&self, gathered: &Gathered) {
-        let Some(state) = &gathered.state else { return };
-        let rows = rows(state, gathered);
-        for (home, rows) in rows {
+    fn write_with_patience(&self, gathered: &Gathered) -> Result<(), MaterializedError> {
+        let Some(state) = &gathered.state else { return Ok(()) };
+        for (home, rows) in rows(state, gathered) {
+            let mut tries = 1;
             while let Err(error) = self.stores.write(&home, rows.clone(), state.revision().0) {
-                tracing::error!(%error, ?home, "materialized state not written, trying again");
+                tracing::error!(%error, ?home, tries, "materialized state not written");
+                if tries == TRIES_MAX {
+                    return Err(error);
+                }
+                tries += 1;
                 std::thread::sleep(RETRY);
+            }
+        }
+        Ok(())
+    }
+
+    /// sled does not recover from an error while it is open. The node stops; at its next start the log brings back what is missing.
+    fn give_up(&self, error: &MaterializedError, flushes: Vec<Flush>, work: &Receiver<Work>) {
+        let reason = format!("the materialized state cannot be written: {error}");
+        self.failure.send_replace(Some(reason.clone()));
+        let refuse = |done: Flush| {
+            drop(done.send(Err(MaterializedError::Unusable { path: self.stores.directory(), why: reason.clone() })))
+        };
+        flushes.into_iter().for_each(refuse);
+        // Nobody may wait for this thread for ever: what still comes is in the log.
+        while let Ok(piece) = work.recv() {
+            if let Work::Flush(done) = piece {
+                refuse(done);
             }
         }
     }
 }
 
-/// The rows of each database, as the newest state has them. Every database gets its marker moved, rows or not.
+/// Takes what is there and what comes in the next moment, up to a flush: whoever flushes waits.
+fn gather(first: Work, work: &Receiver<Work>, gathered: &mut Gathered, flushes: &mut Vec<Flush>) {
+    if matches!(first, Work::Applied(_)) {
+        std::thread::sleep(GATHER_TIME);
+    }
+    let mut next = Some(first);
+    while let Some(piece) = next.take() {
+        match piece {
+            Work::Applied(applied) => gathered.take(*applied),
+            Work::Flush(done) => return flushes.push(done),
+        }
+        if gathered.len() < GATHER_CHANGES_MAX {
+            next = work.try_recv().ok();
+        }
+    }
+}
+
+fn homes(state: &State) -> Vec<Home> {
+    let environments = state.environments().map(|environment| Home::Environment(environment.about.name.clone()));
+    std::iter::once(Home::System).chain(environments).collect()
+}
+
+/// The rows of each database that something changed in, as the newest state has them.
 fn rows(state: &State, gathered: &Gathered) -> BTreeMap<Home, Vec<RowOp>> {
     let mut rows: BTreeMap<Home, Vec<RowOp>> = BTreeMap::new();
-    rows.insert(Home::System, Vec::new());
-    for environment in state.environments() {
-        rows.insert(Home::Environment(environment.about.name.clone()), Vec::new());
-    }
     for changed in &gathered.changed {
         let (home, op) = row_of(state, changed);
         rows.entry(home).or_default().push(op);

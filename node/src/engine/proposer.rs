@@ -21,8 +21,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 const PIPELINE_MAX: usize = 4;
 /// A batch with this many decisions does not wait for the one in flight.
 const FULL_DECISIONS: usize = 256;
-/// A batch is cut before it would exceed this.
+/// A batch is cut when it has grown to this; the largest command may come on top.
 const FULL_BYTES: usize = 1 << 20;
+
+const _: () = assert!(FULL_BYTES + node_domain::limits::TRANSACTION_BYTES_MAX * 3 / 2 < raft::PAYLOAD_BYTES_MAX);
 /// Commands that may wait for the desk.
 pub(crate) const QUEUE_MAX: usize = 8192;
 /// How long the desk waits before it asks for a barrier again.
@@ -58,6 +60,13 @@ pub(crate) enum ReplyTo {
 }
 
 impl ReplyTo {
+    fn is_closed(&self) -> bool {
+        match self {
+            ReplyTo::Here(sender) => sender.is_closed(),
+            ReplyTo::Peer(sender, _) => sender.is_closed(),
+        }
+    }
+
     fn send(self, outcome: Outcome) {
         match self {
             // Whoever asked may have gone; the records stand all the same.
@@ -167,6 +176,10 @@ impl Proposer {
 
     fn take(&mut self, submission: Submission, leading: bool) {
         let Submission { ask, command, reply } = submission;
+        if reply.is_closed() {
+            // Whoever asked has gone, and asks again or not: a record of it would help nobody.
+            return;
+        }
         let Some(head) = self.head.as_mut().filter(|_| leading) else {
             reply.send(Err(Undecided::NotHappened("this node does not lead".into())));
             return;
@@ -174,10 +187,9 @@ impl Proposer {
         if self.gathering.decisions.is_empty() {
             self.gathering.based_on = head.revision();
         }
-        let bytes = payload_bytes(&command);
         match head.decide(self.clock.now(), ask, command) {
             Ok((decision, answer)) => {
-                self.gathering.bytes += bytes + 256 * decision.events.len();
+                self.gathering.bytes += decision.events.iter().map(node_domain::Event::size_hint).sum::<usize>();
                 self.gathering.waiting.push(Waiting { reply, index: head.revision().0, answer });
                 self.gathering.decisions.push(decision);
             }
@@ -233,12 +245,4 @@ impl Proposer {
 
 fn leads(role: &watch::Receiver<Role>) -> bool {
     matches!(*role.borrow(), Role::Leader { .. })
-}
-
-fn payload_bytes(command: &Command) -> usize {
-    match command {
-        Command::Put { sealed, .. } | Command::Rollback { sealed, .. } | Command::Copy { sealed, .. } => sealed.payload_bytes(),
-        Command::Transact { items, .. } => items.iter().map(node_domain::command::TransactItem::payload_bytes).sum(),
-        _ => 0,
-    }
 }

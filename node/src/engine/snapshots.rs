@@ -4,6 +4,7 @@
 //! reading hold one record at a time.
 
 use crate::boot::Ambient;
+use crate::engine::Published;
 use crate::engine::materializer::{Applied, Materializer, everything};
 use crate::engine::stores::{Home, Stores};
 use crate::engine::values::{ValueKey, Values};
@@ -12,6 +13,7 @@ use node_domain::ids::EnvironmentName;
 use node_domain::sealed::Payload;
 use node_domain::secret::{Secret, VersionState};
 use node_domain::state::Piece;
+use parking_lot::Mutex;
 use proto_record::chain::{self, Link};
 use proto_record::codec::{self, Kind};
 use raft::StoredSnapshot;
@@ -64,6 +66,8 @@ pub(crate) struct Snapshots {
     owner: Owner,
     stores: Arc<Stores>,
     received: AtomicU64,
+    /// One snapshot is written or installed at a time.
+    turn: Mutex<()>,
 }
 
 impl Snapshots {
@@ -84,6 +88,7 @@ impl Snapshots {
             owner,
             stores,
             received: AtomicU64::new(0),
+            turn: Mutex::new(()),
         };
         snapshots.sweep()?;
         Ok(snapshots)
@@ -117,9 +122,23 @@ impl Snapshots {
         Ok(files)
     }
 
+    /// The name of a snapshot: they sort by the revision of their state, whoever wrote them.
+    fn name(&self, standing: &Standing) -> PathBuf {
+        self.directory.join(format!("{:020}.{EXTENSION}", standing.state.revision().0))
+    }
+
     /// Writes a state with its values; durable on return. Older snapshots than the kept ones go.
-    pub(crate) fn write(&self, index: u64, position: Vec<u8>, standing: &Standing, values: &Values) -> io::Result<PathBuf> {
-        let path = self.directory.join(format!("{index:020}.{EXTENSION}"));
+    ///
+    /// `published` tells whether a value that is not there was destroyed since the state was captured, or lost.
+    pub(crate) fn write(
+        &self,
+        position: Vec<u8>,
+        standing: &Standing,
+        values: &Values,
+        published: &Published,
+    ) -> io::Result<PathBuf> {
+        let _turn = self.turn.lock();
+        let path = self.name(standing);
         let created_ms = self.clock.now().as_ms();
         let header = SnapshotHeader { cluster: self.owner.cluster, epoch: standing.state.epoch(), created_ms, position };
         let mut writer = SnapshotWriter::create(self.disk.clone(), &path, &header, &self.key, self.entropy.clone())
@@ -134,9 +153,11 @@ impl Snapshots {
             push(&Record::Piece(piece))?;
             let Some((environment, secret)) = secret else { continue };
             for key in values_of(&secret) {
-                // A version that was destroyed since the state was captured has no bytes; the log after it says so again.
-                if let Some(payload) = values.find_uncached(&environment, key).map_err(io::Error::other)? {
-                    push(&Record::Value(environment.clone(), key, (*payload).clone()))?;
+                match values.find_uncached(&environment, key).map_err(io::Error::other)? {
+                    Some(payload) => push(&Record::Value(environment.clone(), key, (*payload).clone()))?,
+                    // Destroyed since the state was captured: the log after it says so again.
+                    None if !published.view().state.holds_value(&environment, key.0, key.1) => {}
+                    None => return Err(io::Error::other(format!("the value of secret {} v{} is missing", key.0.0, key.1))),
                 }
             }
         }
@@ -173,15 +194,14 @@ impl Snapshots {
         Ok(reader.header().position.clone())
     }
 
-    /// Gives a received file, which verified, the name of the newest snapshot.
-    pub(crate) fn adopt(&self, received: &Path) -> io::Result<PathBuf> {
-        let newest = self.complete()?.into_iter().next();
-        let after = newest.as_deref().and_then(Path::file_stem).and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        // Names only order the files; a snapshot from a leader is newer than what it replaces.
-        let path = self.directory.join(format!("{:020}.{EXTENSION}", after.map_or(0, |after| after + 1)));
+    /// Takes over a received file: reads it whole, names it, and rebuilds the databases from it. Waits for a snapshot that is being
+    /// written, whose values would be taken away under it.
+    pub(crate) fn install(&self, received: &Path, materializer: &Materializer, values: &Values) -> io::Result<Standing> {
+        let _turn = self.turn.lock();
+        let path = self.name(&self.read(received, |_, _, _| {})?);
         self.disk.rename(received, &path)?;
         self.disk.sync_dir(&self.directory)?;
-        Ok(path)
+        self.restore(&path, materializer, values)
     }
 
     /// The state of the newest snapshot, with the databases brought to it or beyond.
@@ -198,7 +218,7 @@ impl Snapshots {
     }
 
     /// The state of a snapshot, with the databases rebuilt from it.
-    pub(crate) fn restore(&self, path: &Path, materializer: &Materializer, values: &Values) -> io::Result<Standing> {
+    fn restore(&self, path: &Path, materializer: &Materializer, values: &Values) -> io::Result<Standing> {
         materializer.flush()?;
         values.clear();
         self.stores.start_anew()?;

@@ -71,6 +71,11 @@ impl Stores {
         })
     }
 
+    /// Where they are.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.directory.clone()
+    }
+
     /// Writes rows of one database and moves its marker.
     pub(crate) fn write(&self, home: &Home, rows: Vec<RowOp>, marker: u64) -> Result<(), MaterializedError> {
         self.database(home)?.apply(rows, marker)
@@ -112,7 +117,9 @@ impl Stores {
 
     /// Closes all databases and moves their directory aside: they are about to be rebuilt.
     pub(crate) fn start_anew(&self) -> std::io::Result<()> {
-        self.open.write().clear();
+        // Held to the end: nobody may open a database in a directory that is on its way out.
+        let mut open = self.open.write();
+        open.clear();
         if !self.directory.exists() {
             return Ok(());
         }

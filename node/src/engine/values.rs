@@ -45,8 +45,10 @@ impl Values {
 
     /// A version was destroyed or is kept no longer.
     pub(crate) fn removed(&self, key: ValueKey) {
-        self.pending.write().remove(&key);
-        self.cache.invalidate(&key);
+        // A value is in one of the two: forgetting it in the cache costs more.
+        if self.pending.write().remove(&key).is_none() {
+            self.cache.invalidate(&key);
+        }
     }
 
     /// The sealed bytes of a version, if they are in memory.

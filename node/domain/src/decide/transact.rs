@@ -80,7 +80,7 @@ fn check_shape(items: &[TransactItem]) -> Result<(), Rejection> {
     if let Some(twice) = items.iter().find(|item| !paths.insert(&item.path)) {
         return Err(Rejection::invalid(format!("{} stands twice in the transaction", twice.path)));
     }
-    let bytes: usize = items.iter().map(TransactItem::payload_bytes).sum();
+    let bytes: usize = items.iter().map(TransactItem::bytes).sum();
     if bytes > limits::TRANSACTION_BYTES_MAX {
         return Err(Rejection::Limit(format!("a transaction carries at most {} bytes", limits::TRANSACTION_BYTES_MAX)));
     }

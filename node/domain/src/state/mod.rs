@@ -11,11 +11,12 @@ pub use pieces::{BadPieces, Piece};
 pub use receipts::{Receipt, Receipts};
 
 use crate::ids::{
-    Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp, TokenHash,
+    Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretId, SecretPath, Stamp,
+    TokenHash,
 };
 use crate::policy::{self, Capability, Policy, Sight, Verdict};
 use crate::rejection::Rejection;
-use crate::secret::Secret;
+use crate::secret::{Secret, VersionState};
 use crate::token::Token;
 use bytes::Bytes;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -138,6 +139,15 @@ impl State {
     /// When there is none.
     pub fn environment(&self, name: &EnvironmentName) -> Result<&Environment, Rejection> {
         self.environments.get(name).ok_or_else(|| Rejection::not_found("environment", name))
+    }
+
+    /// Whether this version is remembered and was not destroyed, so that its bytes must be somewhere. Looks at every secret of the
+    /// environment: for doubt, not for every day.
+    #[must_use]
+    pub fn holds_value(&self, environment: &EnvironmentName, secret: SecretId, version: u64) -> bool {
+        let home = self.environments.get(environment);
+        let found = home.and_then(|home| home.secrets.values().find(|known| known.id == secret));
+        found.and_then(|known| known.version(version)).is_some_and(|version| version.state != VersionState::Destroyed)
     }
 
     /// All policies, by name.
