@@ -150,7 +150,7 @@ pub fn reads_are_never_stale(history: &History) {
 /// All nodes come to stand at the same record, with the same chain and the same digest.
 ///
 /// # Panics
-/// When they do not within [`SETTLE`].
+/// When they do not within half a minute.
 pub async fn all_nodes_agree(clients: &[Client]) {
     let deadline = Instant::now() + SETTLE;
     loop {
