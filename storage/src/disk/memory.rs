@@ -18,9 +18,9 @@ const SECTOR_BYTES: usize = 512;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-/// A disk that lives in memory. Clones are the same disk.
+/// A disk that lives in memory. Clones are the same disk, as the same process sees it.
 #[derive(Clone, Default)]
-pub struct MemoryDisk(Arc<Mutex<State>>);
+pub struct MemoryDisk(Arc<Mutex<State>>, Option<u64>);
 
 #[derive(Default)]
 struct State {
@@ -54,6 +54,19 @@ impl MemoryDisk {
     #[must_use]
     pub fn new() -> MemoryDisk {
         MemoryDisk::default()
+    }
+
+    /// The disk as a process started now sees it: after the next power cut whatever is left of that process can do nothing more.
+    #[must_use]
+    pub fn booted(&self) -> MemoryDisk {
+        let generation = self.0.lock().generation;
+        MemoryDisk(self.0.clone(), Some(generation))
+    }
+
+    /// The state, for a process that still has power.
+    fn powered(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+        let state = self.0.lock();
+        if self.1.is_none_or(|booted| booted == state.generation) { Ok(state) } else { Err(io::Error::from_raw_os_error(EIO)) }
     }
 
     /// Replaces the faults to inject.
@@ -129,19 +142,19 @@ impl Disk for MemoryDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let state = self.0.lock();
+        let state = self.powered()?;
         let inside = state.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(inside.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let state = self.0.lock();
+        let state = self.powered()?;
         let inode = state.names.get(path).ok_or(io::ErrorKind::NotFound)?.clone();
         Ok(self.file(inode, state.generation))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.0.lock();
+        let mut state = self.powered()?;
         if state.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -151,18 +164,18 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.0.lock();
+        let mut state = self.powered()?;
         let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), inode);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.powered()?.names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.0.lock();
+        let mut state = self.powered()?;
         state.durable_names.retain(|path, _| path.parent() != Some(dir));
         let inside: Vec<_> = state
             .names
@@ -175,7 +188,7 @@ impl Disk for MemoryDisk {
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.0.lock().names.contains_key(path))
+        Ok(self.powered()?.names.contains_key(path))
     }
 }
 

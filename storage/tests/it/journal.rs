@@ -17,7 +17,7 @@ const DIR: &str = "/journal";
 fn open_with(disk: &MemoryDisk, segment_bytes: u64) -> Result<(Journal, JournalHead), JournalError> {
     let options =
         JournalOptions { segment_bytes, cache_bytes: 500, entropy: Arc::new(SeededEntropy::new(1)), ..JournalOptions::default() };
-    Journal::open(Arc::new(disk.clone()), Path::new(DIR), key(), OWNER, options)
+    Journal::open(Arc::new(disk.booted()), Path::new(DIR), key(), OWNER, options)
 }
 
 fn open(disk: &MemoryDisk) -> (Journal, JournalHead) {

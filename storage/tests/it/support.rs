@@ -22,7 +22,7 @@ pub(crate) fn small_segments(bytes: u64) -> WalOptions {
 }
 
 pub(crate) fn open_manual(disk: &MemoryDisk, segment_bytes: u64) -> Result<(Wal, WalDriver, Recovered), WalError> {
-    Wal::open_manual(Arc::new(disk.clone()), Path::new(WAL_DIR), key(), OWNER, small_segments(segment_bytes))
+    Wal::open_manual(Arc::new(disk.booted()), Path::new(WAL_DIR), key(), OWNER, small_segments(segment_bytes))
 }
 
 pub(crate) fn payload(index: u64, salt: u64, len: usize) -> Bytes {

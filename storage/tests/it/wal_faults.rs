@@ -15,7 +15,7 @@ use storage_crypto::SeededEntropy;
 use crate::support::{LoopFs, OWNER, WAL_DIR, key, open_manual, payload, small_segments};
 
 fn open(disk: &MemoryDisk) -> Wal {
-    Wal::open(Arc::new(disk.clone()), Path::new(WAL_DIR), key(), OWNER, small_segments(16 * 1024)).unwrap().0
+    Wal::open(Arc::new(disk.booted()), Path::new(WAL_DIR), key(), OWNER, small_segments(16 * 1024)).unwrap().0
 }
 
 fn append(wal: &Wal, index: u64) -> std::io::Result<()> {
@@ -37,7 +37,7 @@ fn the_first_failed_sync_is_final_and_nothing_after_it_is_acknowledged() {
     for failing in (1..12).chain((12..60).step_by(5)) {
         let disk = MemoryDisk::new();
         disk.set_faults(Faults { fail_sync_from: Some(failing), ..Faults::default() });
-        let opened = Wal::open(Arc::new(disk.clone()), Path::new(WAL_DIR), key(), OWNER, small_segments(16 * 1024));
+        let opened = Wal::open(Arc::new(disk.booted()), Path::new(WAL_DIR), key(), OWNER, small_segments(16 * 1024));
         let mut acknowledged = 0;
         if let Ok((wal, _)) = opened {
             let results: Vec<_> = (1..=60).map(|index| append(&wal, index).is_ok()).collect();
