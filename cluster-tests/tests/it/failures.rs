@@ -167,3 +167,25 @@ async fn a_stopped_node_answers_what_is_under_way_and_hands_leadership_over() {
     assert_eq!(lost, 0, "every write was acknowledged after retries");
     check_everything(&cluster, &history).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_after_a_snapshot_that_ends_with_reads_rebuilds_no_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = ProcessCluster::prepare(directory.path(), 1);
+    cluster.start_all();
+    cluster.ready().await;
+    let workload = Workload::start(&[cluster.client(None).await], 1, 1, History::default());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let history = workload.finish().await;
+    let client = cluster.client(None).await;
+    for _ in 0..3 {
+        client.cluster().status(proto::v1::StatusRequest {}).await.unwrap();
+    }
+    client.cluster().trigger_snapshot(proto::v1::TriggerSnapshotRequest {}).await.unwrap();
+    cluster.kill(0);
+    cluster.start(0);
+    cluster.ready().await;
+    let log = std::fs::read_to_string(cluster.log(0)).unwrap();
+    assert!(!log.contains("rebuilding it"), "{log}");
+    check_everything(&cluster, &history).await;
+}

@@ -171,8 +171,7 @@ impl Door {
 
     /// Whether the caller may have work done before the leader has decided: its token must be one that this node knows, or the leader.
     pub(crate) async fn check_known(&self, caller: &Caller) -> Result<(), Rejection> {
-        let known = |view: &View| view.state.authenticate(caller.ask.credential.as_ref(), view.state.stamp()).map(drop);
-        if known(&self.view()).is_ok() { Ok(()) } else { known(&*self.catch_up(caller).await) }
+        if caller.token(&self.view()).is_ok() { Ok(()) } else { caller.token(&*self.catch_up(caller).await).map(drop) }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

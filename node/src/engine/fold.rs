@@ -169,7 +169,7 @@ impl Machine for Fold {
         Box::new(move || {
             // After this the log may be purged, and journal and databases are all that is left of it.
             journal.sync_blocking().map_err(io::Error::other)?;
-            materializer.flush()?;
+            materializer.flush_to(state.clone())?;
             snapshots.write(position, &Standing { state, chain }, &values, &published)
         })
     }

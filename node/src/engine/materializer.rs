@@ -83,6 +83,13 @@ impl Materializer {
         }
     }
 
+    /// Writes everything up to `state`, moves every marker to it, and makes it durable. Blocking. Records that change nothing move the
+    /// state on without being handed over: without this the databases would seem to be behind the snapshot, and be rebuilt at the start.
+    pub(crate) fn flush_to(&self, state: State) -> std::io::Result<()> {
+        self.applied(Applied { state, changed: Vec::new(), added: Vec::new(), removed: Vec::new() });
+        self.flush()
+    }
+
     /// Writes everything handed over so far and makes it durable. Blocking.
     pub(crate) fn flush(&self) -> std::io::Result<()> {
         let stopped = || std::io::Error::other("the materializer has stopped");
@@ -120,7 +127,10 @@ struct Gathered {
 
 impl Gathered {
     fn take(&mut self, applied: Applied) {
-        self.state = Some(applied.state);
+        // One that only moves the markers may come behind a newer one; rows are written as the newest has them.
+        if self.state.as_ref().is_none_or(|state| state.revision() <= applied.state.revision()) {
+            self.state = Some(applied.state);
+        }
         self.changed.extend(applied.changed);
         for (environment, key, payload) in applied.added {
             self.payloads.insert((environment, key), Some(payload));
