@@ -425,6 +425,7 @@ async fn found(replica: &Replica, door: &Door, bootstrap: Bootstrap) -> Result<(
             request: uuid::Uuid::new_v4().into_bytes(),
             fingerprint: 0,
             source: format!("{}/kit", door.node_id),
+            address: None,
         };
         let command = Command::Found(Box::new(bootstrap.founding.clone()));
         match door.conduit.submit(ask, command, tokio::time::Instant::now() + FOUNDING).await {

@@ -1,7 +1,7 @@
 //! What travels in one Raft entry: decisions that all rest on one revision.
 
 use crate::event::Event;
-use crate::ids::{ClusterId, PrincipalName, RequestId, Revision, Stamp};
+use crate::ids::{Accessor, ClusterId, PrincipalName, RequestId, Revision, Stamp};
 use proto_record::codec::{self, Kind};
 use proto_record::leaf::{Leaf, Outcome};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,10 @@ pub struct Decision {
     pub stamp: Stamp,
     /// Who asked; `None` when no valid token was shown.
     pub actor: Option<PrincipalName>,
+    /// Which token was shown.
+    pub accessor: Option<Accessor>,
+    /// The record that changed a policy or role last: which rules were in force.
+    pub policies: Revision,
     /// The caller's request id.
     pub request: RequestId,
     /// Keyed hash of the request's content, to tell a repeated request from a reused id.
@@ -47,6 +51,7 @@ impl Decision {
         let event = &self.events[at];
         let what = event.about_what();
         let (outcome, reason) = match event {
+            Event::Refused { rejection, .. } if rejection.is_violation() => (Outcome::Violation, rejection.to_string()),
             Event::Refused { rejection, .. } if rejection.is_denial() => (Outcome::Denied, rejection.to_string()),
             Event::Refused { rejection, .. } => (Outcome::Refused, rejection.to_string()),
             _ => (Outcome::Done, String::new()),
@@ -61,6 +66,8 @@ impl Decision {
             outcome,
             version: what.version,
             secret: what.secret,
+            policies: self.policies.0,
+            accessor: self.accessor.map_or([0; 12], |accessor| accessor.0),
             request: self.request,
             actor: self.actor.as_ref().map_or("-", PrincipalName::as_str),
             source: &self.source,

@@ -1,12 +1,16 @@
 //! What can be asked, after parsing and sealing at the door. Commands travel from the node that took them to the leader.
 
-use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, SecretPath, TokenHash};
+use crate::guard::{GuardCommand, GuardUpkeep};
+use crate::identity::{IdentityCommand, IdentityUpkeep, LoginCommand};
+use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, RoleName, SecretPath, TokenHash};
+use crate::keys::{KeysCommand, KeysUpkeep};
 use crate::operation::Operation;
 use crate::policy::Rule;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
 use crate::secret::AboutChange;
 use bytes::Bytes;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// One request.
@@ -102,12 +106,7 @@ pub enum Command {
         description: String,
         wrapped_key: Bytes,
     },
-    CreateToken {
-        hash: TokenHash,
-        principal: PrincipalName,
-        policies: Vec<PolicyName>,
-        ttl_ms: u64,
-    },
+    CreateToken(Box<TokenWish>),
     LookupSelf,
     ListTokens,
     RevokeToken {
@@ -143,6 +142,61 @@ pub enum Command {
     },
     /// What a new cluster starts from; only where nothing is yet.
     Found(Box<Founding>),
+    Keys(Box<KeysCommand>),
+    Identity(Box<IdentityCommand>),
+    Guard(Box<GuardCommand>),
+    /// Comes without a token.
+    Login(Box<LoginCommand>),
+    /// What the cluster asks of itself. No door makes one: it comes from a manager of the node that leads.
+    Upkeep(Box<Upkeep>),
+    PutRole {
+        name: RoleName,
+        description: String,
+        policies: Vec<PolicyName>,
+    },
+    ReadRole {
+        name: RoleName,
+    },
+    ListRoles,
+    DeleteRole {
+        name: RoleName,
+    },
+}
+
+/// What the cluster asks of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Upkeep {
+    Keys(KeysUpkeep),
+    Identity(IdentityUpkeep),
+    Guard(GuardUpkeep),
+}
+
+/// A token that somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenWish {
+    /// Keyed hash of the text that the door drew.
+    pub hash: TokenHash,
+    /// Who will stand in the journal.
+    pub principal: PrincipalName,
+    /// What it may.
+    pub policies: Vec<PolicyName>,
+    /// What it may besides.
+    pub roles: Vec<RoleName>,
+    /// How long it counts; 0 for ever.
+    pub ttl_ms: u64,
+    /// How long one renewal lasts; 0 where it cannot be renewed.
+    pub renewal_ms: u64,
+    /// How long it lasts however often it is renewed; 0 for ever.
+    pub ttl_ms_max: u64,
+    /// How many requests it is good for; 0 for any number.
+    pub uses_max: u32,
+    /// Networks from where it counts; empty: any.
+    pub networks: Vec<IpNet>,
+    /// Environments in which it counts; empty: as its policies say.
+    pub environments: Vec<EnvironmentName>,
+    /// Whether it outlives the token that makes it.
+    pub orphan: bool,
 }
 
 /// What must be true of a path for a write to count.
@@ -210,4 +264,24 @@ pub struct Founding {
     pub environments: Vec<(EnvironmentName, EnvironmentId, Bytes)>,
     /// Hash of the token that has the policy `root`.
     pub root_token: TokenHash,
+}
+
+impl TokenWish {
+    /// A token without special terms.
+    #[must_use]
+    pub fn plain(hash: TokenHash, principal: PrincipalName, policies: Vec<PolicyName>, ttl_ms: u64) -> TokenWish {
+        TokenWish {
+            hash,
+            principal,
+            policies,
+            roles: Vec::new(),
+            ttl_ms,
+            renewal_ms: 0,
+            ttl_ms_max: 0,
+            uses_max: 0,
+            networks: Vec::new(),
+            environments: Vec::new(),
+            orphan: false,
+        }
+    }
 }

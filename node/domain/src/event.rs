@@ -1,15 +1,19 @@
 //! What happened: the records that the state is the fold of. The bytes of every event ever released are golden (`tests/golden`).
 
+use crate::guard::GuardEvent;
+use crate::identity::IdentityEvent;
 use crate::ids::{
-    Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretId, SecretPath, Stamp,
-    TokenHash,
+    Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, RoleName, SecretId, SecretPath,
+    Stamp,
 };
+use crate::keys::KeysEvent;
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Rule;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
 use crate::secret::AboutChange;
+use crate::token::Token;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -78,12 +82,9 @@ pub enum Event {
         version: u64,
     },
     TokenCreated {
-        hash: TokenHash,
-        accessor: Accessor,
-        principal: PrincipalName,
-        policies: Vec<PolicyName>,
-        expires: Option<Stamp>,
+        token: Box<Token>,
     },
+    /// The tokens that it made end with it, and those that they made.
     TokenRevoked {
         accessor: Accessor,
         principal: PrincipalName,
@@ -115,6 +116,18 @@ pub enum Event {
         subject: String,
         rejection: Rejection,
     },
+    RolePut {
+        name: RoleName,
+        description: String,
+        policies: Vec<PolicyName>,
+        version: u64,
+    },
+    RoleDeleted {
+        name: RoleName,
+    },
+    Keys(KeysEvent),
+    Identity(IdentityEvent),
+    Guard(GuardEvent),
 }
 
 /// Why a version was added.
@@ -159,6 +172,11 @@ impl Event {
             Event::TokenRevoked { .. } => Operation::TokenRevoke,
             Event::PolicyPut { .. } => Operation::PolicyPut,
             Event::PolicyDeleted { .. } => Operation::PolicyDelete,
+            Event::RolePut { .. } => Operation::RolePut,
+            Event::RoleDeleted { .. } => Operation::RoleDelete,
+            Event::Keys(event) => event.operation(),
+            Event::Identity(event) => event.operation(),
+            Event::Guard(event) => event.operation(),
             Event::Observed { operation, .. } | Event::AnsweredAgain { operation, .. } | Event::Refused { operation, .. } => {
                 *operation
             }
@@ -168,7 +186,13 @@ impl Event {
     /// Whether the state changes by it, beyond the count of records.
     #[must_use]
     pub fn is_change(&self) -> bool {
-        !matches!(self, Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. })
+        match self {
+            Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => false,
+            Event::Keys(event) => event.is_change(),
+            Event::Identity(event) => event.is_change(),
+            Event::Guard(event) => event.is_change(),
+            _ => true,
+        }
     }
 
     /// About how many bytes the event takes in the log, never much less than it does.
@@ -180,7 +204,14 @@ impl Event {
             Event::SecretVersionAdded { sealed, about, .. } => sealed.payload_bytes() + about.size_hint(),
             Event::SecretMetadataChanged { about, .. } => about.size_hint(),
             Event::EnvironmentCreated { description, wrapped_key, .. } => description.len() + wrapped_key.len(),
-            Event::TokenCreated { policies, .. } => policies.len() * (limits::NAME_BYTES_MAX + 2),
+            Event::TokenCreated { token } => {
+                let names = token.policies.len() + token.roles.len() + token.terms.environments.len();
+                names * (limits::NAME_BYTES_MAX + 2) + token.terms.networks.len() * 20
+            }
+            Event::RolePut { description, policies, .. } => description.len() + policies.len() * (limits::NAME_BYTES_MAX + 2),
+            Event::Keys(event) => event.varying_bytes(),
+            Event::Identity(event) => event.varying_bytes(),
+            Event::Guard(event) => event.varying_bytes(),
             Event::PolicyPut { rules, .. } => rules.len() * (limits::PATH_BYTES_MAX + limits::NAME_BYTES_MAX + 16),
             Event::SecretVersionsDeleted { versions, .. }
             | Event::SecretVersionsUndeleted { versions, .. }
@@ -218,6 +249,9 @@ impl Event {
                     key_digest: *key_digest,
                 })
             }
+            Event::Keys(event) => shortened(self, event.without_payload().map(Event::Keys)),
+            Event::Identity(event) => shortened(self, event.without_payload().map(Event::Identity)),
+            Event::Guard(event) => shortened(self, event.without_payload().map(Event::Guard)),
             event => std::borrow::Cow::Borrowed(event),
         }
     }
@@ -237,7 +271,12 @@ impl Event {
                 What::secret(environment, path, *secret, versions.last().copied().unwrap_or(0))
             }
             Event::SecretMoved { environment, from, secret, .. } => What::secret(environment, from, *secret, 0),
-            Event::TokenCreated { principal, .. } | Event::TokenRevoked { principal, .. } => What::system(principal.as_str()),
+            Event::TokenCreated { token } => What::system(token.principal.as_str()),
+            Event::TokenRevoked { principal, .. } => What::system(principal.as_str()),
+            Event::RolePut { name, .. } | Event::RoleDeleted { name } => What::system(name.as_str()),
+            Event::Keys(event) => event.about_what(),
+            Event::Identity(event) => event.about_what(),
+            Event::Guard(event) => event.about_what(),
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => What::system(name.as_str()),
             Event::Observed { environment, subject, .. } => {
                 What { environment: environment.as_ref().map_or("", EnvironmentName::as_str), ..What::system(subject) }
@@ -247,6 +286,10 @@ impl Event {
             }
         }
     }
+}
+
+fn shortened(event: &Event, shorter: Option<Event>) -> std::borrow::Cow<'_, Event> {
+    shorter.map_or(std::borrow::Cow::Borrowed(event), std::borrow::Cow::Owned)
 }
 
 /// What an event is about, for the fields of a record.
@@ -260,11 +303,15 @@ pub struct What<'a> {
 }
 
 impl<'a> What<'a> {
-    fn system(subject: &'a str) -> What<'a> {
+    /// Something of the system.
+    #[must_use]
+    pub fn system(subject: &'a str) -> What<'a> {
         What { environment: "", subject, secret: 0, version: 0 }
     }
 
-    fn secret(environment: &'a EnvironmentName, path: &'a SecretPath, secret: SecretId, version: u64) -> What<'a> {
+    /// A secret, and a version of it or 0.
+    #[must_use]
+    pub fn secret(environment: &'a EnvironmentName, path: &'a SecretPath, secret: SecretId, version: u64) -> What<'a> {
         What { environment: environment.as_str(), subject: path.as_str(), secret: secret.0, version }
     }
 }

@@ -3,11 +3,15 @@
 use crate::batch::Decision;
 use crate::command::Command;
 use crate::decide::{Answer, Context, FOUNDER, decide, refusal};
+use crate::event::Event;
 use crate::ids::{PrincipalName, RequestId, Revision, Stamp, TokenHash};
 use crate::limits;
 use crate::rejection::Rejection;
 use crate::state::{Misfit, State};
+use crate::token::Token;
+use crate::{guard, identity};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Who asks, as the door found out: what does not depend on the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +24,8 @@ pub struct Ask {
     pub fingerprint: u64,
     /// `node/address` of the caller.
     pub source: String,
+    /// The address by itself, where it is known: what conditions are judged on.
+    pub address: Option<IpAddr>,
 }
 
 /// A state that runs ahead of what is committed.
@@ -49,24 +55,56 @@ impl Head {
     /// When what was decided does not fit the state it was decided on: a bug, and the node must stop.
     pub fn decide(&mut self, now: Stamp, ask: Ask, command: Command) -> Result<(Decision, Result<Answer, Rejection>), Misfit> {
         let stamp = now.max(Stamp(self.state.stamp().0 + 1));
-        let context = Context { stamp, credential: ask.credential, request: ask.request, fingerprint: ask.fingerprint };
-        let actor = self.actor(&context, &command);
+        let context = Context {
+            stamp,
+            credential: ask.credential,
+            address: ask.address,
+            request: ask.request,
+            fingerprint: ask.fingerprint,
+        };
+        let token = self.state.authenticate(context.credential.as_ref(), stamp).ok().cloned();
         // A refusal quotes the command, so keep what it needs; cloning costs reference counts, not payloads.
         let quoted = command.clone();
-        let (events, answer) = match decide(&self.state, &context, command) {
+        let (mut events, answer) = match decide(&self.state, &context, command) {
             Ok((events, answer)) => (events, Ok(answer)),
-            Err(rejection) => (vec![refusal(&quoted, &rejection)], Err(rejection)),
+            Err(rejection) => (self.refused(&context, &quoted, &rejection), Err(rejection)),
         };
+        events.extend(token.as_deref().and_then(identity::login::used));
+        let actor = actor(&quoted, token.as_deref(), &events);
         let source = limits::cut(ask.source, limits::SOURCE_BYTES_MAX);
-        let decision = Decision { stamp, actor, request: ask.request, fingerprint: ask.fingerprint, source, events };
+        let decision = Decision {
+            stamp,
+            actor,
+            accessor: token.map(|token| token.accessor),
+            policies: self.state.policies_changed(),
+            request: ask.request,
+            fingerprint: ask.fingerprint,
+            source,
+            events,
+        };
         self.state.apply(&decision)?;
         Ok((decision, answer))
     }
 
-    fn actor(&self, context: &Context, command: &Command) -> Option<PrincipalName> {
-        if matches!(command, Command::Found(_)) {
-            return PrincipalName::parse(FOUNDER).ok();
+    /// The record of a refusal, and what goes with it.
+    fn refused(&self, context: &Context, command: &Command, rejection: &Rejection) -> Vec<Event> {
+        let mut events = vec![refusal(command, rejection)];
+        if let Command::Login(login) = command {
+            events.extend(identity::login::refused(&self.state, context, login));
         }
-        self.state.authenticate(context.credential.as_ref(), context.stamp).ok().map(|token| token.principal.clone())
+        events.extend(guard::notice::of_refusal(&self.state, context, rejection));
+        events
+    }
+}
+
+/// Who stands in the record: the cluster itself, who logged in just now, or the holder of the token shown.
+fn actor(command: &Command, token: Option<&Token>, events: &[Event]) -> Option<PrincipalName> {
+    match command {
+        Command::Found(_) | Command::Upkeep(_) => PrincipalName::parse(FOUNDER).ok(),
+        Command::Login(_) => events.iter().find_map(|event| match event {
+            Event::TokenCreated { token } => Some(token.principal.clone()),
+            _ => None,
+        }),
+        _ => token.map(|token| token.principal.clone()),
     }
 }

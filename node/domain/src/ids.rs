@@ -126,6 +126,11 @@ name!(
     check_policy
 );
 name!(
+    /// A name of a role: policies under one name.
+    RoleName,
+    check_role
+);
+name!(
     /// Who asks: a person, a service, a pipeline.
     PrincipalName,
     check_principal
@@ -147,6 +152,10 @@ fn check_name(kind: &'static str, text: &str) -> Result<(), BadName> {
 
 fn check_policy(text: &str) -> Result<(), BadName> {
     check_name("policy", text)
+}
+
+fn check_role(text: &str) -> Result<(), BadName> {
+    check_name("role", text)
 }
 
 fn check_principal(text: &str) -> Result<(), BadName> {

@@ -38,6 +38,8 @@ pub const TOKEN_POLICIES_MAX: usize = 256;
 pub const POLICY_RULES_MAX: usize = 256;
 /// Most policies.
 pub const POLICIES_MAX: usize = 10_000;
+/// Most roles.
+pub const ROLES_MAX: usize = 10_000;
 /// Most live tokens.
 pub const TOKENS_MAX: usize = 1_000_000;
 /// Most tokens that have ended which one new token takes away.

@@ -1,9 +1,12 @@
 //! Who may do what, where: rules with path patterns, default deny, and a denying rule wins.
 
-use crate::ids::{EnvironmentName, PolicyName, Stamp, check_segment};
+use crate::ids::{EnvironmentName, PolicyName, RoleName, Stamp, check_segment};
 use crate::limits;
 use crate::rejection::Rejection;
+use crate::token::Token;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// The policy that allows everything. It exists from the start and cannot be changed.
 pub const ROOT: &str = "root";
@@ -11,7 +14,7 @@ pub const ROOT: &str = "root";
 /// What a rule can allow or deny.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-#[repr(u16)]
+#[repr(u32)]
 pub enum Capability {
     Read = 1 << 0,
     Create = 1 << 1,
@@ -25,11 +28,23 @@ pub enum Capability {
     Environments = 1 << 9,
     Audit = 1 << 10,
     Cluster = 1 << 11,
+    /// Take part in promotions between environments.
+    Promote = 1 << 12,
+    /// Approve what somebody else asked for.
+    Approve = 1 << 13,
+    /// Keys and seals: rotation, sealing an environment.
+    Keys = 1 << 14,
+    /// Users, machine roles, certificates, token issuers.
+    Identities = 1 << 15,
+    /// Alerts and where they go.
+    Alerts = 1 << 16,
+    /// Rules for values, limits, settings of environments.
+    Governance = 1 << 17,
 }
 
 impl Capability {
     /// Every capability with its word.
-    pub const ALL: [(Capability, &'static str); 12] = [
+    pub const ALL: [(Capability, &'static str); 18] = [
         (Capability::Read, "read"),
         (Capability::Create, "create"),
         (Capability::Update, "update"),
@@ -42,6 +57,12 @@ impl Capability {
         (Capability::Environments, "environments"),
         (Capability::Audit, "audit"),
         (Capability::Cluster, "cluster"),
+        (Capability::Promote, "promote"),
+        (Capability::Approve, "approve"),
+        (Capability::Keys, "keys"),
+        (Capability::Identities, "identities"),
+        (Capability::Alerts, "alerts"),
+        (Capability::Governance, "governance"),
     ];
 
     /// The word people use.
@@ -53,11 +74,11 @@ impl Capability {
 
 /// A set of capabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capabilities(u16);
+pub struct Capabilities(u32);
 
 impl Capabilities {
     /// Every capability.
-    pub const EVERY: Capabilities = Capabilities((1 << 12) - 1);
+    pub const EVERY: Capabilities = Capabilities((1 << 18) - 1);
 
     /// The set of these words.
     ///
@@ -67,7 +88,7 @@ impl Capabilities {
         let mut set = 0;
         for word in words {
             let found = Capability::ALL.iter().find(|(_, known)| *known == word);
-            set |= found.map(|(capability, _)| *capability as u16).ok_or_else(|| {
+            set |= found.map(|(capability, _)| *capability as u32).ok_or_else(|| {
                 let known: Vec<_> = Capability::ALL.iter().map(|(_, word)| *word).collect();
                 Rejection::invalid(format!("capabilities are {}", known.join(", ")))
             })?;
@@ -78,7 +99,7 @@ impl Capabilities {
     /// Whether `capability` is in the set.
     #[must_use]
     pub fn has(self, capability: Capability) -> bool {
-        self.0 & capability as u16 != 0
+        self.0 & capability as u32 != 0
     }
 
     /// The words of the set, in their fixed order.
@@ -111,6 +132,58 @@ pub struct Rule {
     pub capabilities: Capabilities,
     /// Whether it denies rather than allows.
     pub deny: bool,
+    /// When it counts at all.
+    pub conditions: Conditions,
+}
+
+/// Under which circumstances a rule counts; all that are named must hold. A rule without conditions always counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// The caller's address lies in one of these; empty: any.
+    pub addresses: Vec<IpNet>,
+    /// The time is within these hours.
+    pub hours: Option<Hours>,
+    /// The caller showed a second factor when it logged in.
+    pub mfa: bool,
+    /// The token was made at most so long ago.
+    pub token_age_ms_max: Option<u64>,
+}
+
+/// A part of each week, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hours {
+    /// Bit 0 is Monday, bit 6 Sunday.
+    pub days: u8,
+    /// First minute of the day that counts.
+    pub from_minute: u16,
+    /// First minute of the day that counts no more; at or before `from_minute`, the window runs past midnight.
+    pub to_minute: u16,
+}
+
+/// Who asks, from where and when: what rules are judged on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// The token shown.
+    pub token: &'a Token,
+    /// Where the request came from, where that is known.
+    pub address: Option<IpAddr>,
+    /// The leader's stamp.
+    pub now: Stamp,
+}
+
+/// Some policies under a name, for tokens and identities to carry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name.
+    pub name: RoleName,
+    /// What it is for.
+    pub description: String,
+    /// What it gives.
+    pub policies: Vec<PolicyName>,
+    /// Counts changes, from 1.
+    pub version: u64,
+    /// When it last changed.
+    pub updated: Stamp,
 }
 
 /// `db/password`, `db/+/password` (any one segment), `db/*` (all that starts so), `*`.
@@ -227,7 +300,8 @@ impl Policy {
     #[must_use]
     pub fn root(name: PolicyName, updated: Stamp) -> Policy {
         let path = PathPattern { stem: String::new(), open: true, wild: false };
-        let rule = Rule { environment: None, path, capabilities: Capabilities::EVERY, deny: false };
+        let rule =
+            Rule { environment: None, path, capabilities: Capabilities::EVERY, deny: false, conditions: Conditions::default() };
         Policy { name, rules: vec![rule], version: 1, updated }
     }
 }
@@ -351,6 +425,7 @@ mod tests {
             path: PathPattern::parse(path).unwrap(),
             capabilities: Capabilities::parse(["read"]).unwrap(),
             deny,
+            conditions: Conditions::default(),
         };
         for rules in [vec![rule("db/*", false), rule("db/root", true)], vec![rule("db/root", true), rule("db/*", false)]] {
             let policy = Policy { name: PolicyName::parse("p").unwrap(), rules, version: 1, updated: Stamp(0) };

@@ -70,6 +70,34 @@ pub enum Rejection {
     /// The request id was used for something else.
     #[error("this request id was used for another request, at record {}", .0.0)]
     RequestReused(Revision),
+    /// An environment that the caller has nothing to do with.
+    #[error("{principal} has no business in {environment} ({subject}): this attempt is recorded as a violation{hint}")]
+    Violation {
+        /// Who asked.
+        principal: String,
+        /// For what.
+        subject: String,
+        /// Where.
+        environment: String,
+        /// Where to look instead, starting with `: `, or empty.
+        hint: String,
+    },
+    /// Too much was asked in too short a time.
+    #[error("{what}: try again in {retry_ms} ms")]
+    Throttled {
+        /// Which limit was reached.
+        what: String,
+        /// When it makes sense to ask again.
+        retry_ms: u64,
+    },
+    /// What was asked cannot be done while the environment, or the node, is sealed.
+    #[error("{what} is sealed{hint}")]
+    Sealed {
+        /// What.
+        what: String,
+        /// What to do, starting with `: `, or empty.
+        hint: String,
+    },
     /// The node that took the request could not do its part; nothing changed.
     #[error("the node that took the request failed: {0}")]
     NodeFault(String),
@@ -98,7 +126,13 @@ impl Rejection {
     /// Whether the caller lacks the right, rather than the state the fit.
     #[must_use]
     pub fn is_denial(&self) -> bool {
-        matches!(self, Rejection::NotAuthenticated | Rejection::Denied { .. })
+        matches!(self, Rejection::NotAuthenticated | Rejection::Denied { .. } | Rejection::Violation { .. })
+    }
+
+    /// Whether it is an attempt to cross from one environment to another.
+    #[must_use]
+    pub fn is_violation(&self) -> bool {
+        matches!(self, Rejection::Violation { .. })
     }
 
     /// The refusal of an expired version.

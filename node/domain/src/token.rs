@@ -1,6 +1,7 @@
 //! Tokens: who is calling. Only a keyed hash of the text is kept.
 
-use crate::ids::{Accessor, PolicyName, PrincipalName, Stamp, TokenHash};
+use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, RoleName, Stamp, TokenHash};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// A live token.
@@ -14,12 +15,55 @@ pub struct Token {
     pub principal: PrincipalName,
     /// What it may, by name: a changed policy counts at once.
     pub policies: Vec<PolicyName>,
-    /// When it was made.
+    /// What it may besides, by role: a changed role counts at once.
+    pub roles: Vec<RoleName>,
+    /// When it was made: the stamp of its record.
     pub created: Stamp,
     /// Who made it.
     pub created_by: PrincipalName,
+    /// How its holder proved who it is.
+    pub login: Login,
+    /// Whether a second factor was shown.
+    pub mfa: bool,
     /// When it ends, by the stamps of the log alone.
     pub expires: Option<Stamp>,
+    /// Terms that most tokens do not have.
+    pub terms: Terms,
+}
+
+/// How the holder of a token proved who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Login {
+    /// The token was made by the holder of another.
+    #[default]
+    Token,
+    /// It came with the founding of the cluster.
+    Founding,
+    /// A user's password, and a second factor where `mfa` says so.
+    Password,
+    /// A machine's role and secret id.
+    Machine,
+    /// A TLS client certificate.
+    Certificate,
+    /// A signed token of another issuer.
+    Jwt,
+}
+
+/// How long, how often, from where and for what a token counts, beyond its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// How long one renewal lasts; 0 where it cannot be renewed.
+    pub renewal_ms: u64,
+    /// No renewal goes beyond this.
+    pub expires_latest: Option<Stamp>,
+    /// Requests left, where they are counted.
+    pub uses_left: Option<u32>,
+    /// Networks from where it counts; empty: any.
+    pub networks: Vec<IpNet>,
+    /// Environments in which it counts; empty: as its policies say.
+    pub environments: Vec<EnvironmentName>,
+    /// The token that made it, and that it ends with.
+    pub parent: Option<Accessor>,
 }
 
 impl Token {

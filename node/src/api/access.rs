@@ -2,6 +2,7 @@
 
 use crate::api::{Door, convert, status};
 use crate::engine::sealing::new_token;
+use node_domain::command::TokenWish;
 use node_domain::ids::{Accessor, PolicyName, PrincipalName};
 use node_domain::operation::Operation;
 use node_domain::{Command, Rejection};
@@ -25,12 +26,8 @@ impl Tokens for TokensService {
         let hash = self.0.sealing.token_hash(&text);
         let parse = || {
             let principal = PrincipalName::parse(&message.principal)?;
-            Ok::<_, Rejection>(Command::CreateToken {
-                hash,
-                principal,
-                policies: convert::policies(&message.policies)?,
-                ttl_ms: message.ttl_ms,
-            })
+            let policies = convert::policies(&message.policies)?;
+            Ok::<_, Rejection>(Command::CreateToken(Box::new(TokenWish::plain(hash, principal, policies, message.ttl_ms))))
         };
         let done = self.0.submit(&caller, Operation::TokenCreate, &message, parse()).await?;
         // A repeated request finds the token that its first asking made; its text is gone with that answer.

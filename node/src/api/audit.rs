@@ -216,7 +216,9 @@ async fn tail(
 
 fn check_still_allowed(door: &Door, caller: &Caller) -> Result<(), Status> {
     let view = door.view();
-    let allowed = caller.token(&view).and_then(|token| view.state.authorize(token, Capability::Audit, None, String::new()));
+    let allowed = caller
+        .token(&view)
+        .and_then(|token| view.state.authorize(&caller.asking(&view, token), Capability::Audit, None, String::new()));
     allowed.map(drop).map_err(|rejection| status::refused(&rejection))
 }
 

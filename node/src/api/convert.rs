@@ -6,7 +6,7 @@ use node_domain::Rejection;
 use node_domain::command::{Expectation, Selection};
 use node_domain::ids::{EnvironmentName, PolicyName, SecretPath, Stamp};
 use node_domain::limits;
-use node_domain::policy::{Capabilities, PathPattern, Policy, Rule};
+use node_domain::policy::{Capabilities, Conditions, PathPattern, Policy, Rule};
 use node_domain::secret::{AboutChange, Secret, SecretType, Version, VersionState};
 use node_domain::token::Token;
 use prost::Message;
@@ -178,6 +178,7 @@ pub(crate) fn rule(rule: &v1::Rule) -> Result<Rule, Rejection> {
         path: PathPattern::parse(&rule.path)?,
         capabilities: Capabilities::parse(rule.capabilities.iter().map(String::as_str))?,
         deny: rule.deny,
+        conditions: Conditions::default(),
     })
 }
 

@@ -5,6 +5,7 @@ use crate::engine::{Conduit, Sealing, Values, View};
 use node_domain::ids::EnvironmentName;
 use node_domain::limits;
 use node_domain::operation::Operation;
+use node_domain::policy::Asking;
 use node_domain::state::EnvironmentAbout;
 use node_domain::token::Token;
 use node_domain::{Answer, Ask, Command, Rejection};
@@ -56,6 +57,11 @@ impl Caller {
     pub(crate) fn token<'a>(&self, view: &'a View) -> Result<&'a Token, Rejection> {
         Ok(view.state.authenticate(self.ask.credential.as_ref(), view.state.stamp())?)
     }
+
+    /// Who asks, from where, at the stamp of `view`.
+    pub(crate) fn asking<'a>(&self, view: &View, token: &'a Token) -> Asking<'a> {
+        Asking { token, address: self.ask.address, now: view.state.stamp() }
+    }
 }
 
 /// What a request is about, for the record of its refusal when it cannot be parsed.
@@ -80,7 +86,7 @@ pub(crate) struct Done {
 impl Door {
     /// Takes a call in: its caller and its message.
     pub(crate) fn receive<T>(&self, request: Request<T>) -> (Caller, T) {
-        let address = request.remote_addr().map_or_else(|| "unknown".to_owned(), |address| address.ip().to_string());
+        let address = request.remote_addr().map(|address| address.ip().to_canonical());
         let metadata = request.metadata();
         let bearer =
             metadata.get("authorization").and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
@@ -93,7 +99,8 @@ impl Door {
             credential: bearer.map(|text| self.sealing.token_hash(text.trim())),
             request: id.into_bytes(),
             fingerprint: 0,
-            source: format!("{}/{address}", self.node_id),
+            source: address.map_or_else(|| format!("{}/unknown", self.node_id), |address| format!("{}/{address}", self.node_id)),
+            address,
         };
         let deadline = Instant::now() + timeout.unwrap_or(DEADLINE_DEFAULT).min(DEADLINE_MAX);
         (Caller { ask, deadline, flaw }, request.into_inner())

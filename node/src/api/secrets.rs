@@ -41,7 +41,7 @@ fn versions(done: &Done) -> Vec<u64> {
     match &done.answer {
         Answer::Versions(versions) => versions.clone(),
         Answer::Written { version, .. } => vec![*version],
-        Answer::Done | Answer::Readable(_) => Vec::new(),
+        Answer::Done | Answer::Readable(_) | Answer::Keys(_) | Answer::Identity(_) | Answer::Guard(_) => Vec::new(),
     }
 }
 
@@ -69,7 +69,7 @@ impl SecretsService {
         let done = self.0.submit(caller, operation, asked, command).await?;
         let home = home(&done, asked.environment())?;
         let token = caller.token(&done.view).map_err(|rejection| status::refused(&rejection))?;
-        let sight = done.view.state.sight(token, &home.about.name);
+        let sight = done.view.state.sight(&caller.asking(&done.view, token), &home.about.name);
         let listing::Page { entries, next_cursor } = page(home, &sight);
         reply(v1::ListResponse { entries, next_cursor, index: done.index })
     }

@@ -16,7 +16,9 @@ pub(crate) fn code(rejection: &Rejection) -> Code {
         Rejection::NotFound { .. } => Code::NotFound,
         Rejection::NotReadable { .. } | Rejection::Conflict { .. } | Rejection::RequestReused(_) => Code::FailedPrecondition,
         Rejection::Exists { .. } => Code::AlreadyExists,
-        Rejection::Limit(_) => Code::ResourceExhausted,
+        Rejection::Limit(_) | Rejection::Throttled { .. } => Code::ResourceExhausted,
+        Rejection::Violation { .. } => Code::PermissionDenied,
+        Rejection::Sealed { .. } => Code::FailedPrecondition,
         Rejection::NodeFault(_) => Code::Internal,
     }
 }

@@ -91,8 +91,9 @@ impl Watch {
     /// What the watcher may see. A token that was revoked, or a right that was taken away, ends the watch.
     fn sight<'a>(&self, view: &'a View) -> Result<Sight<'a>, Status> {
         let sight = self.caller.token(view).and_then(|token| {
-            view.state.authorize_listing(token, &self.environment, self.prefix.clone())?;
-            Ok(view.state.sight(token, &self.environment))
+            let asking = self.caller.asking(view, token);
+            view.state.authorize_listing(&asking, &self.environment, self.prefix.clone())?;
+            Ok(view.state.sight(&asking, &self.environment))
         });
         sight.map_err(|rejection| status::refused(&rejection))
     }

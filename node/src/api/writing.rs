@@ -151,7 +151,8 @@ fn version_in(
 ) -> Result<(node_domain::ids::SecretId, Version), Rejection> {
     let state = &view.state;
     let token = caller.token(view)?;
-    let may = |capability| state.authorize(token, capability, Some(environment), path.clone());
+    let asking = caller.asking(view, token);
+    let may = |capability| state.authorize(&asking, capability, Some(environment), path.clone());
     may(node_domain::policy::Capability::Update).or_else(|_| may(node_domain::policy::Capability::Read))?;
     let secret = state.environment(environment)?.secret(path)?;
     let version = match start {

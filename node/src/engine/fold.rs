@@ -135,10 +135,11 @@ impl Effects {
                 self.changed.push(Changed::Secret(environment.clone(), to.clone()));
             }
             Event::EnvironmentCreated { name, .. } => self.changed.push(Changed::Environment(name.clone())),
-            Event::TokenCreated { accessor, .. } | Event::TokenRevoked { accessor, .. } => {
-                self.changed.push(Changed::Token(*accessor))
-            }
+            Event::TokenCreated { token } => self.changed.push(Changed::Token(token.accessor)),
+            Event::TokenRevoked { accessor, .. } => self.changed.push(Changed::Token(*accessor)),
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => self.changed.push(Changed::Policy(name.clone())),
+            // Roles, keys, identities and what guards them are in snapshots and in memory; nothing looks for them in sled.
+            Event::RolePut { .. } | Event::RoleDeleted { .. } | Event::Keys(_) | Event::Identity(_) | Event::Guard(_) => {}
             Event::ClusterFounded { .. }
             | Event::SecretRead { .. }
             | Event::Observed { .. }

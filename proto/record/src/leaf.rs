@@ -5,12 +5,12 @@
 //! without a key.
 //!
 //! ```text
-//! "HFL1" | cluster 16 | epoch u32 | seq u64 | stamp_us u64 | operation u16 | outcome u16 | version u64 | secret u64
-//!        | request 16 | actor text | source text | environment text | subject text | reason text | detail u32-prefixed
+//! "HFL2" | cluster 16 | epoch u32 | seq u64 | stamp_us u64 | operation u16 | outcome u16 | version u64 | secret u64
+//!        | policies u64 | accessor 12 | request 16 | actor text | source text | environment text | subject text | reason text | detail u32-prefixed
 //! ```
 
 /// The four bytes a leaf starts with.
-pub const MAGIC: &[u8; 4] = b"HFL1";
+pub const MAGIC: &[u8; 4] = b"HFL2";
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Outcome {
     Denied = 1,
     /// It was refused because the state did not allow it (a conflict, nothing there, a limit).
     Refused = 2,
+    /// It was refused because it reached into an environment that the caller has nothing to do with.
+    Violation = 3,
 }
 
 impl Outcome {
@@ -32,6 +34,7 @@ impl Outcome {
             0 => Outcome::Done,
             1 => Outcome::Denied,
             2 => Outcome::Refused,
+            3 => Outcome::Violation,
             _ => return None,
         })
     }
@@ -43,6 +46,7 @@ impl Outcome {
             Outcome::Done => "done",
             Outcome::Denied => "denied",
             Outcome::Refused => "refused",
+            Outcome::Violation => "violation",
         }
     }
 }
@@ -66,6 +70,10 @@ pub struct Leaf<'a> {
     pub version: u64,
     /// The secret concerned, 0 where none.
     pub secret: u64,
+    /// The record that changed a policy or role last before this one: which rules were in force.
+    pub policies: u64,
+    /// The public id of the token shown, zeros where none.
+    pub accessor: [u8; 12],
     /// The caller's request id.
     pub request: [u8; 16],
     /// Who asked: the principal's name, or `-` where none was recognised.
@@ -86,7 +94,7 @@ pub struct Leaf<'a> {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LeafError {
     /// Other bytes, or another format.
-    #[error("not a journal leaf of format HFL1")]
+    #[error("not a journal leaf of format HFL2")]
     Magic,
     /// The bytes end inside a field.
     #[error("leaf ends inside its {0}")]
@@ -101,7 +109,7 @@ impl Leaf<'_> {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let texts = [self.actor, self.source, self.environment, self.subject, self.reason];
-        let size = 92 + texts.iter().map(|text| text.len() + 4).sum::<usize>() + self.detail.len();
+        let size = 112 + texts.iter().map(|text| text.len() + 4).sum::<usize>() + self.detail.len();
         let mut bytes = Vec::with_capacity(size);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&self.cluster);
@@ -112,6 +120,8 @@ impl Leaf<'_> {
         bytes.extend_from_slice(&(self.outcome as u16).to_be_bytes());
         bytes.extend_from_slice(&self.version.to_be_bytes());
         bytes.extend_from_slice(&self.secret.to_be_bytes());
+        bytes.extend_from_slice(&self.policies.to_be_bytes());
+        bytes.extend_from_slice(&self.accessor);
         bytes.extend_from_slice(&self.request);
         for text in texts {
             put(&mut bytes, text.as_bytes());
@@ -145,6 +155,8 @@ impl<'a> Leaf<'a> {
             outcome: Outcome::from_number(u16::from_be_bytes(rest.array("outcome")?)).ok_or(LeafError::Bad("outcome"))?,
             version: u64::from_be_bytes(rest.array("version")?),
             secret: u64::from_be_bytes(rest.array("secret")?),
+            policies: u64::from_be_bytes(rest.array("policies")?),
+            accessor: rest.array("accessor")?,
             request: rest.array("request")?,
             actor: rest.text("actor")?,
             source: rest.text("source")?,
@@ -194,6 +206,8 @@ mod tests {
             outcome: Outcome::Denied,
             version: 2,
             secret: 9,
+            policies: 4,
+            accessor: [6; 12],
             request: [5; 16],
             actor: "ana",
             source: "2/127.0.0.1",

@@ -1,12 +1,14 @@
 //! Environments, tokens, policies.
 
 use super::{Answer, Decided, Desk, FOUNDER};
+use crate::command::TokenWish;
 use crate::event::Event;
-use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, TokenHash};
+use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, RoleName};
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::{Capability, ROOT, Rule};
 use crate::rejection::Rejection;
+use crate::token::{Login, Terms, Token};
 use bytes::Bytes;
 
 impl Desk<'_> {
@@ -30,31 +32,38 @@ impl Desk<'_> {
         Ok((vec![Event::environment_created(name, id, description, wrapped_key)], Answer::Done))
     }
 
-    pub(super) fn create_token(
-        &self,
-        hash: TokenHash,
-        principal: PrincipalName,
-        policies: Vec<PolicyName>,
-        ttl_ms: u64,
-    ) -> Decided {
-        self.permit_system(Capability::Tokens, principal.as_str())?;
-        self.check_principal(&principal)?;
-        self.check_grants(&policies)?;
+    pub(super) fn create_token(&self, wish: TokenWish) -> Decided {
+        self.permit_system(Capability::Tokens, wish.principal.as_str())?;
+        self.check_principal(&wish.principal)?;
+        self.check_grants(&wish.policies)?;
         let mut events = self.sweep_tokens();
         if self.state.tokens.len() - events.len() >= limits::TOKENS_MAX {
             return Err(Rejection::Limit(format!("there are {} live tokens already: revoke some", limits::TOKENS_MAX)));
         }
-        if self.state.tokens.contains_key(&hash) {
-            return Err(Rejection::Exists { what: "token".into(), name: Accessor::of(&hash).to_string() });
+        if self.state.tokens.contains_key(&wish.hash) {
+            return Err(Rejection::Exists { what: "token".into(), name: Accessor::of(&wish.hash).to_string() });
         }
         let own_end = self.token.expires;
-        let asked_end = (ttl_ms > 0).then(|| self.context.stamp.plus_ms(ttl_ms));
+        let asked_end = (wish.ttl_ms > 0).then(|| self.context.stamp.plus_ms(wish.ttl_ms));
         // A token never outlives the one that made it.
         let expires = match (own_end, asked_end) {
             (Some(own), Some(asked)) => Some(own.min(asked)),
             (own, asked) => own.or(asked),
         };
-        events.push(Event::TokenCreated { accessor: Accessor::of(&hash), hash, principal, policies, expires });
+        let token = Token {
+            accessor: Accessor::of(&wish.hash),
+            hash: wish.hash,
+            principal: wish.principal,
+            policies: wish.policies,
+            roles: wish.roles,
+            created: self.context.stamp,
+            created_by: self.token.principal.clone(),
+            login: Login::Token,
+            mfa: self.token.mfa,
+            expires,
+            terms: Terms::default(),
+        };
+        events.push(Event::TokenCreated { token: Box::new(token) });
         Ok((events, Answer::Done))
     }
 
@@ -153,6 +162,38 @@ impl Desk<'_> {
         self.check_changeable(&name)?;
         self.state.policies.get(&name).ok_or_else(|| Rejection::not_found("policy", &name))?;
         Ok((vec![Event::PolicyDeleted { name }], Answer::Done))
+    }
+
+    pub(super) fn put_role(&self, name: RoleName, description: String, policies: Vec<PolicyName>) -> Decided {
+        self.permit_system(Capability::Policies, name.as_str())?;
+        if description.len() > limits::TEXT_BYTES_MAX || policies.len() > limits::TOKEN_POLICIES_MAX {
+            return Err(Rejection::invalid(format!(
+                "a role has a description of at most {} bytes and at most {} policies",
+                limits::TEXT_BYTES_MAX,
+                limits::TOKEN_POLICIES_MAX
+            )));
+        }
+        let old = self.state.roles.get(&name);
+        if old.is_none() && self.state.roles.len() >= limits::ROLES_MAX {
+            return Err(Rejection::Limit(format!("there are {} roles already", limits::ROLES_MAX)));
+        }
+        let version = old.map_or(1, |role| role.version + 1);
+        Ok((vec![Event::RolePut { name, description, policies, version }], Answer::Versions(vec![version])))
+    }
+
+    pub(super) fn read_role(&self, name: &RoleName) -> Decided {
+        if !self.token.roles.contains(name) {
+            self.permit_system(Capability::Policies, name.as_str())?;
+        }
+        self.state.roles.get(name).ok_or_else(|| Rejection::not_found("role", name))?;
+        let event = Event::Observed { operation: Operation::RoleRead, environment: None, subject: name.to_string() };
+        Ok((vec![event], Answer::Done))
+    }
+
+    pub(super) fn delete_role(&self, name: RoleName) -> Decided {
+        self.permit_system(Capability::Policies, name.as_str())?;
+        self.state.roles.get(&name).ok_or_else(|| Rejection::not_found("role", &name))?;
+        Ok((vec![Event::RoleDeleted { name }], Answer::Done))
     }
 
     fn check_changeable(&self, name: &PolicyName) -> Result<(), Rejection> {

@@ -1,6 +1,6 @@
 //! The first decision of a cluster.
 
-use super::Answer;
+use super::{Answer, Context};
 use crate::command::Founding;
 use crate::event::Event;
 use crate::ids::{Accessor, PolicyName, PrincipalName};
@@ -8,12 +8,13 @@ use crate::limits;
 use crate::policy::ROOT;
 use crate::rejection::Rejection;
 use crate::state::State;
+use crate::token::{Login, Terms, Token};
 use std::collections::BTreeSet;
 
 /// Who stands in the journal for the founding.
 pub const FOUNDER: &str = "holdfast";
 
-pub(super) fn found(state: &State, founding: Founding) -> Result<(Vec<Event>, Answer), Rejection> {
+pub(super) fn found(state: &State, context: &Context, founding: Founding) -> Result<(Vec<Event>, Answer), Rejection> {
     // Requests that came earlier were refused and are records already; what counts is that nothing was founded.
     if state.is_founded() {
         return Err(Rejection::invalid("a cluster is founded once"));
@@ -29,12 +30,19 @@ pub(super) fn found(state: &State, founding: Founding) -> Result<(Vec<Event>, An
     for (name, id, wrapped_key) in founding.environments {
         events.push(Event::environment_created(name, id, String::new(), wrapped_key));
     }
-    events.push(Event::TokenCreated {
+    let token = Token {
         accessor: Accessor::of(&founding.root_token),
         hash: founding.root_token,
         principal: PrincipalName::parse("root")?,
         policies: vec![PolicyName::parse(ROOT)?],
+        roles: Vec::new(),
+        created: context.stamp,
+        created_by: PrincipalName::parse(FOUNDER)?,
+        login: Login::Founding,
+        mfa: false,
         expires: None,
-    });
+        terms: Terms::default(),
+    };
+    events.push(Event::TokenCreated { token: Box::new(token) });
     Ok((events, Answer::Done))
 }

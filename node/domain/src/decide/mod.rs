@@ -8,17 +8,21 @@ mod transact;
 
 pub use founding::FOUNDER;
 
-use crate::command::Command;
+use crate::command::{Command, Upkeep};
 use crate::event::Event;
+use crate::guard::{self, GuardAnswer};
+use crate::identity::{self, IdentityAnswer};
 use crate::ids::{EnvironmentName, RequestId, Revision, SecretId, SecretPath, Stamp, TokenHash};
+use crate::keys::{self, KeysAnswer};
 use crate::limits;
 use crate::operation::Operation;
-use crate::policy::Capability;
+use crate::policy::{Asking, Capability};
 use crate::rejection::Rejection;
 use crate::secret::Version;
 use crate::state::{Permit, Receipt, State};
 use crate::token::Token;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What is known of a request besides the command. Time is an input, stamped by the leader.
@@ -28,6 +32,8 @@ pub struct Context {
     pub stamp: Stamp,
     /// Keyed hash of the token shown.
     pub credential: Option<TokenHash>,
+    /// Where the request came from, where that is known.
+    pub address: Option<IpAddr>,
     /// The caller's request id.
     pub request: RequestId,
     /// Keyed hash of the request's content.
@@ -50,6 +56,12 @@ pub enum Answer {
     Versions(Vec<u64>),
     /// What may be opened, item by item, in the order asked.
     Readable(Vec<Result<Readable, Rejection>>),
+    /// What only requests about keys are answered with.
+    Keys(Box<KeysAnswer>),
+    /// What only requests about identities are answered with.
+    Identity(Box<IdentityAnswer>),
+    /// What only requests about alerts, promotions and rules for values are answered with.
+    Guard(Box<GuardAnswer>),
 }
 
 /// A version that the caller may see.
@@ -68,9 +80,18 @@ pub struct Readable {
 /// # Errors
 /// The refusal. The caller journals it (see [`refusal`]) before anybody is told.
 pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec<Event>, Answer), Rejection> {
-    if let Command::Found(founding) = command {
-        return founding::found(state, *founding);
-    }
+    let command = match command {
+        Command::Found(founding) => return founding::found(state, context, *founding),
+        Command::Login(login) => return identity::login::log_in(state, context, &login),
+        Command::Upkeep(upkeep) => {
+            return match &*upkeep {
+                Upkeep::Keys(upkeep) => keys::upkeep(state, context, upkeep),
+                Upkeep::Identity(upkeep) => identity::upkeep(state, context, upkeep),
+                Upkeep::Guard(upkeep) => guard::upkeep(state, context, upkeep),
+            };
+        }
+        command => command,
+    };
     let token = state.authenticate(context.credential.as_ref(), context.stamp)?;
     let desk = Desk { state, context, token };
     if let Some(receipt) = state.receipts.find(&context.request) {
@@ -98,7 +119,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         Command::CreateEnvironment { name, id, description, wrapped_key } => {
             desk.create_environment(name, id, description, wrapped_key)
         }
-        Command::CreateToken { hash, principal, policies, ttl_ms } => desk.create_token(hash, principal, policies, ttl_ms),
+        Command::CreateToken(wish) => desk.create_token(*wish),
         Command::LookupSelf => desk.lookup_self(),
         Command::ListTokens => desk.observe_system(Capability::Tokens, Operation::TokenList, String::new()),
         Command::RevokeToken { accessor } => desk.revoke_token(accessor),
@@ -109,7 +130,14 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         Command::Audit { operation, subject } => desk.look_at_journal(operation, subject),
         Command::Cluster { operation, node } => desk.ask_of_cluster(operation, node),
         Command::Malformed { rejection, .. } => Err(rejection),
-        Command::Found(_) => Err(Rejection::invalid("a cluster is founded once")),
+        Command::PutRole { name, description, policies } => desk.put_role(name, description, policies),
+        Command::ReadRole { name } => desk.read_role(&name),
+        Command::ListRoles => desk.observe_system(Capability::Policies, Operation::RoleList, String::new()),
+        Command::DeleteRole { name } => desk.delete_role(name),
+        Command::Keys(command) => desk.decide_keys(*command),
+        Command::Identity(command) => desk.decide_identity(*command),
+        Command::Guard(command) => desk.decide_guard(*command),
+        Command::Found(_) | Command::Login(_) | Command::Upkeep(_) => Err(Rejection::invalid("it is asked without a token")),
     }
 }
 
@@ -121,31 +149,36 @@ pub fn refusal(command: &Command, rejection: &Rejection) -> Event {
 }
 
 /// One request at the desk: who asks, on which state, when.
-struct Desk<'a> {
-    state: &'a State,
-    context: &'a Context,
-    token: &'a Arc<Token>,
+pub(crate) struct Desk<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) context: &'a Context,
+    pub(crate) token: &'a Arc<Token>,
 }
 
-type Decided = Result<(Vec<Event>, Answer), Rejection>;
+pub(crate) type Decided = Result<(Vec<Event>, Answer), Rejection>;
 
 impl Desk<'_> {
+    /// Who asks, from where, when.
+    pub(crate) fn asking(&self) -> Asking<'_> {
+        Asking { token: self.token, address: self.context.address, now: self.context.stamp }
+    }
+
     /// Number of the record that the `at`-th event of this decision will be.
-    fn seq(&self, at: usize) -> Revision {
+    pub(crate) fn seq(&self, at: usize) -> Revision {
         Revision(self.state.revision.0 + 1 + at as u64)
     }
 
-    fn permit(
+    pub(crate) fn permit(
         &self,
         capability: Capability,
         environment: &EnvironmentName,
         path: SecretPath,
     ) -> Result<Permit<SecretPath>, Rejection> {
-        self.state.authorize(self.token, capability, Some(environment), path)
+        self.state.authorize(&self.asking(), capability, Some(environment), path)
     }
 
-    fn permit_system(&self, capability: Capability, subject: &str) -> Result<Permit<String>, Rejection> {
-        self.state.authorize(self.token, capability, None, subject.to_owned())
+    pub(crate) fn permit_system(&self, capability: Capability, subject: &str) -> Result<Permit<String>, Rejection> {
+        self.state.authorize(&self.asking(), capability, None, subject.to_owned())
     }
 
     fn answer_again(&self, receipt: &Receipt, command: &Command) -> Decided {
@@ -160,7 +193,8 @@ impl Desk<'_> {
                 | Command::Undelete { .. }
                 | Command::Destroy { .. }
                 | Command::Move { .. }
-                | Command::PutPolicy { .. },
+                | Command::PutPolicy { .. }
+                | Command::PutRole { .. },
                 versions,
             ) => Answer::Versions(versions.iter().map(|(version, _)| *version).collect()),
             (_, [(version, expires)]) => Answer::Written { version: *version, expires: *expires },
@@ -208,7 +242,7 @@ fn describe(command: &Command) -> (Operation, String, String) {
         ),
         C::ListEnvironments => system(Operation::EnvironmentList, String::new()),
         C::CreateEnvironment { name, .. } => (Operation::EnvironmentCreate, name.to_string(), String::new()),
-        C::CreateToken { principal, .. } => system(Operation::TokenCreate, principal.to_string()),
+        C::CreateToken(wish) => system(Operation::TokenCreate, wish.principal.to_string()),
         C::LookupSelf => system(Operation::TokenLookupSelf, String::new()),
         C::ListTokens => system(Operation::TokenList, String::new()),
         C::RevokeToken { accessor } => system(Operation::TokenRevoke, accessor.to_string()),
@@ -220,5 +254,18 @@ fn describe(command: &Command) -> (Operation, String, String) {
         C::Cluster { operation, node } => system(*operation, format!("node-{node}")),
         C::Malformed { operation, environment, subject, .. } => (*operation, environment.clone(), subject.clone()),
         C::Found(_) => system(Operation::Found, String::new()),
+        C::PutRole { name, .. } => system(Operation::RolePut, name.to_string()),
+        C::ReadRole { name } => system(Operation::RoleRead, name.to_string()),
+        C::ListRoles => system(Operation::RoleList, String::new()),
+        C::DeleteRole { name } => system(Operation::RoleDelete, name.to_string()),
+        C::Keys(command) => command.describe(),
+        C::Identity(command) => command.describe(),
+        C::Guard(command) => command.describe(),
+        C::Login(command) => command.describe(),
+        C::Upkeep(upkeep) => match &**upkeep {
+            Upkeep::Keys(upkeep) => upkeep.describe(),
+            Upkeep::Identity(upkeep) => upkeep.describe(),
+            Upkeep::Guard(upkeep) => upkeep.describe(),
+        },
     }
 }

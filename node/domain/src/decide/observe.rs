@@ -14,7 +14,7 @@ impl Desk<'_> {
         if prefix.len() > limits::PATH_BYTES_MAX {
             return Err(Rejection::invalid(format!("a prefix is at most {} bytes", limits::PATH_BYTES_MAX)));
         }
-        let permit = self.state.authorize_listing(self.token, &environment, prefix)?;
+        let permit = self.state.authorize_listing(&self.asking(), &environment, prefix)?;
         self.state.environment(&environment)?;
         Ok((vec![Event::Observed { operation, environment: Some(environment), subject: permit.subject }], Answer::Done))
     }
@@ -38,7 +38,7 @@ impl Desk<'_> {
         self.observe_system(Capability::Cluster, operation, format!("node-{node}"))
     }
 
-    pub(super) fn observe_system(&self, capability: Capability, operation: Operation, subject: String) -> Decided {
+    pub(crate) fn observe_system(&self, capability: Capability, operation: Operation, subject: String) -> Decided {
         let permit = self.permit_system(capability, &subject)?;
         Ok((vec![Event::Observed { operation, environment: None, subject: permit.subject }], Answer::Done))
     }

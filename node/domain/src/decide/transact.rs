@@ -22,7 +22,7 @@ impl Desk<'_> {
             match answer {
                 Answer::Versions(mut more) => versions.append(&mut more),
                 Answer::Written { version, .. } => versions.push(version),
-                Answer::Done | Answer::Readable(_) => {}
+                Answer::Done | Answer::Readable(_) | Answer::Keys(_) | Answer::Identity(_) | Answer::Guard(_) => {}
             }
         }
         Ok((events, Answer::Versions(versions)))

@@ -1,11 +1,11 @@
 //! Folding: what each event changes. Nothing here may refuse; an event that does not fit is a bug, and the node stops.
 
-use super::{Digest, Environment, EnvironmentAbout, Receipt, State};
+use super::{At, Digest, Environment, EnvironmentAbout, Receipt, State};
 use crate::batch::{Batch, Decision};
 use crate::event::Event;
 use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
 use crate::operation::Operation;
-use crate::policy::{Policy, ROOT};
+use crate::policy::{Policy, ROOT, Role};
 use crate::secret::{About, Secret, Version, VersionState};
 use crate::token::Token;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ mod row {
     pub(super) const SECRET: u8 = 2;
     pub(super) const TOKEN: u8 = 3;
     pub(super) const POLICY: u8 = 4;
+    pub(super) const ROLE: u8 = 5;
+    // 16 to 31: keys; 32 to 63: identities; 64 to 95: guard.
 }
 
 impl State {
@@ -78,6 +80,7 @@ impl State {
     }
 
     fn fold(&mut self, event: &Event, seq: Revision, stamp: Stamp, actor: Option<&PrincipalName>) -> Result<(), &'static str> {
+        let at = At { seq, stamp, actor };
         let actor = || actor.cloned().ok_or("it changes something without an actor");
         match event {
             Event::ClusterFounded { cluster } => self.fold_founding(*cluster, stamp),
@@ -109,29 +112,38 @@ impl State {
                 self.fold_states(environment, path, versions, VersionState::Destroyed, stamp)
             }
             Event::SecretMoved { environment, from, to, .. } => self.fold_move(environment, from, to, stamp),
-            Event::TokenCreated { hash, accessor, principal, policies, expires } => {
-                let token = Token {
-                    hash: *hash,
-                    accessor: *accessor,
-                    principal: principal.clone(),
-                    policies: policies.clone(),
-                    created: stamp,
-                    created_by: actor()?,
-                    expires: *expires,
-                };
+            Event::TokenCreated { token } => {
+                let token = Token { created: stamp, ..Token::clone(token) };
                 self.digest.add(row::TOKEN, &token);
                 self.remember_token(Arc::new(token)).map_or(Ok(()), |_| Err("its token exists already"))
             }
             Event::TokenRevoked { accessor, .. } => self.fold_revocation(accessor),
             Event::PolicyPut { name, rules, version } => {
+                self.policies_changed = seq;
                 self.fold_policy(Policy { name: name.clone(), rules: rules.clone(), version: *version, updated: stamp });
                 Ok(())
             }
             Event::PolicyDeleted { name } => {
+                self.policies_changed = seq;
                 let old = self.policies.remove(name).ok_or("its policy does not exist")?;
                 self.digest.subtract(row::POLICY, &old);
                 Ok(())
             }
+            Event::RolePut { name, description, policies, version } => {
+                self.policies_changed = seq;
+                let (description, policies) = (description.clone(), policies.clone());
+                self.fold_role(Role { name: name.clone(), description, policies, version: *version, updated: stamp });
+                Ok(())
+            }
+            Event::RoleDeleted { name } => {
+                self.policies_changed = seq;
+                let old = self.roles.remove(name).ok_or("its role does not exist")?;
+                self.digest.subtract(row::ROLE, &old);
+                Ok(())
+            }
+            Event::Keys(event) => self.keys.fold(event, &at, &mut self.digest),
+            Event::Identity(event) => self.identity.fold(event, &at, &mut self.digest),
+            Event::Guard(event) => self.guard.fold(event, &at, &mut self.digest),
             Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => Ok(()),
         }
     }
@@ -150,6 +162,13 @@ impl State {
         self.digest.add(row::POLICY, &policy);
         if let Some(old) = self.policies.insert(policy.name.clone(), Arc::new(policy)) {
             self.digest.subtract(row::POLICY, &old);
+        }
+    }
+
+    fn fold_role(&mut self, role: Role) {
+        self.digest.add(row::ROLE, &role);
+        if let Some(old) = self.roles.insert(role.name.clone(), Arc::new(role)) {
+            self.digest.subtract(row::ROLE, &old);
         }
     }
 
@@ -269,7 +288,7 @@ impl State {
             | Event::SecretVersionsUndeleted { versions, .. }
             | Event::SecretVersionsDestroyed { versions, .. } => versions.iter().map(|version| (*version, None)).collect(),
             Event::SecretMoved { environment, to, .. } => vec![(self.newest(environment, to.as_str()), None)],
-            Event::PolicyPut { version, .. } => vec![(*version, None)],
+            Event::PolicyPut { version, .. } | Event::RolePut { version, .. } => vec![(*version, None)],
             // The check of a transaction, which no other item of it changes.
             Event::Observed { operation: Operation::SecretTransact, environment: Some(environment), subject } => {
                 vec![(self.newest(environment, subject), None)]
@@ -296,6 +315,10 @@ impl State {
         }
         self.tokens.values().for_each(|token| digest.add(row::TOKEN, &**token));
         self.policies.values().for_each(|policy| digest.add(row::POLICY, &**policy));
+        self.roles.values().for_each(|role| digest.add(row::ROLE, &**role));
+        self.keys.add_rows(&mut digest);
+        self.identity.add_rows(&mut digest);
+        self.guard.add_rows(&mut digest);
         digest
     }
 }

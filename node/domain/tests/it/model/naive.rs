@@ -114,7 +114,7 @@ pub(super) struct Model {
 /// An answer, how many records it left, and whether anything changed.
 type Outcome = Result<(Told, u64, bool), No>;
 
-const EVERYTHING: [&str; 12] = [
+const EVERYTHING: [&str; 18] = [
     "read",
     "create",
     "update",
@@ -127,6 +127,12 @@ const EVERYTHING: [&str; 12] = [
     "environments",
     "audit",
     "cluster",
+    "promote",
+    "approve",
+    "keys",
+    "identities",
+    "alerts",
+    "governance",
 ];
 const HOUR_US: u64 = 3_600_000_000;
 const DAY_US: u64 = 24 * HOUR_US;

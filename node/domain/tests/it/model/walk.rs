@@ -173,6 +173,7 @@ impl Walk {
             request: u128::from(asking.request).to_be_bytes(),
             fingerprint: asking.content,
             source: "1/127.0.0.1".into(),
+            address: None,
         };
         let (decision, answer) = self.head.decide(Stamp(asking.now), ask, command).expect("what is decided fits");
         let before = self.replayed.clone();
@@ -375,6 +376,7 @@ fn told(answer: &Result<Answer, Rejection>) -> Result<Told, No> {
             };
             Ok(Told::Readable(items.iter().map(item).collect()))
         }
+        Ok(other) => panic!("no walk is answered so: {other:?}"),
         Err(rejection) => Err(no(rejection)),
     }
 }
@@ -389,7 +391,7 @@ fn no(rejection: &Rejection) -> No {
         Rejection::Conflict { .. } => No::Conflict,
         Rejection::Exists { .. } => No::Exists,
         Rejection::RequestReused(at) => No::Reused(at.0),
-        Rejection::Limit(why) | Rejection::NodeFault(why) => panic!("no walk comes to this: {why}"),
+        other => panic!("no walk comes to this: {other}"),
     }
 }
 

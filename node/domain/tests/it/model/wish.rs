@@ -2,10 +2,10 @@
 
 use crate::invariants::WRAPPED_KEY_MARK;
 use node_domain::Command;
-use node_domain::command::{Expectation, Founding, Selection, TransactChange, TransactItem};
+use node_domain::command::{Expectation, Founding, Selection, TokenWish, TransactChange, TransactItem};
 use node_domain::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, SecretPath};
 use node_domain::operation::Operation;
-use node_domain::policy::{Capabilities, PathPattern, Rule};
+use node_domain::policy::{Capabilities, Conditions, PathPattern, Rule};
 use node_domain::sealed::Sealed;
 use node_domain::secret::{AboutChange, SecretType};
 
@@ -153,6 +153,7 @@ fn rule(allow: &Allow) -> Rule {
         path: PathPattern::parse(&allow.pattern).unwrap(),
         capabilities: Capabilities::parse(allow.words.iter().copied()).unwrap(),
         deny: allow.deny,
+        conditions: Conditions::default(),
     }
 }
 
@@ -230,12 +231,12 @@ impl Wish {
                     wrapped_key: WRAPPED_KEY_MARK.into(),
                 }
             }
-            Wish::CreateToken { number, principal, policies, ttl_ms } => Command::CreateToken {
-                hash: token_hash(*number),
-                principal: PrincipalName::parse(principal).unwrap(),
-                policies: policies.iter().map(|name| policy(name)).collect(),
-                ttl_ms: *ttl_ms,
-            },
+            Wish::CreateToken { number, principal, policies, ttl_ms } => Command::CreateToken(Box::new(TokenWish::plain(
+                token_hash(*number),
+                PrincipalName::parse(principal).unwrap(),
+                policies.iter().map(|name| policy(name)).collect(),
+                *ttl_ms,
+            ))),
             Wish::LookupSelf => Command::LookupSelf,
             Wish::ListTokens => Command::ListTokens,
             Wish::Revoke { number } => Command::RevokeToken { accessor: Accessor::of(&token_hash(*number)) },

@@ -151,7 +151,7 @@ fn what_a_stranger_sends_takes_a_bounded_place_in_the_journal() {
 fn the_place_a_request_came_from_is_cut_between_characters() {
     let mut world = given([]);
     let source = format!("12/{}", "é".repeat(limits::SOURCE_BYTES_MAX));
-    let ask = Ask { credential: None, request: [1; 16], fingerprint: 1, source };
+    let ask = Ask { credential: None, request: [1; 16], fingerprint: 1, source, address: None };
     world.now = world.now.plus_ms(1);
     let asked = world.decide(ask, Command::ListEnvironments).then_is_not_authenticated();
     assert!(asked.decision.source.len() <= limits::SOURCE_BYTES_MAX);

@@ -2,7 +2,7 @@
 
 use super::*;
 use node_domain::limits;
-use node_domain::policy::Capability;
+use node_domain::policy::{Asking, Capability};
 
 #[test]
 fn a_read_gives_the_newest_version_and_leaves_a_record() {
@@ -167,16 +167,17 @@ fn what_is_shown_of_a_listing_is_what_may_be_listed_by_itself() {
     ]);
     let credential = world.credential("ana");
     let token = world.state.authenticate(Some(&credential), world.state.stamp()).unwrap();
+    let asking = Asking { token, address: None, now: world.state.stamp() };
     for place in ["production", "staging"] {
         let place = environment(place);
-        let sight = world.state.sight(token, &place);
+        let sight = world.state.sight(&asking, &place);
         for at in ["db/app", "db/root", "db/root/x", "app/one/key", "app/one", "app/one/two/key", "web/a", "a"] {
-            let alone = world.state.authorize(token, Capability::List, Some(&place), at);
+            let alone = world.state.authorize(&asking, Capability::List, Some(&place), at);
             assert_eq!(sight.shows(at), alone.is_ok(), "{at} in {place}");
         }
     }
     let production = environment("production");
-    let sight = world.state.sight(token, &production);
+    let sight = world.state.sight(&asking, &production);
     assert!(sight.shows("db/app") && sight.shows("app/one/key") && !sight.shows("db/root") && !sight.shows("web/a"));
 }
 

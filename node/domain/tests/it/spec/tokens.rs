@@ -1,6 +1,7 @@
 //! Tokens: made by those who may, never for more than they hold themselves, and ended by stamps alone.
 
 use super::*;
+use node_domain::command::TokenWish;
 use node_domain::ids::Accessor;
 use node_domain::state::Piece;
 use node_domain::token::Token;
@@ -25,7 +26,7 @@ fn a_token_is_made_for_a_principal_with_policies_that_are_there() {
 fn a_token_has_at_most_256_policies() {
     let with = |count: usize| -> Request {
         let policies = vec![policy("root"); count];
-        Box::new(move |_| Command::CreateToken { hash: [5; 32], principal: principal("bob"), policies, ttl_ms: 0 })
+        Box::new(move |_| Command::CreateToken(Box::new(TokenWish::plain([5; 32], principal("bob"), policies, 0))))
     };
     given([])
         .when("root", with(limits::TOKEN_POLICIES_MAX + 1))
@@ -37,12 +38,7 @@ fn a_token_has_at_most_256_policies() {
 #[test]
 fn a_token_is_known_by_its_hash_and_made_once() {
     let make = || -> Request {
-        Box::new(|_| Command::CreateToken {
-            hash: [5; 32],
-            principal: principal("bob"),
-            policies: vec![policy("root")],
-            ttl_ms: 0,
-        })
+        Box::new(|_| Command::CreateToken(Box::new(TokenWish::plain([5; 32], principal("bob"), vec![policy("root")], 0))))
     };
     let accessor = Accessor::of(&[5; 32]);
     given([]).when("root", make()).when("root", make()).then_refuses(&format!("token {accessor} exists already"));
@@ -105,7 +101,7 @@ fn a_token_never_outlives_the_one_that_made_it() {
     let end = world.end_of_token("ana");
     for ttl_ms in [0, 60_001, u64::MAX] {
         let hash = [9; 32];
-        let made = Command::CreateToken { hash, principal: principal("bob"), policies: vec![policy("of-x")], ttl_ms };
+        let made = Command::CreateToken(Box::new(TokenWish::plain(hash, principal("bob"), vec![policy("of-x")], ttl_ms)));
         let world = given([granted("x", "tokens", "*"), holds_token("ana", &["of-x"], 60_000)]);
         let world = world.when("ana", Box::new(|_| made)).then_is_done();
         assert_eq!(world.state.token_by_accessor(&Accessor::of(&hash)).unwrap().expires, world.end_of_token("ana"), "{ttl_ms}");
@@ -258,9 +254,10 @@ fn a_token_for_which_there_is_no_room_is_refused_unless_some_have_ended() {
     }
     let make = |after_ms| {
         let stamp = founded.stamp().plus_ms(after_ms);
-        let context = Context { stamp, credential: Some([0; 32]), request: [1; 16], fingerprint: 1 };
+        let context = Context { stamp, credential: Some([0; 32]), address: None, request: [1; 16], fingerprint: 1 };
         let (hash, principal, policies) = ([9; 32], principal("bob"), vec![policy("root")]);
-        decide(&full, &context, Command::CreateToken { hash, principal, policies, ttl_ms: 0 }).map(|(events, _)| events.len())
+        decide(&full, &context, Command::CreateToken(Box::new(TokenWish::plain(hash, principal, policies, 0))))
+            .map(|(events, _)| events.len())
     };
     assert_eq!(make(59_999).unwrap_err().to_string(), "there are 1000000 live tokens already: revoke some");
     assert_eq!(make(60_000), Ok(2));

@@ -1,10 +1,10 @@
 //! The vocabulary of the specifications: facts that build a world, and requests that are asked in it.
 
 use super::world::{HOME, World, wrapped_key};
-use node_domain::command::{Expectation, Selection, TransactChange, TransactItem};
+use node_domain::command::{Expectation, Selection, TokenWish, TransactChange, TransactItem};
 use node_domain::ids::{EnvironmentName, PolicyName, PrincipalName, SecretPath};
 use node_domain::operation::Operation;
-use node_domain::policy::{Capabilities, PathPattern, Rule};
+use node_domain::policy::{Capabilities, Conditions, PathPattern, Rule};
 use node_domain::sealed::Sealed;
 use node_domain::secret::{AboutChange, SecretType};
 use node_domain::{Answer, Command};
@@ -38,6 +38,7 @@ pub(crate) fn rule(words: &str, pattern: &str) -> Rule {
         path: PathPattern::parse(pattern).unwrap(),
         capabilities: Capabilities::parse(words.split_whitespace()).unwrap(),
         deny: false,
+        conditions: Conditions::default(),
     }
 }
 
@@ -297,7 +298,7 @@ pub(crate) fn create_token(who: &'static str, policies: &'static [&'static str])
 pub(crate) fn create_token_for_ms(who: &'static str, policies: &'static [&'static str], ttl_ms: u64) -> Request {
     Box::new(move |world| {
         let policies = policies.iter().map(|name| policy(name)).collect();
-        Command::CreateToken { hash: world.draw_hash(), principal: principal(who), policies, ttl_ms }
+        Command::CreateToken(Box::new(TokenWish::plain(world.draw_hash(), principal(who), policies, ttl_ms)))
     })
 }
 

@@ -2,9 +2,9 @@
 
 use super::words::{Fact, Request};
 use crate::invariants::{self, CIPHERTEXT_MARK, Step, WRAPPED_KEY_MARK};
-use node_domain::command::Founding;
+use node_domain::command::{Founding, TokenWish};
 use node_domain::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, SecretPath, Stamp, TokenHash};
-use node_domain::policy::{Capabilities, PathPattern, Rule};
+use node_domain::policy::{Capabilities, Conditions, PathPattern, Rule};
 use node_domain::sealed::{Payload, SealRef, Sealed};
 use node_domain::secret::Secret;
 use node_domain::{Answer, Ask, Command, Decision, Event, Head, Rejection, State};
@@ -81,7 +81,7 @@ impl World {
     fn ask(mut self, who: &str, request_id: [u8; 16], fingerprint: u64, request: Request) -> Asked {
         let command = request(&mut self);
         let credential = self.tokens.get(who).copied();
-        let ask = Ask { credential, request: request_id, fingerprint, source: "1/127.0.0.1".into() };
+        let ask = Ask { credential, request: request_id, fingerprint, source: "1/127.0.0.1".into(), address: None };
         self.now = Stamp(self.now.0 + 1000);
         self.decide(ask, command)
     }
@@ -172,6 +172,7 @@ impl World {
             path: PathPattern::parse(path).unwrap(),
             capabilities: Capabilities::parse(words.split_whitespace()).unwrap(),
             deny,
+            conditions: Conditions::default(),
         };
         let rules = self.rules.entry(who.to_owned()).or_default();
         rules.push(rule);
@@ -187,7 +188,7 @@ impl World {
     pub(crate) fn token_for(&mut self, maker: &str, who: &str, policies: Vec<PolicyName>, ttl_ms: u64) {
         let hash = self.draw_hash();
         let principal = PrincipalName::parse(who).unwrap();
-        self.establish_as(maker, Command::CreateToken { hash, principal, policies, ttl_ms });
+        self.establish_as(maker, Command::CreateToken(Box::new(TokenWish::plain(hash, principal, policies, ttl_ms))));
         self.hold(who, hash);
     }
 

@@ -21,6 +21,8 @@ fn bundle(path: &Path, first: u64, last: u64) -> Vec<Link> {
             outcome: Outcome::Done,
             version: 0,
             secret: 0,
+            policies: 0,
+            accessor: [0; 12],
             request: [0; 16],
             actor: "ana",
             source: "1/local",

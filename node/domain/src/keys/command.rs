@@ -1,0 +1,32 @@
+//! What can be asked about keys.
+
+use crate::operation::Operation;
+use serde::{Deserialize, Serialize};
+
+/// What a holder of a token asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeysCommand {}
+
+/// What the cluster asks of itself: the leader's managers, without a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeysUpkeep {}
+
+/// What the caller is told beyond that it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeysAnswer {}
+
+impl KeysCommand {
+    /// Operation, environment and subject, for the record of a request that is not done.
+    #[must_use]
+    pub fn describe(&self) -> (Operation, String, String) {
+        match *self {}
+    }
+}
+
+impl KeysUpkeep {
+    /// Operation, environment and subject, for the record of a request that is not done.
+    #[must_use]
+    pub fn describe(&self) -> (Operation, String, String) {
+        match *self {}
+    }
+}
