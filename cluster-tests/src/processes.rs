@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 /// How long a cluster may take to be ready, on a busy machine.
 pub const READY: Duration = Duration::from_secs(60);
 
+/// What runs a node where nothing else is said.
+const SERVER: [&str; 2] = ["holdfastd", "server"];
+
 /// A cluster of processes. They are killed when it is dropped.
 pub struct ProcessCluster {
     kit: PathBuf,
     plans: Vec<NodePlan>,
     children: Vec<Option<Child>>,
     settings: Vec<Vec<String>>,
+    programs: Vec<Vec<String>>,
 }
 
 /// The server binary of the profile that the tests run in.
@@ -47,12 +51,18 @@ impl ProcessCluster {
         kit::create(&kit, &plans).expect("a fresh directory takes a kit");
         let settings = plans.iter().map(|_| vec!["log.level=info".to_owned()]).collect();
         let children = plans.iter().map(|_| None).collect();
-        ProcessCluster { kit, plans, children, settings }
+        let programs = plans.iter().map(|_| SERVER.map(str::to_owned).to_vec()).collect();
+        ProcessCluster { kit, plans, children, settings, programs }
     }
 
     /// Adds a setting to every node, such as `storage.segment_bytes=1048576`.
     pub fn set(&mut self, setting: &str) {
         self.settings.iter_mut().for_each(|settings| settings.push(setting.to_owned()));
+    }
+
+    /// Runs one node by another program of ours, with these arguments before `--config`.
+    pub fn run_by(&mut self, node: usize, program: &[&str]) {
+        self.programs[node] = program.iter().map(|&part| part.to_owned()).collect();
     }
 
     /// Moves one node's data directory to another place, such as a disk of its own.
@@ -76,6 +86,7 @@ impl ProcessCluster {
         self.plans.push(plan.clone());
         self.children.push(None);
         self.settings.push(vec!["log.level=info".to_owned()]);
+        self.programs.push(SERVER.map(str::to_owned).to_vec());
         self.start(self.plans.len() - 1);
         plan
     }
@@ -116,8 +127,9 @@ impl ProcessCluster {
     /// When the program cannot be run.
     pub fn start(&mut self, node: usize) {
         let log = File::options().create(true).append(true).open(self.log(node)).expect("the kit takes a log");
-        let mut command = Command::new(binary("holdfastd"));
-        command.arg("server").arg("--config").arg(self.home(node).join("holdfast.toml"));
+        let (program, arguments) = self.programs[node].split_first().expect("a node has a program");
+        let mut command = Command::new(binary(program));
+        command.current_dir(self.home(node)).args(arguments).arg("--config").arg(self.home(node).join("holdfast.toml"));
         for setting in &self.settings[node] {
             command.arg("--set").arg(setting);
         }

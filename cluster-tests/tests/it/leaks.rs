@@ -1,6 +1,6 @@
 //! Known values, names and tokens are planted, everything is done with them, and then every byte on disk and in the logs is searched.
 
-use aho_corasick::AhoCorasick;
+use crate::planted::{Planted, hits, random_text};
 use cluster_tests::processes::ProcessCluster;
 use proto::v1;
 use proto_client::Token;
@@ -9,62 +9,11 @@ use std::time::Duration;
 
 const HOME: &str = "production";
 
-/// One thing that must not be found, in each form that it could take.
-struct Planted {
-    what: &'static str,
-    forms: Vec<Vec<u8>>,
-}
-
-impl Planted {
-    fn new(what: &'static str, text: &str) -> Planted {
-        let bytes = text.as_bytes();
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut forms = vec![bytes.to_vec(), hex.clone().into_bytes(), hex.to_uppercase().into_bytes()];
-        forms.push(bytes.iter().rev().copied().collect());
-        forms.push(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
-        // Base64 at each of three offsets: what stays the same whatever stands before and after.
-        forms.extend((0..3).map(|offset| base64_core(bytes, offset)));
-        Planted { what, forms }
-    }
-}
-
-fn base64_core(bytes: &[u8], offset: usize) -> Vec<u8> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let skipped = (3 - offset) % 3;
-    let whole = bytes[skipped..].chunks_exact(3);
-    whole
-        .flat_map(|chunk| {
-            let bits = u32::from(chunk[0]) << 16 | u32::from(chunk[1]) << 8 | u32::from(chunk[2]);
-            [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift & 63) as usize])
-        })
-        .collect()
-}
-
 fn files_under(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { files_under(&path, found) } else { found.push(path) }
     }
-}
-
-fn hits(files: &[PathBuf], planted: &[Planted]) -> Vec<String> {
-    let forms =
-        planted.iter().flat_map(|planted| planted.forms.iter().enumerate().map(|(form, needle)| (planted.what, form, needle)));
-    let forms: Vec<_> = forms.collect();
-    let search = AhoCorasick::new(forms.iter().map(|(_, _, needle)| needle)).unwrap();
-    let mut hits = Vec::new();
-    for file in files {
-        let bytes = std::fs::read(file).unwrap();
-        for hit in search.find_overlapping_iter(&bytes) {
-            let (what, form, _) = forms[hit.pattern().as_usize()];
-            hits.push(format!("{what} (form {form}) in {} at {}", file.display(), hit.start()));
-        }
-    }
-    hits
-}
-
-fn random_text(prefix: &str) -> String {
-    format!("{prefix}{}", uuid::Uuid::new_v4().simple())
 }
 
 fn text(value: &str) -> Option<v1::Value> {

@@ -7,4 +7,6 @@ mod bad_input;
 mod command_line;
 mod failures;
 mod leaks;
+mod memory;
+mod planted;
 mod races;
