@@ -31,7 +31,11 @@ const PLACES: &[Place] = &[
     Place { words: &["RealDisk"], within: "node/", allowed: BOOT, advice: WORLD },
     Place { words: &["std", ":", ":", "time"], within: "node/domain/", allowed: &[], advice: PURE },
     Place { words: &["std", ":", ":", "fs"], within: "node/domain/", allowed: &[], advice: PURE },
-    Place { words: &["std", ":", ":", "net"], within: "node/domain/", allowed: &[], advice: PURE },
+    // An address is data; a socket is the world.
+    Place { words: &["TcpStream"], within: "node/domain/", allowed: &[], advice: PURE },
+    Place { words: &["TcpListener"], within: "node/domain/", allowed: &[], advice: PURE },
+    Place { words: &["UdpSocket"], within: "node/domain/", allowed: &[], advice: PURE },
+    Place { words: &["ToSocketAddrs"], within: "node/domain/", allowed: &[], advice: PURE },
     Place { words: &["std", ":", ":", "thread"], within: "node/domain/", allowed: &[], advice: PURE },
     Place { words: &["std", ":", ":", "env"], within: "node/domain/", allowed: &[], advice: PURE },
 ];
