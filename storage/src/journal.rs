@@ -10,7 +10,7 @@ mod open;
 mod shared;
 mod writer;
 
-use std::{io, path::Path, path::PathBuf, sync::Arc};
+use std::{io, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use storage_crypto::{Entropy, Key, OsEntropy};
@@ -32,6 +32,8 @@ pub struct JournalOptions {
     pub cache_bytes: usize,
     /// Leaf bytes that may wait for the writer before [`Journal::append`] blocks its caller.
     pub queue_bytes_max: usize,
+    /// How long the writer waits for more blocks to write with the first; zero: not at all, and each block is written by itself.
+    pub gathering: Duration,
     /// Where nonces come from.
     pub entropy: Arc<dyn Entropy>,
 }
@@ -42,6 +44,7 @@ impl Default for JournalOptions {
             segment_bytes: SEGMENT_BYTES,
             cache_bytes: 8 * 1024 * 1024,
             queue_bytes_max: 64 * 1024 * 1024,
+            gathering: Duration::from_millis(10),
             entropy: Arc::new(OsEntropy),
         }
     }

@@ -188,7 +188,8 @@ impl Wal {
         self.shared().submit(Work::Vote(vote), done);
     }
 
-    /// Saves the committed position; it becomes durable with the next request that does.
+    /// Saves the committed position; it is written with the next request, or when the log has been idle for a while, and becomes
+    /// durable with the next request that does.
     pub fn save_committed(&self, committed: Bytes) {
         self.shared().submit(Work::Committed(committed), Done::ignore());
     }

@@ -1,4 +1,4 @@
-//! A block: the leaves of one batch, with the links of the chain before and after them.
+//! A block: the leaves of one batch, or of several that follow one another, with the links of the chain before and after them.
 //!
 //! ```text
 //! LZ4( chain before 32 | chain after 32 | (length u32 | leaf)* ), preceded by its length before compression, u32 little endian
@@ -12,7 +12,7 @@ use proto_record::chain::{self, Link};
 const BLOCK_BYTES_MAX: usize = 512 * 1024 * 1024;
 const LINKS_BYTES: usize = 64;
 
-/// The records of one batch.
+/// Records that follow one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The number of the first leaf; the others follow without a gap.

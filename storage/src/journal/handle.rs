@@ -9,7 +9,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    Block, JournalError, JournalHead, JournalStats, StoredRecord, block, corrupt,
+    Block, JournalError, JournalHead, JournalOptions, JournalStats, StoredRecord, block, corrupt,
     index::Start,
     leaf_bytes,
     shared::{Cached, Shared, State, Task, usable},
@@ -25,14 +25,14 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn start(shared: Arc<Shared>, appender: Appender, queue_bytes_max: usize) -> io::Result<Inner> {
+    pub(crate) fn start(shared: Arc<Shared>, appender: Appender, options: &JournalOptions) -> io::Result<Inner> {
         let ending = Ending(Arc::clone(&shared));
-        let mut writer = Writer { shared: Arc::clone(&shared), appender };
+        let mut writer = Writer { shared: Arc::clone(&shared), appender, gathering: options.gathering };
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || {
             let _ending = ending;
             writer.run();
         })?;
-        Ok(Inner { shared, writer: Mutex::new(Some(thread)), queue_bytes_max })
+        Ok(Inner { shared, writer: Mutex::new(Some(thread)), queue_bytes_max: options.queue_bytes_max })
     }
 
     pub(crate) fn head(&self) -> JournalHead {
@@ -114,8 +114,11 @@ impl Inner {
 
     fn queue(&self, mut state: MutexGuard<'_, State>, task: Task) {
         state.queue.push(task);
+        let left_to_gather = state.gathering && state.may_gather();
         drop(state);
-        self.shared.work.notify_one();
+        if !left_to_gather {
+            self.shared.work.notify_one();
+        }
     }
 
     pub(crate) fn read(&self, from: u64, max_records: usize, max_bytes: usize) -> Result<Vec<StoredRecord>, JournalError> {
@@ -123,8 +126,9 @@ impl Inner {
         let mut bytes = 0;
         let mut next = from;
         while let Some((path, block)) = self.shared.block_with(next)? {
-            self.shared.check_link(&records, &block, &path)?;
-            for record in block.records().map_err(|error| corrupt(&path, error))? {
+            let found = block.records().map_err(|error| corrupt(&path, error))?;
+            self.shared.check_link(&records, &block, &found, &path)?;
+            for record in found {
                 if record.seq < next {
                     continue;
                 }
@@ -144,8 +148,9 @@ impl Inner {
         let mut verified = JournalHead { first_seq, next_seq: first_seq, chain: [0; 32] };
         let mut last: Vec<StoredRecord> = Vec::new();
         while let Some((path, block)) = self.shared.block_with(verified.next_seq)? {
-            self.shared.check_link(&last, &block, &path)?;
-            last = block.records().map_err(|error| corrupt(&path, error))?;
+            let found = block.records().map_err(|error| corrupt(&path, error))?;
+            self.shared.check_link(&last, &block, &found, &path)?;
+            last = found;
             verified.next_seq = block.next_seq();
             verified.chain = block.chain_after;
         }

@@ -73,7 +73,7 @@ pub(crate) fn open(
     if let Some((id, file)) = spare {
         maker.offer(id, file);
     }
-    let appender = Appender::new(Arc::clone(&codec), options.entropy, dir.to_owned(), maker, resume);
+    let appender = Appender::new(Arc::clone(&codec), Arc::clone(&options.entropy), dir.to_owned(), maker, resume);
     let stats = JournalStats { segments: segments.len() as u64, ..JournalStats::default() };
     let state = State {
         head,
@@ -85,6 +85,7 @@ pub(crate) fn open(
         next_op: 1,
         failed: None,
         closing: false,
+        gathering: false,
         stats,
     };
     let shared = Arc::new(Shared {
@@ -96,8 +97,7 @@ pub(crate) fn open(
         work: Condvar::new(),
         room: Condvar::new(),
     });
-    Inner::start(shared, appender, options.queue_bytes_max)
-        .map_err(|source| SegmentError::io("starting the writer of", dir)(source).into())
+    Inner::start(shared, appender, &options).map_err(|source| SegmentError::io("starting the writer of", dir)(source).into())
 }
 
 /// Gives segments that a reset has discarded another name: kept, but no part of the journal any more.

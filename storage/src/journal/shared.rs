@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) next_op: u64,
     pub(crate) failed: Option<String>,
     pub(crate) closing: bool,
+    /// The writer is waiting for more blocks to write as one: another block need not wake it.
+    pub(crate) gathering: bool,
     pub(crate) stats: JournalStats,
 }
 
@@ -60,6 +62,17 @@ pub(crate) enum Task {
     Append(Arc<Block>, u64),
     Sync(Done),
     Reset(Start, Done),
+}
+
+/// Leaves that are worth a frame of their own: the writer waits no longer for more.
+const GATHERED_BYTES: usize = 256 * 1024;
+
+impl State {
+    /// Whether the writer may wait for more blocks: nobody waits for those that are there, and they are few.
+    pub(crate) fn may_gather(&self) -> bool {
+        let only_blocks = self.queue.iter().all(|task| matches!(task, Task::Append(..)));
+        !self.closing && only_blocks && self.queued_bytes < GATHERED_BYTES
+    }
 }
 
 /// Whether requests are still taken.
@@ -107,10 +120,18 @@ impl Shared {
         }
     }
 
-    /// A block starts with the link that the block before it ended with.
-    pub(crate) fn check_link(&self, before: &[StoredRecord], block: &Block, path: &Path) -> Result<(), JournalError> {
+    /// A block goes on from the link of the record before. It may start earlier than that record: blocks that were appended by
+    /// themselves, and read from memory, are written as one.
+    pub(crate) fn check_link(
+        &self,
+        before: &[StoredRecord],
+        block: &Block,
+        records: &[StoredRecord],
+        path: &Path,
+    ) -> Result<(), JournalError> {
+        let link_after = |seq| records.iter().find(|record| record.seq == seq).map_or(block.chain_before, |record| record.chain);
         match before.last() {
-            Some(last) if last.chain != block.chain_before => {
+            Some(last) if last.chain != link_after(last.seq) => {
                 let why = "its block does not continue the chain".to_owned();
                 Err(JournalError::Corrupt { seq: block.first_seq, path: path.to_owned(), why })
             }

@@ -1,6 +1,6 @@
 //! The thread that compresses, seals and writes blocks.
 
-use std::{io, path::PathBuf, sync::Arc, thread};
+use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use super::{
     Block,
@@ -27,22 +27,59 @@ impl Drop for Ending {
     }
 }
 
+/// A frame is cut at the block that takes its leaves to this length.
+const FRAME_BYTES: usize = 1024 * 1024;
+
+/// The same tasks, with blocks that follow one another as one: compressed, sealed and written once.
+fn gathered(tasks: Vec<Task>) -> Vec<Task> {
+    let mut gathered = Vec::with_capacity(tasks.len());
+    let mut run: Vec<(Arc<Block>, u64)> = Vec::new();
+    let mut run_bytes = 0;
+    for task in tasks {
+        match task {
+            Task::Append(block, op) => {
+                let goes_on = run.last().is_none_or(|(last, _)| last.next_seq() == block.first_seq);
+                if !goes_on || run_bytes >= FRAME_BYTES {
+                    gathered.extend(as_one(&mut run));
+                    run_bytes = 0;
+                }
+                run_bytes += leaf_bytes(&block.leaves);
+                run.push((block, op));
+            }
+            other => {
+                gathered.extend(as_one(&mut run));
+                gathered.push(other);
+            }
+        }
+    }
+    gathered.extend(as_one(&mut run));
+    gathered
+}
+
+fn as_one(run: &mut Vec<(Arc<Block>, u64)>) -> Option<Task> {
+    let run = std::mem::take(run);
+    let (first, _) = run.first()?;
+    let (last, op) = run.last()?;
+    if run.len() == 1 {
+        return Some(Task::Append(Arc::clone(first), *op));
+    }
+    let leaves = run.iter().flat_map(|(block, _)| block.leaves.iter().cloned()).collect();
+    let (first_seq, chain_before, chain_after) = (first.first_seq, first.chain_before, last.chain_after);
+    Some(Task::Append(Arc::new(Block { first_seq, leaves, chain_before, chain_after }), *op))
+}
+
 /// Owns the end of the journal.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) appender: Appender,
+    /// See [`super::JournalOptions::gathering`].
+    pub(crate) gathering: Duration,
 }
 
 impl Writer {
     pub(crate) fn run(&mut self) {
         loop {
-            let tasks = {
-                let mut state = self.shared.state.lock();
-                while state.queue.is_empty() && !state.closing {
-                    self.shared.work.wait(&mut state);
-                }
-                std::mem::take(&mut state.queue)
-            };
+            let tasks = self.wait_for_tasks();
             if tasks.is_empty() {
                 // A clean end leaves nothing that could pass for a torn write.
                 if self.shared.state.lock().failed.is_none()
@@ -52,12 +89,27 @@ impl Writer {
                 }
                 return;
             }
+            let tasks = if self.gathering.is_zero() { tasks } else { gathered(tasks) };
             for task in tasks {
                 self.work(task);
             }
             // Latched, if it failed: the next request is answered with it.
             let _ = self.settle(|writer| writer.appender.flush());
         }
+    }
+
+    /// Waits for something to do, and for more blocks to write with it: until a purge asks for a sync, blocks are durable in the log.
+    fn wait_for_tasks(&self) -> Vec<Task> {
+        let mut state = self.shared.state.lock();
+        while state.queue.is_empty() && !state.closing {
+            self.shared.work.wait(&mut state);
+        }
+        if !self.gathering.is_zero() && state.may_gather() {
+            state.gathering = true;
+            self.shared.work.wait_for(&mut state, self.gathering);
+            state.gathering = false;
+        }
+        std::mem::take(&mut state.queue)
     }
 
     fn work(&mut self, task: Task) {

@@ -70,13 +70,17 @@ impl Shared {
 
     /// Checks a request against the log, lets it be seen, and queues it.
     pub(crate) fn submit(&self, work: Work, done: Done) {
+        // A committed position is written with whatever comes next: nobody waits for it, and an older one is never wrong.
+        let waits_for_company = matches!(work, Work::Committed(_));
         let mut state = self.state.lock();
         match self.admit(&mut state, work) {
             Ok((records, op)) => {
                 state.queued_bytes += records.iter().map(Record::encoded_len).sum::<usize>();
                 state.queue.push(Request { records, op, done });
                 drop(state);
-                self.work.notify_one();
+                if !waits_for_company {
+                    self.work.notify_one();
+                }
             }
             Err(error) => {
                 drop(state);

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,8 +16,12 @@ use crate::support::{OWNER, disk_of, files, frames, key, payload};
 const DIR: &str = "/journal";
 
 fn open_with(disk: &MemoryDisk, segment_bytes: u64) -> Result<(Journal, JournalHead), JournalError> {
-    let options =
-        JournalOptions { segment_bytes, cache_bytes: 500, entropy: Arc::new(SeededEntropy::new(1)), ..JournalOptions::default() };
+    open_gathering(disk, segment_bytes, Duration::ZERO)
+}
+
+fn open_gathering(disk: &MemoryDisk, segment_bytes: u64, gathering: Duration) -> Result<(Journal, JournalHead), JournalError> {
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let options = JournalOptions { segment_bytes, cache_bytes: 500, gathering, entropy, ..JournalOptions::default() };
     Journal::open(Arc::new(disk.booted()), Path::new(DIR), key(), OWNER, options)
 }
 
@@ -83,6 +88,31 @@ fn records_are_read_back_with_their_links_before_and_after_reopening() {
     assert_eq!(read_all(&journal).unwrap(), journal.head().next_seq);
     let part = journal.read(250, 3, usize::MAX).unwrap();
     assert_eq!(part.iter().map(|record| record.seq).collect::<Vec<_>>(), [250, 251, 252]);
+}
+
+#[test]
+fn blocks_that_come_close_together_are_written_as_one_and_read_back_from_memory_and_disk() {
+    let disk = MemoryDisk::new();
+    let gathering = Duration::from_millis(20);
+    let (journal, _) = open_gathering(&disk, 64 * 1024, gathering).unwrap();
+    let mut appended = 0;
+    for until in (20..2000).step_by(20) {
+        let before = journal.head().next_seq;
+        append_until(&journal, until);
+        appended += (journal.head().next_seq - before) / 3;
+        // Readers find every record while blocks go from memory to disk, where they start elsewhere.
+        assert_eq!(read_all(&journal).unwrap(), journal.head().next_seq);
+    }
+    let before = journal.head();
+    journal.sync_blocking().unwrap();
+    assert_eq!(journal.verify().unwrap(), before);
+    let stats = journal.stats();
+    assert!(stats.blocks * 4 < appended, "{} blocks were written for about {appended}", stats.blocks);
+    assert_eq!(stats.records, before.next_seq - 1);
+    journal.close();
+    let (journal, head) = open_gathering(&disk, 64 * 1024, gathering).unwrap();
+    assert_eq!(head, before);
+    assert_eq!(read_all(&journal).unwrap(), before.next_seq);
 }
 
 #[test]
