@@ -35,7 +35,10 @@ impl Key {
     /// The key with these bytes, if there are exactly 32.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Key> {
-        bytes.try_into().ok().map(Key::from_bytes)
+        let mut key = Key(Box::new(Zeroizing::new([0; KEY_BYTES])));
+        // Straight from the slice: an array on the way would leave a copy on the stack.
+        (bytes.len() == KEY_BYTES).then(|| key.0.copy_from_slice(bytes))?;
+        Some(key)
     }
 
     /// A second owner of the same key. Explicit, so that a copy is a decision.
