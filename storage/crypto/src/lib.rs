@@ -2,13 +2,14 @@
 //!
 //! Every ciphertext of Holdfast, whether a secret value, a frame of the log or a wrapped key, is the same [`sealed`] blob: AES-256-GCM-SIV
 //! with a key commitment, bound to what it is and where it belongs by a [`Binding`]. Keys are [`Key`]s and plaintexts of secrets
-//! are [`SecretBytes`]; both are zeroed when dropped, and neither can be printed, cloned or serialized by accident.
+//! are [`SecretBytes`]; both are zeroed when dropped, keys lie in locked pages (see [`arena`]), and neither can be printed, cloned or serialized by accident.
 //!
 //! # This crate never
 //! touches a disk or a socket, reads a clock, or takes chance from anywhere but an [`Entropy`] that it was handed.
 
 #![forbid(unsafe_code)]
 
+pub mod arena;
 mod bytes_field;
 pub mod entropy;
 pub mod hex;
@@ -25,6 +26,7 @@ pub mod shamir;
 pub mod share;
 pub mod value;
 
+pub use arena::{Protection, memory_protection};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use kdf::Kdf;
 pub use key::Key;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     entropy::Entropy,
-    key::{KEY_BYTES, Key},
+    key::{KEY_BYTES, Key, derive_into},
 };
 
 /// Most versions of the root key that a ring holds. Old ones are dropped once nothing is wrapped by them.
@@ -138,8 +138,9 @@ impl Ring {
     /// Eight bytes that tell two rings apart and reveal nothing else of them: equal on all nodes that hold the same keys.
     #[must_use]
     pub fn check_value(&self) -> [u8; 8] {
-        let hash = blake3::derive_key(CHECK_CONTEXT, &self.encode());
-        std::array::from_fn(|index| hash[index])
+        let mut check = [0; 8];
+        derive_into(CHECK_CONTEXT, &[&self.encode()], &mut check);
+        check
     }
 
     /// The bytes, in a buffer that never grows and is zeroed when dropped.

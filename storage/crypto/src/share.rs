@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     hex,
-    key::{KEY_BYTES, Key},
+    key::{KEY_BYTES, Key, derive_into},
     shamir::{ShareError, ShareSet},
 };
 
@@ -137,8 +137,9 @@ impl std::fmt::Debug for Share {
 }
 
 fn checksum_of(body: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let hash = blake3::derive_key(CHECKSUM_CONTEXT, body);
-    std::array::from_fn(|index| hash[index])
+    let mut checksum = [0; CHECKSUM_BYTES];
+    derive_into(CHECKSUM_CONTEXT, &[body], &mut checksum);
+    checksum
 }
 
 /// The characters behind the prefix, without what stands between them.
