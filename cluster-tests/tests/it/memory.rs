@@ -4,10 +4,20 @@
 
 use crate::planted::{Planted, hits, random_text};
 use cluster_tests::processes::ProcessCluster;
+use node_domain::command::Founding;
 use proto::v1;
 use proto_client::Token;
+use proto_record::codec::{self, Kind};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use storage::{Identity, RealDisk};
+use storage_crypto::hex;
+use storage_crypto::keyring::{WrappedKey, unwrap_environment_key};
+use storage_crypto::seal_file::SealFile;
+use storage_crypto::seal_key::SealKey;
+use storage_crypto::sealed::{self, Binding, Purpose};
+use storage_crypto::value::ValueScope;
 
 const HOME: &str = "production";
 /// Values are gone from the heap within this after the last answer, and with the last connection.
@@ -57,6 +67,44 @@ async fn use_it(cluster: &ProcessCluster) -> Secrets {
     Secrets { value, second, field, token }
 }
 
+/// Every key that a node of this kit will hold: read from the kit before its node uses up what founds the cluster.
+fn keys_of(cluster: &ProcessCluster) -> Vec<Planted> {
+    /// What the kit leaves for the founding, as the node has it.
+    #[derive(serde::Deserialize)]
+    struct Bootstrap {
+        #[allow(dead_code)]
+        members: BTreeMap<u64, raft::Member>,
+        founding: Founding,
+    }
+    let home = cluster.home(0);
+    let read = |name: &str| std::fs::read(home.join(name)).unwrap();
+    let key_text = String::from_utf8(read("seal.key")).unwrap();
+    let seal_key = SealKey::from_key_file(&key_text).unwrap();
+    let seal_file = SealFile::parse(&read("seal.json")).unwrap();
+    let ring = seal_file.open(&seal_key).unwrap();
+    let (root_version, root) = ring.current();
+    let cluster_id = seal_file.cluster();
+    let identity = Identity::open(&RealDisk, &home.join("data"), ring.identity(), Some(&cluster_id)).unwrap();
+    let binding = Binding::new(Purpose::Bootstrap).bytes(&cluster_id);
+    let opened = sealed::open(ring.identity(), &binding, &read("data/bootstrap.sealed")).unwrap();
+    let bootstrap: Bootstrap = codec::decode(Kind::Bootstrap, opened.expose()).unwrap();
+    let mut keys = vec![
+        Planted::of_bytes("seal key", &hex::decode(key_text.trim()).unwrap()),
+        Planted::of_bytes("root key", root.expose()),
+        Planted::of_bytes("identity key", ring.identity().expose()),
+        Planted::of_bytes("lookup key", ring.lookup().expose()),
+        Planted::of_bytes("storage key", identity.storage_key.expose()),
+    ];
+    for (_, id, wrapped) in &bootstrap.founding.environments {
+        let scope = ValueScope { cluster: cluster_id, environment: *id };
+        let wrapped = WrappedKey { version: 1, sealed: wrapped.to_vec() };
+        let key = unwrap_environment_key(root, &scope, &wrapped).unwrap();
+        keys.push(Planted::of_bytes("environment key", key.expose()));
+    }
+    assert!(root_version == 1 && keys.len() >= 8);
+    keys
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_core_file_of_a_node_holds_no_value_token_or_key() {
     if !cores_are_files() {
@@ -68,6 +116,7 @@ async fn a_core_file_of_a_node_holds_no_value_token_or_key() {
     let marker = random_text("marker");
     let reversed: String = marker.chars().rev().collect();
     cluster.run_by(0, &["unguarded-node", "--marker", &reversed]);
+    let keys = keys_of(&cluster);
     cluster.start_all();
     cluster.ready().await;
     let used = use_it(&cluster).await;
@@ -90,4 +139,5 @@ async fn a_core_file_of_a_node_holds_no_value_token_or_key() {
         Planted::new("root token", root.expose()),
     ];
     assert_eq!(hits(&there, &planted), Vec::<String>::new());
+    assert_eq!(hits(&there, &keys), Vec::<String>::new());
 }

@@ -11,11 +11,15 @@ pub(crate) struct Planted {
 
 impl Planted {
     pub(crate) fn new(what: &'static str, text: &str) -> Planted {
-        let bytes = text.as_bytes();
+        let mut planted = Planted::of_bytes(what, text.as_bytes());
+        planted.forms.push(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
+        planted
+    }
+
+    pub(crate) fn of_bytes(what: &'static str, bytes: &[u8]) -> Planted {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut forms = vec![bytes.to_vec(), hex.clone().into_bytes(), hex.to_uppercase().into_bytes()];
         forms.push(bytes.iter().rev().copied().collect());
-        forms.push(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
         // Base64 at each of three offsets: what stays the same whatever stands before and after.
         forms.extend((0..3).map(|offset| base64_core(bytes, offset)));
         Planted { what, forms }
