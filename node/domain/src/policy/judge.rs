@@ -80,15 +80,15 @@ impl Verdict {
         }
     }
 
-    /// Why, in the words of a refusal.
+    /// Why, in the words of a refusal; `token` is the one that was judged.
     #[must_use]
-    pub fn why(&self, asking: &Asking<'_>) -> String {
+    pub fn why(&self, token: &Token) -> String {
         match self {
             Verdict::Allowed(ground) => format!("policy {} allows {}", ground.policy.name, ground.rule().path),
             Verdict::Denied(ground) => format!("policy {} denies {}", ground.policy.name, ground.rule().path),
             Verdict::NoRule => "no rule allows it".to_owned(),
             Verdict::BoundElsewhere => {
-                let names: Vec<_> = asking.token.terms.environments.iter().map(EnvironmentName::as_str).collect();
+                let names: Vec<_> = token.terms.environments.iter().map(EnvironmentName::as_str).collect();
                 format!("the token counts in {} only", names.join(", "))
             }
         }

@@ -387,7 +387,7 @@ fn permit<T: AsRef<str>>(
         capability: capability.word().into(),
         subject: subject.as_ref().to_owned(),
         environment: environment.map_or_else(|| "the system".to_owned(), ToString::to_string),
-        why: verdict.why(asking),
+        why: verdict.why(asking.token),
     })
 }
 
