@@ -1,10 +1,11 @@
 //! The port for clients: TLS, the services, health and reflection.
 
-use crate::api::access::{PoliciesService, TokensService};
+use crate::api::access::TokensService;
 use crate::api::audit::AuditService;
 use crate::api::cluster::ClusterService;
 use crate::api::door::Door;
 use crate::api::environments::EnvironmentsService;
+use crate::api::policies::{PoliciesService, RolesService};
 use crate::api::secrets::SecretsService;
 use proto::v1;
 use raft::{Replica, Role};
@@ -69,6 +70,7 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
         .add_service(sized!(v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
         .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
+        .add_service(sized!(v1::roles_server::RolesServer::new(RolesService(door.clone()))))
         .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door, replica })))
         .serve_with_incoming_shutdown(nodelay, stop.cancelled_owned())

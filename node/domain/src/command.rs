@@ -5,7 +5,7 @@ use crate::identity::{IdentityCommand, IdentityUpkeep, LoginCommand};
 use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, RoleName, SecretPath, TokenHash};
 use crate::keys::{KeysCommand, KeysUpkeep};
 use crate::operation::Operation;
-use crate::policy::Rule;
+use crate::policy::{Question, Rule};
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
 use crate::secret::AboutChange;
@@ -160,6 +160,13 @@ pub enum Command {
     ListRoles,
     DeleteRole {
         name: RoleName,
+    },
+    /// Whether somebody may do something, and why.
+    TestPolicy(Box<Question>),
+    /// What these rules would have made of past requests.
+    SimulatePolicy {
+        name: PolicyName,
+        rules: Vec<Rule>,
     },
 }
 

@@ -212,7 +212,10 @@ impl Event {
             Event::Keys(event) => event.varying_bytes(),
             Event::Identity(event) => event.varying_bytes(),
             Event::Guard(event) => event.varying_bytes(),
-            Event::PolicyPut { rules, .. } => rules.len() * (limits::PATH_BYTES_MAX + limits::NAME_BYTES_MAX + 16),
+            Event::PolicyPut { rules, .. } => {
+                let fixed = limits::PATH_BYTES_MAX + limits::NAME_BYTES_MAX + 16;
+                rules.iter().map(|rule| fixed + rule.conditions.size_hint()).sum()
+            }
             Event::SecretVersionsDeleted { versions, .. }
             | Event::SecretVersionsUndeleted { versions, .. }
             | Event::SecretVersionsDestroyed { versions, .. } => versions.len() * 9,

@@ -40,6 +40,22 @@ pub const POLICY_RULES_MAX: usize = 256;
 pub const POLICIES_MAX: usize = 10_000;
 /// Most roles.
 pub const ROLES_MAX: usize = 10_000;
+/// Most roles of one token.
+pub const TOKEN_ROLES_MAX: usize = 64;
+/// Most networks in the conditions of one rule.
+pub const RULE_NETWORKS_MAX: usize = 32;
+/// Most rules made ready to be asked, of all tokens together; a token with more has them asked one after the other.
+pub const COMPILED_RULES_MAX: usize = 200_000;
+/// Most tokens, and most sets of policies and roles, whose rules are made ready to be asked.
+pub const COMPILED_TOKENS_MAX: usize = 65_536;
+/// Most rules that one explanation lists.
+pub const EXPLAINED_RULES_MAX: usize = 1_000;
+/// Most tokens of one principal that one question is answered for.
+pub const TESTED_TOKENS_MAX: usize = 32;
+/// Most records that one simulation replays.
+pub const REPLAYED_RECORDS_MAX: usize = 100_000;
+/// Most changes that one simulation tells apart.
+pub const REPLAYED_CHANGES_MAX: usize = 1_000;
 /// Most live tokens.
 pub const TOKENS_MAX: usize = 1_000_000;
 /// Most tokens that have ended which one new token takes away.
@@ -61,6 +77,7 @@ const _: () = {
     assert!(TRANSACTION_BYTES_MAX >= SEALED_BYTES_MAX, "one largest value must fit a transaction");
     assert!(VERSIONS_DEFAULT <= VERSIONS_MAX);
     assert!(PAGE_ENTRIES_DEFAULT <= PAGE_ENTRIES_MAX);
+    assert!(POLICY_RULES_MAX <= COMPILED_RULES_MAX, "one largest policy must be ready to be asked");
 };
 
 /// The start of `text` that is no longer than `bytes_max`, cut between characters.

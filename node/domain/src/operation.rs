@@ -1,5 +1,6 @@
 //! The table of operations: the number in a journal leaf and the word people search for. Numbers are never used again.
 
+use crate::policy::Capability;
 use serde::{Deserialize, Serialize};
 
 macro_rules! operations {
@@ -51,6 +52,43 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// The capability that whoever asks for it must hold, where one is needed: the one map from operations to capabilities.
+    ///
+    /// A put needs `create` instead where nothing stands yet; a copy, move or transaction needs what its parts need, here its first.
+    /// The holder of a policy or role may read it, and a token may look at, end and be tested by itself, without any.
+    #[must_use]
+    pub fn capability(self) -> Option<Capability> {
+        Some(match self {
+            Operation::Found | Operation::EnvironmentList | Operation::TokenLookupSelf => return None,
+            Operation::SecretRead | Operation::SecretCopy => Capability::Read,
+            Operation::SecretPut | Operation::SecretPatch | Operation::SecretRollback | Operation::SecretTransact => {
+                Capability::Update
+            }
+            Operation::SecretSetMetadata => Capability::Metadata,
+            Operation::SecretList | Operation::SecretSearch | Operation::SecretHistory | Operation::SecretWatch => {
+                Capability::List
+            }
+            Operation::SecretDelete | Operation::SecretUndelete | Operation::SecretMove => Capability::Delete,
+            Operation::SecretDestroy => Capability::Destroy,
+            Operation::EnvironmentCreate => Capability::Environments,
+            Operation::TokenCreate | Operation::TokenList | Operation::TokenRevoke => Capability::Tokens,
+            Operation::PolicyPut | Operation::PolicyRead | Operation::PolicyList | Operation::PolicyDelete => {
+                Capability::Policies
+            }
+            Operation::RolePut | Operation::RoleRead | Operation::RoleList | Operation::RoleDelete => Capability::Policies,
+            Operation::PolicyTest | Operation::PolicySimulate => Capability::Policies,
+            Operation::AuditQuery | Operation::AuditTail | Operation::AuditExport | Operation::AuditHead => Capability::Audit,
+            Operation::ClusterStatus
+            | Operation::ClusterAddLearner
+            | Operation::ClusterPromote
+            | Operation::ClusterRemove
+            | Operation::ClusterTransferLeader
+            | Operation::ClusterSnapshot => Capability::Cluster,
+        })
+    }
+}
+
 impl From<Operation> for u16 {
     fn from(operation: Operation) -> u16 {
         operation as u16
@@ -96,6 +134,8 @@ operations! {
     RoleRead = 65 "role.read",
     RoleList = 66 "role.list",
     RoleDelete = 67 "role.delete",
+    PolicyTest = 68 "policy.test",
+    PolicySimulate = 69 "policy.simulate",
     AuditQuery = 70 "audit.query",
     AuditTail = 71 "audit.tail",
     AuditExport = 72 "audit.export",

@@ -1,22 +1,18 @@
-//! The services of tokens and policies.
+//! The service of tokens.
 
 use crate::api::{Door, convert, status};
 use crate::engine::sealing::new_token;
 use node_domain::command::TokenWish;
-use node_domain::ids::{Accessor, PolicyName, PrincipalName};
+use node_domain::ids::{Accessor, PrincipalName};
 use node_domain::operation::Operation;
 use node_domain::{Command, Rejection};
 use proto::v1;
-use proto::v1::policies_server::Policies;
 use proto::v1::tokens_server::Tokens;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 /// The service of tokens, behind the door.
 pub(crate) struct TokensService(pub(crate) Arc<Door>);
-
-/// The service of policies, behind the door.
-pub(crate) struct PoliciesService(pub(crate) Arc<Door>);
 
 #[tonic::async_trait]
 impl Tokens for TokensService {
@@ -27,7 +23,9 @@ impl Tokens for TokensService {
         let parse = || {
             let principal = PrincipalName::parse(&message.principal)?;
             let policies = convert::policies(&message.policies)?;
-            Ok::<_, Rejection>(Command::CreateToken(Box::new(TokenWish::plain(hash, principal, policies, message.ttl_ms))))
+            let roles = convert::roles(&message.roles)?;
+            let wish = TokenWish { roles, ..TokenWish::plain(hash, principal, policies, message.ttl_ms) };
+            Ok::<_, Rejection>(Command::CreateToken(Box::new(wish)))
         };
         let done = self.0.submit(&caller, Operation::TokenCreate, &message, parse()).await?;
         // A repeated request finds the token that its first asking made; its text is gone with that answer.
@@ -58,44 +56,4 @@ impl Tokens for TokensService {
         let done = self.0.submit(&caller, Operation::TokenRevoke, &message, parse()).await?;
         Ok(Response::new(v1::RevokeTokenResponse { index: done.index }))
     }
-}
-
-#[tonic::async_trait]
-impl Policies for PoliciesService {
-    async fn put(&self, request: Request<v1::PutPolicyRequest>) -> Result<Response<v1::Policy>, Status> {
-        let (caller, message) = self.0.receive_change(request, Operation::PolicyPut);
-        let policy = message.policy.clone().unwrap_or_default();
-        let parse = || {
-            let rules = policy.rules.iter().map(convert::rule).collect::<Result<_, _>>()?;
-            Ok::<_, Rejection>(Command::PutPolicy { name: PolicyName::parse(&policy.name)?, rules })
-        };
-        let done = self.0.submit(&caller, Operation::PolicyPut, &message, parse()).await?;
-        show(&done.view.state, &policy.name)
-    }
-
-    async fn get(&self, request: Request<v1::GetPolicyRequest>) -> Result<Response<v1::Policy>, Status> {
-        let (caller, message) = self.0.receive(request);
-        let parse = || Ok::<_, Rejection>(Command::ReadPolicy { name: PolicyName::parse(&message.name)? });
-        let done = self.0.submit(&caller, Operation::PolicyRead, &message, parse()).await?;
-        show(&done.view.state, &message.name)
-    }
-
-    async fn list(&self, request: Request<v1::ListPoliciesRequest>) -> Result<Response<v1::ListPoliciesResponse>, Status> {
-        let (caller, message) = self.0.receive(request);
-        let done = self.0.submit(&caller, Operation::PolicyList, &message, Ok(Command::ListPolicies)).await?;
-        Ok(Response::new(v1::ListPoliciesResponse { policies: done.view.state.policies().map(convert::show_policy).collect() }))
-    }
-
-    async fn delete(&self, request: Request<v1::DeletePolicyRequest>) -> Result<Response<v1::DeletePolicyResponse>, Status> {
-        let (caller, message) = self.0.receive_change(request, Operation::PolicyDelete);
-        let parse = || Ok::<_, Rejection>(Command::DeletePolicy { name: PolicyName::parse(&message.name)? });
-        let done = self.0.submit(&caller, Operation::PolicyDelete, &message, parse()).await?;
-        Ok(Response::new(v1::DeletePolicyResponse { index: done.index }))
-    }
-}
-
-fn show(state: &node_domain::State, name: &str) -> Result<Response<v1::Policy>, Status> {
-    let name = PolicyName::parse(name).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
-    let policy = state.policy(&name).ok_or_else(|| Status::not_found(format!("policy {name} was deleted meanwhile")))?;
-    Ok(Response::new(convert::show_policy(policy)))
 }

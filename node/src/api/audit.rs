@@ -4,6 +4,7 @@ use crate::api::door::{Caller, Door};
 use crate::api::status;
 use crate::api::watch::READ_RECORDS;
 use node_domain::Command;
+use node_domain::ids::Accessor;
 use node_domain::operation::Operation;
 use node_domain::policy::Capability;
 use proto::v1;
@@ -113,8 +114,8 @@ impl Filter {
             let words: Vec<_> = Operation::ALL.iter().map(|known| known.word()).collect();
             return Err(Status::invalid_argument(format!("operation must be one of {}", words.join(", "))));
         }
-        if !["", "done", "denied", "refused"].contains(&asked.outcome.as_str()) {
-            return Err(Status::invalid_argument("outcome must be done, denied or refused"));
+        if !["", "done", "denied", "refused", "violation"].contains(&asked.outcome.as_str()) {
+            return Err(Status::invalid_argument("outcome must be done, denied, refused or violation"));
         }
         let limit = if asked.limit == 0 { QUERY_DEFAULT } else { asked.limit as usize };
         Ok(Filter { asked, limit })
@@ -258,6 +259,8 @@ fn shown_if(record: &StoredRecord, fits: impl FnOnce(&Leaf<'_>) -> bool) -> Resu
         reason: leaf.reason.to_owned(),
         request_id: leaf.request.to_vec().into(),
         secret_id: leaf.secret,
+        accessor: if leaf.accessor == [0; 12] { String::new() } else { Accessor(leaf.accessor).to_string() },
+        policies: leaf.policies,
     }))
 }
 

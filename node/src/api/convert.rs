@@ -4,9 +4,8 @@ use crate::api::door::Asked;
 use bytes::Bytes;
 use node_domain::Rejection;
 use node_domain::command::{Expectation, Selection};
-use node_domain::ids::{EnvironmentName, PolicyName, SecretPath, Stamp};
+use node_domain::ids::{PolicyName, RoleName, SecretPath, Stamp};
 use node_domain::limits;
-use node_domain::policy::{Capabilities, Conditions, PathPattern, Policy, Rule};
 use node_domain::secret::{AboutChange, Secret, SecretType, Version, VersionState};
 use node_domain::token::Token;
 use prost::Message;
@@ -27,7 +26,7 @@ macro_rules! asked {
 asked! {
     v1::PutRequest: path, v1::PatchRequest: path, v1::GetRequest: path, v1::SetMetadataRequest: path, v1::ListRequest: prefix,
     v1::SearchRequest: prefix, v1::HistoryRequest: path, v1::RollbackRequest: path, v1::VersionsRequest: path,
-    v1::CopyRequest: from, v1::WatchRequest: prefix,
+    v1::CopyRequest: from, v1::WatchRequest: prefix, v1::TestPolicyRequest: path,
 }
 
 macro_rules! asked_of_system {
@@ -43,6 +42,7 @@ asked_of_system! {
     v1::HeadRequest, v1::TailRequest, v1::ExportRequest, v1::TriggerSnapshotRequest, v1::AddLearnerRequest, v1::MemberRequest,
     v1::CreateEnvironmentRequest: name, v1::CreateTokenRequest: principal, v1::RevokeTokenRequest: accessor,
     v1::GetPolicyRequest: name, v1::DeletePolicyRequest: name, v1::QueryRequest: subject,
+    v1::ListRolesRequest, v1::PutRoleRequest: name, v1::GetRoleRequest: name, v1::DeleteRoleRequest: name,
 }
 
 impl Asked for v1::GetManyRequest {
@@ -66,6 +66,12 @@ impl Asked for v1::TransactRequest {
 }
 
 impl Asked for v1::PutPolicyRequest {
+    fn subject(&self) -> &str {
+        self.policy.as_ref().map_or("", |policy| &policy.name)
+    }
+}
+
+impl Asked for v1::SimulatePolicyRequest {
     fn subject(&self) -> &str {
         self.policy.as_ref().map_or("", |policy| &policy.name)
     }
@@ -168,33 +174,11 @@ pub(crate) fn policies(names: &[String]) -> Result<Vec<PolicyName>, Rejection> {
     Ok(policies)
 }
 
-pub(crate) fn rule(rule: &v1::Rule) -> Result<Rule, Rejection> {
-    let environment = match rule.environment.as_str() {
-        "*" => None,
-        name => Some(EnvironmentName::parse(name)?),
-    };
-    Ok(Rule {
-        environment,
-        path: PathPattern::parse(&rule.path)?,
-        capabilities: Capabilities::parse(rule.capabilities.iter().map(String::as_str))?,
-        deny: rule.deny,
-        conditions: Conditions::default(),
-    })
-}
-
-pub(crate) fn show_policy(policy: &Policy) -> v1::Policy {
-    let rules = policy.rules.iter().map(|rule| v1::Rule {
-        environment: rule.environment.as_ref().map_or_else(|| "*".to_owned(), ToString::to_string),
-        path: rule.path.to_string(),
-        capabilities: rule.capabilities.words().map(str::to_owned).collect(),
-        deny: rule.deny,
-    });
-    v1::Policy {
-        name: policy.name.to_string(),
-        rules: rules.collect(),
-        version: policy.version,
-        updated_at_ms: policy.updated.as_ms(),
-    }
+pub(crate) fn roles(names: &[String]) -> Result<Vec<RoleName>, Rejection> {
+    let mut roles = names.iter().map(|name| RoleName::parse(name)).collect::<Result<Vec<_>, _>>()?;
+    roles.sort();
+    roles.dedup();
+    Ok(roles)
 }
 
 pub(crate) fn show_token(token: &Token) -> v1::Token {
@@ -205,6 +189,7 @@ pub(crate) fn show_token(token: &Token) -> v1::Token {
         created_at_ms: token.created.as_ms(),
         expires_at_ms: show_end(token.expires),
         created_by: token.created_by.to_string(),
+        roles: token.roles.iter().map(ToString::to_string).collect(),
     }
 }
 

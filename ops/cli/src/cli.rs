@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{audit, cluster, environment, export, import, policy, program, secret, token, watch},
+    commands::{audit, cluster, environment, export, import, policy, program, role, secret, token, watch},
     exit::{self, Failure},
     settings::{Globals, Session},
 };
@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Policies: who may do what, where.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Roles: policies under one name, for tokens to carry.
+    #[command(subcommand)]
+    Role(role::Command),
     /// The journal: search it, follow it, prove it.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -83,6 +86,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Watch(command) => command.run(&session).await,
         Command::Token(command) => command.run(&session).await,
         Command::Policy(command) => command.run(&session).await,
+        Command::Role(command) => command.run(&session).await,
         Command::Audit(command) => command.run(&session).await,
         Command::Cluster(command) => command.run(&session).await,
         Command::Completion(command) => command.run(&session),

@@ -7,6 +7,7 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod policy;
 pub(crate) mod program;
+pub(crate) mod role;
 pub(crate) mod secret;
 pub(crate) mod token;
 pub(crate) mod watch;

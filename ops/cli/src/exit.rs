@@ -75,7 +75,7 @@ pub(crate) struct Failure {
     what: String,
     why: String,
     next: String,
-    /// Whoever read the output went away: nothing to tell, nobody to tell it to.
+    /// Nothing is left to tell, or whoever read the output went away.
     silent: bool,
 }
 
@@ -87,6 +87,11 @@ impl Failure {
     /// The command line or a setting is wrong.
     pub(crate) fn usage(what: impl Into<String>, why: impl Into<String>, next: impl Into<String>) -> Failure {
         Failure::new(Exit::Usage, what, why).next(next)
+    }
+
+    /// The answer itself said all; only the exit code is left to say.
+    pub(crate) fn told(exit: Exit) -> Failure {
+        Failure { silent: true, ..Failure::new(exit, "", "") }
     }
 
     /// A file or a stream of this machine.

@@ -22,7 +22,7 @@ use crate::{
     config::{ClientConfig, ConfigError, Token},
     error::ClientError,
     retry,
-    services::{Audit, Cluster, Environments, Policies, Secrets, Tokens},
+    services::{Audit, Cluster, Environments, Policies, Roles, Secrets, Tokens},
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -119,6 +119,12 @@ impl Client {
     #[must_use]
     pub fn policies(&self) -> Policies<'_> {
         Policies(self)
+    }
+
+    /// Roles.
+    #[must_use]
+    pub fn roles(&self) -> Roles<'_> {
+        Roles(self)
     }
 
     /// The journal.

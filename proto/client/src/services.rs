@@ -2,7 +2,7 @@
 
 use proto::v1::{
     self, audit_client::AuditClient, cluster_client::ClusterClient, environments_client::EnvironmentsClient,
-    policies_client::PoliciesClient, secrets_client::SecretsClient, tokens_client::TokensClient,
+    policies_client::PoliciesClient, roles_client::RolesClient, secrets_client::SecretsClient, tokens_client::TokensClient,
 };
 
 use crate::{
@@ -152,6 +152,26 @@ service! {
         list(ListPoliciesRequest) -> ListPoliciesResponse;
         /// Deletes a policy.
         delete(DeletePolicyRequest) -> DeletePolicyResponse;
+        /// Whether somebody may do something, and why.
+        test(TestPolicyRequest) -> TestPolicyResponse;
+        /// What a policy would have made of past requests.
+        simulate(SimulatePolicyRequest) -> SimulatePolicyResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Roles.
+    Roles as RolesClient, raw roles;
+    calls {
+        /// Writes a role.
+        put(PutRoleRequest) -> Role;
+        /// Reads a role.
+        get(GetRoleRequest) -> Role;
+        /// Lists roles.
+        list(ListRolesRequest) -> ListRolesResponse;
+        /// Deletes a role.
+        delete(DeleteRoleRequest) -> DeleteRoleResponse;
     }
     streams {}
 }

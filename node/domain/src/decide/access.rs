@@ -1,12 +1,11 @@
-//! Environments, tokens, policies.
+//! Environments and tokens.
 
 use super::{Answer, Decided, Desk, FOUNDER};
 use crate::command::TokenWish;
 use crate::event::Event;
-use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, RoleName};
+use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PrincipalName};
 use crate::limits;
-use crate::operation::Operation;
-use crate::policy::{Capability, ROOT, Rule};
+use crate::policy::{Capability, ROOT};
 use crate::rejection::Rejection;
 use crate::token::{Login, Terms, Token};
 use bytes::Bytes;
@@ -35,7 +34,7 @@ impl Desk<'_> {
     pub(super) fn create_token(&self, wish: TokenWish) -> Decided {
         self.permit_system(Capability::Tokens, wish.principal.as_str())?;
         self.check_principal(&wish.principal)?;
-        self.check_grants(&wish.policies)?;
+        self.check_grants(&wish.policies, &wish.roles)?;
         let mut events = self.sweep_tokens();
         if self.state.tokens.len() - events.len() >= limits::TOKENS_MAX {
             return Err(Rejection::Limit(format!("there are {} live tokens already: revoke some", limits::TOKENS_MAX)));
@@ -82,32 +81,6 @@ impl Desk<'_> {
         }
     }
 
-    fn check_grants(&self, policies: &[PolicyName]) -> Result<(), Rejection> {
-        for policy in policies {
-            // Whoever makes tokens cannot make one that may more than he may himself, nor learn which policies there are.
-            if !self.holds_root() && !self.token.policies.contains(policy) {
-                return Err(Rejection::Denied {
-                    principal: self.token.principal.to_string(),
-                    capability: "grant".into(),
-                    subject: format!("policy {policy}"),
-                    environment: "the system".into(),
-                    why: "only the holder of a policy may grant it".into(),
-                });
-            }
-            if !self.state.policies.contains_key(policy) {
-                return Err(Rejection::not_found("policy", policy));
-            }
-        }
-        if policies.is_empty() || policies.len() > limits::TOKEN_POLICIES_MAX {
-            return Err(Rejection::invalid(format!("a token has 1 to {} policies", limits::TOKEN_POLICIES_MAX)));
-        }
-        Ok(())
-    }
-
-    fn holds_root(&self) -> bool {
-        self.token.policies.iter().any(|policy| policy.as_str() == ROOT)
-    }
-
     /// Takes away some of the tokens that have ended, so that the dead never crowd out the living.
     fn sweep_tokens(&self) -> Vec<Event> {
         let ended = self.state.tokens_ended_by(self.context.stamp).take(limits::TOKENS_SWEPT_MAX);
@@ -129,74 +102,5 @@ impl Desk<'_> {
         }
         let token = found.ok_or_else(|| Rejection::not_found("token", accessor))?;
         Ok((vec![Event::TokenRevoked { accessor, principal: token.principal.clone() }], Answer::Done))
-    }
-
-    pub(super) fn put_policy(&self, name: PolicyName, rules: Vec<Rule>) -> Decided {
-        self.permit_system(Capability::Policies, name.as_str())?;
-        self.check_changeable(&name)?;
-        if rules.len() > limits::POLICY_RULES_MAX {
-            return Err(Rejection::invalid(format!("a policy has at most {} rules", limits::POLICY_RULES_MAX)));
-        }
-        let old = self.state.policies.get(&name);
-        if old.is_none() && self.state.policies.len() >= limits::POLICIES_MAX {
-            return Err(Rejection::Limit(format!("there are {} policies already", limits::POLICIES_MAX)));
-        }
-        let version = old.map_or(1, |policy| policy.version + 1);
-        Ok((vec![Event::PolicyPut { name, rules, version }], Answer::Versions(vec![version])))
-    }
-
-    pub(super) fn read_policy(&self, name: &PolicyName) -> Decided {
-        // The holder of a policy may know what it says.
-        if !self.token.policies.contains(name) {
-            self.permit_system(Capability::Policies, name.as_str())?;
-        }
-        self.state.policies.get(name).ok_or_else(|| Rejection::not_found("policy", name))?;
-        Ok((
-            vec![Event::Observed { operation: Operation::PolicyRead, environment: None, subject: name.to_string() }],
-            Answer::Done,
-        ))
-    }
-
-    pub(super) fn delete_policy(&self, name: PolicyName) -> Decided {
-        self.permit_system(Capability::Policies, name.as_str())?;
-        self.check_changeable(&name)?;
-        self.state.policies.get(&name).ok_or_else(|| Rejection::not_found("policy", &name))?;
-        Ok((vec![Event::PolicyDeleted { name }], Answer::Done))
-    }
-
-    pub(super) fn put_role(&self, name: RoleName, description: String, policies: Vec<PolicyName>) -> Decided {
-        self.permit_system(Capability::Policies, name.as_str())?;
-        if description.len() > limits::TEXT_BYTES_MAX || policies.len() > limits::TOKEN_POLICIES_MAX {
-            return Err(Rejection::invalid(format!(
-                "a role has a description of at most {} bytes and at most {} policies",
-                limits::TEXT_BYTES_MAX,
-                limits::TOKEN_POLICIES_MAX
-            )));
-        }
-        let old = self.state.roles.get(&name);
-        if old.is_none() && self.state.roles.len() >= limits::ROLES_MAX {
-            return Err(Rejection::Limit(format!("there are {} roles already", limits::ROLES_MAX)));
-        }
-        let version = old.map_or(1, |role| role.version + 1);
-        Ok((vec![Event::RolePut { name, description, policies, version }], Answer::Versions(vec![version])))
-    }
-
-    pub(super) fn read_role(&self, name: &RoleName) -> Decided {
-        if !self.token.roles.contains(name) {
-            self.permit_system(Capability::Policies, name.as_str())?;
-        }
-        self.state.roles.get(name).ok_or_else(|| Rejection::not_found("role", name))?;
-        let event = Event::Observed { operation: Operation::RoleRead, environment: None, subject: name.to_string() };
-        Ok((vec![event], Answer::Done))
-    }
-
-    pub(super) fn delete_role(&self, name: RoleName) -> Decided {
-        self.permit_system(Capability::Policies, name.as_str())?;
-        self.state.roles.get(&name).ok_or_else(|| Rejection::not_found("role", &name))?;
-        Ok((vec![Event::RoleDeleted { name }], Answer::Done))
-    }
-
-    fn check_changeable(&self, name: &PolicyName) -> Result<(), Rejection> {
-        if name.as_str() == ROOT { Err(Rejection::invalid("the policy root cannot be changed")) } else { Ok(()) }
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod founding;
 mod observe;
+mod policies;
 mod secrets;
 mod transact;
 
@@ -134,6 +135,8 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         Command::ReadRole { name } => desk.read_role(&name),
         Command::ListRoles => desk.observe_system(Capability::Policies, Operation::RoleList, String::new()),
         Command::DeleteRole { name } => desk.delete_role(name),
+        Command::TestPolicy(question) => desk.test_policy(&question),
+        Command::SimulatePolicy { name, rules } => desk.simulate_policy(&name, &rules),
         Command::Keys(command) => desk.decide_keys(*command),
         Command::Identity(command) => desk.decide_identity(*command),
         Command::Guard(command) => desk.decide_guard(*command),
@@ -258,6 +261,11 @@ fn describe(command: &Command) -> (Operation, String, String) {
         C::ReadRole { name } => system(Operation::RoleRead, name.to_string()),
         C::ListRoles => system(Operation::RoleList, String::new()),
         C::DeleteRole { name } => system(Operation::RoleDelete, name.to_string()),
+        C::TestPolicy(question) => {
+            let environment = question.environment.as_ref().map(ToString::to_string).unwrap_or_default();
+            (Operation::PolicyTest, environment, format!("{} {}", question.capability.word(), question.subject))
+        }
+        C::SimulatePolicy { name, .. } => system(Operation::PolicySimulate, name.to_string()),
         C::Keys(command) => command.describe(),
         C::Identity(command) => command.describe(),
         C::Guard(command) => command.describe(),

@@ -5,7 +5,7 @@ use crate::batch::{Batch, Decision};
 use crate::event::Event;
 use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
 use crate::operation::Operation;
-use crate::policy::{Policy, ROOT, Role};
+use crate::policy::{Memo, Policy, ROOT, Role};
 use crate::secret::{About, Secret, Version, VersionState};
 use crate::token::Token;
 use std::sync::Arc;
@@ -125,6 +125,7 @@ impl State {
             }
             Event::PolicyDeleted { name } => {
                 self.policies_changed = seq;
+                self.memo = Memo::default();
                 let old = self.policies.remove(name).ok_or("its policy does not exist")?;
                 self.digest.subtract(row::POLICY, &old);
                 Ok(())
@@ -137,6 +138,7 @@ impl State {
             }
             Event::RoleDeleted { name } => {
                 self.policies_changed = seq;
+                self.memo = Memo::default();
                 let old = self.roles.remove(name).ok_or("its role does not exist")?;
                 self.digest.subtract(row::ROLE, &old);
                 Ok(())
@@ -158,7 +160,8 @@ impl State {
         Ok(())
     }
 
-    fn fold_policy(&mut self, policy: Policy) {
+    pub(super) fn fold_policy(&mut self, policy: Policy) {
+        self.memo = Memo::default();
         self.digest.add(row::POLICY, &policy);
         if let Some(old) = self.policies.insert(policy.name.clone(), Arc::new(policy)) {
             self.digest.subtract(row::POLICY, &old);
@@ -166,6 +169,7 @@ impl State {
     }
 
     fn fold_role(&mut self, role: Role) {
+        self.memo = Memo::default();
         self.digest.add(row::ROLE, &role);
         if let Some(old) = self.roles.insert(role.name.clone(), Arc::new(role)) {
             self.digest.subtract(row::ROLE, &old);

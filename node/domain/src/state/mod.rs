@@ -17,7 +17,7 @@ use crate::ids::{
     Stamp, TokenHash,
 };
 use crate::keys::KeysState;
-use crate::policy::{self, Asking, Capability, Policy, Role, Sight, Verdict};
+use crate::policy::{Asking, Capability, Explanation, Grants, Memo, Policy, Role, Sight, Verdict};
 use crate::rejection::Rejection;
 use crate::secret::{Secret, VersionState};
 use crate::token::Token;
@@ -42,6 +42,8 @@ pub struct State {
     pub(crate) roles: OrdMap<RoleName, Arc<Role>>,
     /// The record that changed a policy or role last: which rules were in force.
     pub(crate) policies_changed: Revision,
+    /// Rules made ready to be asked. Follows from `policies` and `roles`: whoever changes them puts an empty one here.
+    pub(crate) memo: Memo,
     pub(crate) keys: KeysState,
     pub(crate) identity: IdentityState,
     pub(crate) guard: GuardState,
@@ -109,6 +111,7 @@ impl State {
             policies: OrdMap::new(),
             roles: OrdMap::new(),
             policies_changed: Revision(0),
+            memo: Memo::default(),
             keys: KeysState::default(),
             identity: IdentityState::default(),
             guard: GuardState::default(),
@@ -247,7 +250,7 @@ impl State {
         if token.is_valid_at(now) { Ok(token) } else { Err(Rejection::NotAuthenticated) }
     }
 
-    /// Asks the token's policies whether it may use `capability` on `subject`.
+    /// Asks the token's rules whether it may use `capability` on `subject`.
     ///
     /// # Errors
     /// When no rule allows it or one denies it; the refusal says which.
@@ -258,11 +261,11 @@ impl State {
         environment: Option<&EnvironmentName>,
         subject: T,
     ) -> Result<Permit<T>, Rejection> {
-        let verdict = policy::judge(self.policies_of(asking.token), capability, environment, subject.as_ref());
-        permit(verdict, asking.token, capability, environment, subject)
+        let verdict = self.judge(asking, capability, environment, subject.as_ref());
+        permit(&verdict, asking, capability, environment, subject)
     }
 
-    /// Asks the token's policies whether it may list anything at all under `prefix`; what stands there makes no difference.
+    /// Asks the token's rules whether it may list anything at all under `prefix`; what stands there makes no difference.
     /// What it is shown is another question: [`State::sight`].
     ///
     /// # Errors
@@ -273,18 +276,83 @@ impl State {
         environment: &EnvironmentName,
         prefix: String,
     ) -> Result<Permit<String>, Rejection> {
-        let verdict = policy::judge_listing(self.policies_of(asking.token), environment, &prefix);
-        permit(verdict, asking.token, Capability::List, Some(environment), prefix)
+        let verdict = self.judge_listing(asking, environment, &prefix);
+        permit(&verdict, asking, Capability::List, Some(environment), prefix)
+    }
+
+    /// Which rule decides about `capability` on `subject`.
+    #[must_use]
+    pub fn judge(
+        &self,
+        asking: &Asking<'_>,
+        capability: Capability,
+        environment: Option<&EnvironmentName>,
+        subject: &str,
+    ) -> Verdict {
+        if asking.is_bound_elsewhere(environment) {
+            return Verdict::BoundElsewhere;
+        }
+        self.grants_of(asking.token).judge(capability, environment, subject, &asking.circumstances())
+    }
+
+    /// Which rule decides whether anything may be listed under `prefix`.
+    #[must_use]
+    pub fn judge_listing(&self, asking: &Asking<'_>, environment: &EnvironmentName, prefix: &str) -> Verdict {
+        if asking.is_bound_elsewhere(Some(environment)) {
+            return Verdict::BoundElsewhere;
+        }
+        self.grants_of(asking.token).judge_listing(environment, prefix, &asking.circumstances())
     }
 
     /// Which paths of `environment` the token may list.
     #[must_use]
-    pub fn sight<'a>(&'a self, asking: &Asking<'a>, environment: &EnvironmentName) -> Sight<'a> {
-        Sight::new(self.policies_of(asking.token), environment)
+    pub fn sight<'a>(&self, asking: &Asking<'a>, environment: &EnvironmentName) -> Sight<'a> {
+        Sight::new(self.grants_of(asking.token), *asking, environment.clone())
     }
 
-    fn policies_of<'a>(&'a self, token: &'a Token) -> impl Iterator<Item = &'a Policy> {
-        token.policies.iter().filter_map(|name| self.policies.get(name)).map(|policy| &**policy)
+    /// The verdict, with every rule that is about the request and why it does or does not count.
+    #[must_use]
+    pub fn explain(
+        &self,
+        asking: &Asking<'_>,
+        capability: Capability,
+        environment: Option<&EnvironmentName>,
+        subject: &str,
+    ) -> Explanation {
+        let verdict = self.judge(asking, capability, environment, subject);
+        let grants = self.grants_of(asking.token);
+        let with_roles = grants.policies().map(|policy| {
+            let given = asking.token.roles.iter().filter(|name| self.gives(name, &policy.name));
+            let named = asking.token.policies.contains(&policy.name);
+            (policy.clone(), if named { Vec::new() } else { given.cloned().collect() })
+        });
+        Explanation::of(verdict, with_roles, asking, (capability, environment, subject))
+    }
+
+    /// Whether the role gives the policy.
+    #[must_use]
+    pub fn gives(&self, role: &RoleName, policy: &PolicyName) -> bool {
+        self.roles.get(role).is_some_and(|role| role.policies.contains(policy))
+    }
+
+    /// The rules of a token, made ready to be asked.
+    #[must_use]
+    pub fn grants_of(&self, token: &Token) -> Arc<Grants> {
+        self.memo.grants(token, || self.policies_of(token))
+    }
+
+    /// The policies that a token names and those of the roles that it names, some of them more than once.
+    fn policies_of<'a>(&'a self, token: &'a Token) -> impl Iterator<Item = &'a Arc<Policy>> {
+        let of_roles = token.roles.iter().filter_map(|name| self.roles.get(name)).flat_map(|role| &role.policies);
+        token.policies.iter().chain(of_roles).filter_map(|name| self.policies.get(name))
+    }
+
+    /// The state as it would be with this policy.
+    #[must_use]
+    pub fn supposing(&self, policy: Policy) -> State {
+        let mut supposed = self.clone();
+        supposed.fold_policy(policy);
+        supposed
     }
 
     /// Takes in a token; returns the one that it takes the place of.
@@ -305,23 +373,21 @@ impl State {
 }
 
 fn permit<T: AsRef<str>>(
-    verdict: Verdict<'_>,
-    token: &Token,
+    verdict: &Verdict,
+    asking: &Asking<'_>,
     capability: Capability,
     environment: Option<&EnvironmentName>,
     subject: T,
 ) -> Result<Permit<T>, Rejection> {
-    let why = match verdict {
-        Verdict::Allowed(..) => return Ok(Permit { principal: token.principal.clone(), subject }),
-        Verdict::Denied(policy, rule) => format!("policy {} denies {}", policy.name, rule.path),
-        Verdict::NoRule => "no rule allows it".to_owned(),
-    };
+    if verdict.is_allowed() {
+        return Ok(Permit { principal: asking.token.principal.clone(), subject });
+    }
     Err(Rejection::Denied {
-        principal: token.principal.to_string(),
+        principal: asking.token.principal.to_string(),
         capability: capability.word().into(),
         subject: subject.as_ref().to_owned(),
         environment: environment.map_or_else(|| "the system".to_owned(), ToString::to_string),
-        why,
+        why: verdict.why(asking.token),
     })
 }
 

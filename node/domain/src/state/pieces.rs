@@ -5,7 +5,7 @@ use crate::guard::GuardPiece;
 use crate::identity::IdentityPiece;
 use crate::ids::{ClusterId, EnvironmentName, Revision, Stamp};
 use crate::keys::KeysPiece;
-use crate::policy::{Policy, Role};
+use crate::policy::{Memo, Policy, Role};
 use crate::secret::Secret;
 use crate::token::Token;
 use imbl::OrdMap;
@@ -108,9 +108,11 @@ impl State {
                 self.remember_token(token);
             }
             Piece::Policy(policy) => {
+                self.memo = Memo::default();
                 self.policies.insert(policy.name.clone(), policy);
             }
             Piece::Role(role) => {
+                self.memo = Memo::default();
                 self.roles.insert(role.name.clone(), role);
             }
             Piece::Keys(piece) => self.keys.take(piece),

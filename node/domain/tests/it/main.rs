@@ -7,4 +7,5 @@ mod golden;
 mod invariants;
 mod model;
 mod operations;
+mod oracle;
 mod spec;

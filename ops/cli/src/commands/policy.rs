@@ -1,10 +1,14 @@
 //! `holdfast policy`.
 
+mod rule;
+mod simulate;
+mod test;
+
 use clap::Subcommand;
 use proto_client::v1;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::rule::{Document, Rule, When};
 use crate::{
     exit::{Doing, Failure},
     input,
@@ -16,12 +20,16 @@ const PUT_EXAMPLES: &str = "\
 Examples:
   holdfast policy put developer --allow 'development:*:read,create,update,list'
   holdfast policy put auditor --allow '*:*:audit,metadata' --deny 'production:db/*:read'
+  holdfast policy put on-call --allow 'production:db/*:read' --when mfa,address=10.0.0.0/8,hours=mon-fri/08:00-18:00,token-age=1h
   holdfast policy put deploy deploy.yaml
   holdfast policy get deploy -o yaml | holdfast policy put deploy-2 -
 
-A document has `rules`, each with environment, path, capabilities and, where it forbids, deny: true.
+A document has `rules`, each with environment, path, capabilities and, where it forbids, deny: true; and `when`, where it counts under
+conditions only: mfa: true, addresses: [10.0.0.0/8], hours: mon-fri/08:00-18:00 (UTC), token_age: 1h. All that are named must hold.
 Paths: db/password, db/+/password (one segment), db/* (everything below), *.
-Capabilities: read, create, update, list, metadata, delete, destroy; tokens, policies, environments, audit, cluster.";
+Capabilities: read, create, update, list, metadata, delete, destroy, promote, approve; tokens, policies, environments, audit, cluster,
+keys, identities, alerts, governance.
+What no rule allows is denied, and a rule that forbids wins over every rule that allows. `holdfast policy explain` tells which decide.";
 
 /// Policies.
 #[derive(Subcommand)]
@@ -40,6 +48,9 @@ pub(crate) enum Command {
         /// A rule that forbids; it wins over every rule that allows.
         #[arg(long, value_name = "ENV:PATH:CAPABILITIES", value_parser = Rule::parse_deny)]
         deny: Vec<Rule>,
+        /// Conditions under which these rules count, all of them: mfa, address=NETWORK, hours=DAYS/FROM-TO, token-age=DURATION.
+        #[arg(long, value_name = "CONDITION", value_delimiter = ',', conflicts_with = "file")]
+        when: Vec<String>,
     },
     /// Show a policy.
     #[command(after_help = "Examples:\n  holdfast policy get deploy\n  holdfast policy get deploy -o yaml")]
@@ -50,6 +61,15 @@ pub(crate) enum Command {
     /// List policies.
     #[command(after_help = "Examples:\n  holdfast policy list")]
     List,
+    /// Ask whether somebody may do something; the exit code is 0 when allowed and 4 when denied.
+    #[command(after_help = test::TEST_EXAMPLES)]
+    Test(test::Question),
+    /// Show every rule that is about a request, whether it counts and why, and which one decides.
+    #[command(after_help = test::EXPLAIN_EXAMPLES)]
+    Explain(test::Question),
+    /// Replay past requests against a policy that is not written yet, and show what would change.
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(simulate::Simulate),
     /// Delete a policy. Tokens that have it may less from then on.
     #[command(after_help = "Examples:\n  holdfast policy delete deploy-2")]
     Delete {
@@ -58,52 +78,20 @@ pub(crate) enum Command {
     },
 }
 
-/// A rule as it stands in a document.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Rule {
-    environment: String,
-    path: String,
-    capabilities: Vec<String>,
-    #[serde(default)]
-    deny: bool,
-}
-
-/// What `policy put` reads, and what `policy get` writes.
-#[derive(Deserialize)]
-struct Document {
-    rules: Vec<Rule>,
-}
-
-impl Rule {
-    fn parse_allow(text: &str) -> Result<Rule, String> {
-        let parts: Vec<_> = text.split(':').collect();
-        let [environment, path, capabilities] = parts.as_slice() else {
-            return Err("write ENVIRONMENT:PATH:CAPABILITIES, such as 'staging:db/*:read,list'".to_owned());
-        };
-        let capabilities = capabilities.split(',').map(str::to_owned).collect();
-        Ok(Rule { environment: (*environment).to_owned(), path: (*path).to_owned(), capabilities, deny: false })
-    }
-
-    fn parse_deny(text: &str) -> Result<Rule, String> {
-        Ok(Rule { deny: true, ..Rule::parse_allow(text)? })
-    }
-}
-
-impl From<Rule> for v1::Rule {
-    fn from(rule: Rule) -> v1::Rule {
-        v1::Rule { environment: rule.environment, path: rule.path, capabilities: rule.capabilities, deny: rule.deny }
-    }
-}
-
 impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Command::Put { name, file: Some(file), .. } => put(session, name, rules_of(&file)?).await,
-            Command::Put { name, file: None, allow, deny } => put(session, name, allow.into_iter().chain(deny).collect()).await,
+            Command::Put { name, file: None, allow, deny, when } => {
+                let when = When::parse(&when)?;
+                put(session, name, allow.into_iter().chain(deny).map(|rule| rule.under(when.clone())).collect()).await
+            }
             Command::Get { name } => show(session, name).await,
             Command::List => list(session).await,
             Command::Delete { name } => delete(session, name).await,
+            Command::Test(question) => question.test(session).await,
+            Command::Explain(question) => question.explain(session).await,
+            Command::Simulate(simulate) => simulate.run(session).await,
         }
     }
 }
@@ -118,8 +106,13 @@ fn rules_of(file: &str) -> Result<Vec<Rule>, Failure> {
     Ok(document.rules)
 }
 
+fn proposed(name: String, rules: Vec<Rule>) -> Result<v1::Policy, Failure> {
+    let rules = rules.into_iter().map(Rule::message).collect::<Result<_, _>>()?;
+    Ok(v1::Policy { name, rules, ..Default::default() })
+}
+
 async fn put(session: &Session, name: String, rules: Vec<Rule>) -> Result<(), Failure> {
-    let policy = v1::Policy { name: name.clone(), rules: rules.into_iter().map(v1::Rule::from).collect(), ..Default::default() };
+    let policy = proposed(name.clone(), rules)?;
     let answer = session.client().await?.policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await;
     let answer = answer.doing(|| format!("write the policy {name}"))?;
     session.out.done(&document(&answer), &format!("policy {name} is at v{}", answer.version))
@@ -130,11 +123,8 @@ async fn show(session: &Session, name: String) -> Result<(), Failure> {
     let policy = answer.doing(|| format!("read the policy {name}"))?;
     session.out.show(&document(&policy), |out| {
         writeln!(out, "{} v{}, {}", policy.name, policy.version, time::local(policy.updated_at_ms))?;
-        let row = |rule: &v1::Rule| {
-            let effect = if rule.deny { "deny" } else { "allow" };
-            [effect.to_owned(), rule.environment.clone(), rule.path.clone(), rule.capabilities.join(",")]
-        };
-        table::rows(out, &["EFFECT", "ENVIRONMENT", "PATH", "CAPABILITIES"], policy.rules.iter().map(row))
+        let row = |rule: &v1::Rule| rule::cells(rule);
+        table::rows(out, &rule::TITLES, policy.rules.iter().map(row))
     })
 }
 
@@ -159,10 +149,9 @@ async fn delete(session: &Session, name: String) -> Result<(), Failure> {
 }
 
 fn document(policy: &v1::Policy) -> Value {
-    let rule = |rule: &v1::Rule| json!({ "environment": rule.environment, "path": rule.path, "capabilities": rule.capabilities, "deny": rule.deny });
     json!({
         "name": policy.name,
-        "rules": policy.rules.iter().map(rule).collect::<Vec<_>>(),
+        "rules": policy.rules.iter().map(rule::document).collect::<Vec<_>>(),
         "version": policy.version,
         "updated": time::utc(policy.updated_at_ms),
     })
@@ -174,18 +163,14 @@ mod tests {
 
     #[test]
     fn what_get_writes_put_reads() {
-        let rule = Rule::parse_deny("production:db/*:read,list").unwrap();
-        let policy = v1::Policy { name: "a".into(), rules: vec![rule.clone().into()], version: 3, updated_at_ms: 1 };
+        let plain = Rule::parse_deny("production:db/*:read,list").unwrap();
+        let when = ["mfa", "address=10.0.0.0/8", "address=fd00::/8", "hours=mon-fri/08:00-18:00", "token-age=90m"];
+        let when = When::parse(&when.map(str::to_owned)).unwrap();
+        let rules = vec![plain.clone(), plain.under(when)];
+        let policy = v1::Policy { version: 3, updated_at_ms: 1, ..proposed("a".into(), rules.clone()).unwrap() };
         for text in [crate::output::document::yaml(&document(&policy)), crate::output::document::json(&document(&policy))] {
             let read: Document = serde_norway::from_str(&text).unwrap();
-            assert_eq!(read.rules, std::slice::from_ref(&rule));
+            assert_eq!(proposed("a".into(), read.rules).unwrap().rules, policy.rules, "{text}");
         }
-    }
-
-    #[test]
-    fn a_misspelt_member_of_a_rule_is_refused() {
-        let text = "rules:\n- environment: a\n  path: b\n  capabilities: [read]\n  denied: true\n";
-        assert!(serde_norway::from_str::<Document>(text).is_err());
-        assert!(Rule::parse_allow("staging:db").is_err());
     }
 }

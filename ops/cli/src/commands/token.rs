@@ -24,6 +24,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   holdfast token create ana --policy developer --ttl 8h
   holdfast token create ci/deploy --policy deploy,read-staging --ttl 1h --out ci.token
+  holdfast token create ana --role on-call --ttl 8h
   TOKEN=$(holdfast token create ana --policy developer -o raw)")]
     Create {
         /// The name that will stand in the journal.
@@ -31,6 +32,9 @@ pub(crate) enum Command {
         /// What it may.
         #[arg(long = "policy", value_name = "POLICY", value_delimiter = ',')]
         policies: Vec<String>,
+        /// What it may besides: what these roles give, whatever that is when it is used.
+        #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+        roles: Vec<String>,
         /// How long it is valid, such as 8h; until revoked when left out.
         #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms)]
         ttl: Option<u64>,
@@ -55,8 +59,8 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Command::Create { principal, policies, ttl, out } => {
-                let request = v1::CreateTokenRequest { principal, policies, ttl_ms: ttl.unwrap_or(0) };
+            Command::Create { principal, policies, roles, ttl, out } => {
+                let request = v1::CreateTokenRequest { principal, policies, ttl_ms: ttl.unwrap_or(0), roles };
                 create(session, request, out.as_deref()).await
             }
             Command::List => list(session).await,
@@ -111,12 +115,13 @@ async fn list(session: &Session) -> Result<(), Failure> {
                 token.accessor.clone(),
                 token.principal.clone(),
                 token.policies.join(","),
+                token.roles.join(","),
                 created,
                 expires,
                 token.created_by.clone(),
             ]
         };
-        table::rows(out, &["ACCESSOR", "PRINCIPAL", "POLICIES", "CREATED", "EXPIRES", "BY"], tokens.iter().map(row))
+        table::rows(out, &["ACCESSOR", "PRINCIPAL", "POLICIES", "ROLES", "CREATED", "EXPIRES", "BY"], tokens.iter().map(row))
     })
 }
 
@@ -140,6 +145,7 @@ fn facts(out: &mut dyn Write, token: &v1::Token) -> io::Result<()> {
             ("accessor", token.accessor.clone()),
             ("principal", token.principal.clone()),
             ("policies", token.policies.join(", ")),
+            ("roles", token.roles.join(", ")),
             ("created", format!("{} by {}", time::local(token.created_at_ms), token.created_by)),
             ("expires", time::local(token.expires_at_ms)),
         ],
@@ -151,6 +157,7 @@ fn document(token: &v1::Token) -> Value {
         "accessor": token.accessor,
         "principal": token.principal,
         "policies": token.policies,
+        "roles": token.roles,
         "created": time::utc(token.created_at_ms),
         "expires": time::utc(token.expires_at_ms),
         "created_by": token.created_by,

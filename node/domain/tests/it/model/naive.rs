@@ -287,9 +287,7 @@ impl Model {
             }
             Wish::DeletePolicy { name } => {
                 self.may(me, "policies", None, name)?;
-                if name == "root" {
-                    return Err(No::Invalid);
-                }
+                self.may_change(me, name)?;
                 let before = self.policies.len();
                 self.policies.retain(|policy| policy.name != *name);
                 if self.policies.len() == before { Err(No::NotFound) } else { Ok((Told::Done, 1, true)) }
@@ -372,11 +370,18 @@ impl Model {
         Ok((Told::Done, 1 + swept, true))
     }
 
-    fn put_policy(&mut self, me: &Token, name: &str, rules: &[Allow]) -> Outcome {
-        self.may(me, "policies", None, name)?;
+    /// Nobody changes root, and nobody but root what he holds himself.
+    fn may_change(&self, me: &Token, name: &str) -> Result<(), No> {
         if name == "root" {
             return Err(No::Invalid);
         }
+        let held = me.policies.iter().any(|policy| policy == name);
+        if held && !me.policies.contains(&"root".to_owned()) { Err(No::Denied) } else { Ok(()) }
+    }
+
+    fn put_policy(&mut self, me: &Token, name: &str, rules: &[Allow]) -> Outcome {
+        self.may(me, "policies", None, name)?;
+        self.may_change(me, name)?;
         let version = self.policies.iter().find(|policy| policy.name == name).map_or(1, |policy| policy.version + 1);
         self.policies.retain(|policy| policy.name != name);
         self.policies.push(Policy { name: name.to_owned(), version, rules: rules.to_vec() });

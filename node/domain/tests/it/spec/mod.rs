@@ -3,14 +3,17 @@
 //! Behind every `when` stand the invariants, and the rule that a refusal leaves exactly one record.
 
 mod access;
+mod conditions;
 mod environments;
 mod founding;
 mod hiding;
 mod journal;
+mod matrix;
 mod moving;
 mod policies;
 mod reading;
 mod receipts;
+mod roles;
 mod secrecy;
 mod tokens;
 mod transactions;

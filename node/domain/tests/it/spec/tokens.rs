@@ -19,7 +19,7 @@ fn a_token_is_made_for_a_principal_with_policies_that_are_there() {
         .then_refuses("policy writers does not exist")
         .recording(["token.create - bob refused"])
         .when("root", create_token("bob", &[]))
-        .then_refuses("a token has 1 to 256 policies");
+        .then_refuses("a token has 1 to 256 policies, or a role");
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_token_has_at_most_256_policies() {
     };
     given([])
         .when("root", with(limits::TOKEN_POLICIES_MAX + 1))
-        .then_refuses("a token has 1 to 256 policies")
+        .then_refuses("a token has 1 to 256 policies, or a role")
         .when("root", with(limits::TOKEN_POLICIES_MAX))
         .then_is_done();
 }

@@ -2,9 +2,9 @@
 
 use super::world::{HOME, World, wrapped_key};
 use node_domain::command::{Expectation, Selection, TokenWish, TransactChange, TransactItem};
-use node_domain::ids::{EnvironmentName, PolicyName, PrincipalName, SecretPath};
+use node_domain::ids::{EnvironmentName, PolicyName, PrincipalName, RoleName, SecretPath};
 use node_domain::operation::Operation;
-use node_domain::policy::{Capabilities, Conditions, PathPattern, Rule};
+use node_domain::policy::{Capabilities, Capability, Conditions, Hours, PathPattern, Question, Rule, Whom};
 use node_domain::sealed::Sealed;
 use node_domain::secret::{AboutChange, SecretType};
 use node_domain::{Answer, Command};
@@ -379,4 +379,96 @@ pub(crate) fn described(description: &str) -> AboutChange {
 
 pub(crate) fn tagged(tags: &[&str]) -> AboutChange {
     AboutChange { tags: Some(tags.iter().map(|tag| (*tag).to_owned()).collect()), ..AboutChange::default() }
+}
+
+// Conditions and roles.
+
+/// As `granted`, under conditions.
+pub(crate) fn granted_when(who: &'static str, words: &'static str, pattern: &'static str, conditions: Conditions) -> Fact {
+    Box::new(move |world| world.rule_of(who, Rule { conditions, ..rule(words, pattern) }))
+}
+
+/// As `denied`, under conditions.
+pub(crate) fn denied_when(who: &'static str, words: &'static str, pattern: &'static str, conditions: Conditions) -> Fact {
+    Box::new(move |world| world.rule_of(who, Rule { deny: true, conditions, ..rule(words, pattern) }))
+}
+
+/// Requests come from there, or from nobody knows where.
+pub(crate) fn calling_from(address: Option<&'static str>) -> Fact {
+    Box::new(move |world| world.address = address.map(|text| text.parse().unwrap()))
+}
+
+pub(crate) fn within(networks: &[&str]) -> Conditions {
+    Conditions { addresses: networks.iter().map(|network| network.parse().unwrap()).collect(), ..Conditions::default() }
+}
+
+pub(crate) fn during(hours: &str) -> Conditions {
+    Conditions { hours: Some(Hours::parse(hours).unwrap()), ..Conditions::default() }
+}
+
+pub(crate) fn role(name: &str) -> RoleName {
+    RoleName::parse(name).unwrap()
+}
+
+fn roles(names: &[&str]) -> Vec<RoleName> {
+    names.iter().map(|name| role(name)).collect()
+}
+
+/// Root made a token for `who` with these policies and roles.
+pub(crate) fn holds_roles(who: &'static str, policies: &'static [&'static str], names: &'static [&'static str]) -> Fact {
+    Box::new(move |world| {
+        let policies = policies.iter().map(|name| policy(name)).collect();
+        world.token_with_roles("root", who, policies, roles(names), 0);
+    })
+}
+
+/// Makes a token with roles.
+pub(crate) fn create_token_with(who: &'static str, policies: &'static [&'static str], names: &'static [&'static str]) -> Request {
+    Box::new(move |world| {
+        let policies = policies.iter().map(|name| policy(name)).collect();
+        let wish = TokenWish::plain(world.draw_hash(), principal(who), policies, 0);
+        Command::CreateToken(Box::new(TokenWish { roles: roles(names), ..wish }))
+    })
+}
+
+pub(crate) fn put_role(name: &'static str, policies: &'static [&'static str]) -> Request {
+    Box::new(move |_| Command::PutRole {
+        name: role(name),
+        description: String::new(),
+        policies: policies.iter().map(|name| policy(name)).collect(),
+    })
+}
+
+pub(crate) fn read_role(name: &'static str) -> Request {
+    Box::new(move |_| Command::ReadRole { name: role(name) })
+}
+
+pub(crate) fn list_roles() -> Request {
+    Box::new(|_| Command::ListRoles)
+}
+
+pub(crate) fn delete_role(name: &'static str) -> Request {
+    Box::new(move |_| Command::DeleteRole { name: role(name) })
+}
+
+/// Whether somebody may read something in production.
+pub(crate) fn question(whom: Whom, at: &str) -> Question {
+    Question {
+        whom,
+        capability: Capability::Read,
+        environment: Some(environment(HOME)),
+        subject: at.to_owned(),
+        address: None,
+        at: None,
+        mfa: None,
+        token_age_ms: None,
+    }
+}
+
+pub(crate) fn test_policy(question: Question) -> Request {
+    Box::new(move |_| Command::TestPolicy(Box::new(question)))
+}
+
+pub(crate) fn simulate_policy(name: &'static str, rules: Vec<Rule>) -> Request {
+    Box::new(move |_| Command::SimulatePolicy { name: policy(name), rules })
 }

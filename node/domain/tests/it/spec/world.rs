@@ -3,13 +3,14 @@
 use super::words::{Fact, Request};
 use crate::invariants::{self, CIPHERTEXT_MARK, Step, WRAPPED_KEY_MARK};
 use node_domain::command::{Founding, TokenWish};
-use node_domain::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, SecretPath, Stamp, TokenHash};
+use node_domain::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, RoleName, SecretPath, Stamp, TokenHash};
 use node_domain::policy::{Capabilities, Conditions, PathPattern, Rule};
 use node_domain::sealed::{Payload, SealRef, Sealed};
 use node_domain::secret::Secret;
 use node_domain::{Answer, Ask, Command, Decision, Event, Head, Rejection, State};
 use proto_record::leaf::{Leaf, Outcome};
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 /// The environment that a specification speaks of where it names none.
 pub(crate) const HOME: &str = "production";
@@ -19,6 +20,7 @@ pub(crate) const ELSEWHERE: &str = "staging";
 const DAWN_US: u64 = 1_790_000_000_000_000;
 
 /// A head and its twin that folds the same decisions, with the tokens that people hold and the values that were put.
+#[derive(Clone)]
 pub(crate) struct World {
     head: Head,
     pub(crate) state: State,
@@ -27,6 +29,8 @@ pub(crate) struct World {
     rules: BTreeMap<String, Vec<Rule>>,
     values: HashMap<[u8; 32], (String, Sealed)>,
     drawn: u64,
+    /// Where requests come from, where that is known.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// A founded world with `production` and `staging`, a `root`, and these facts.
@@ -42,7 +46,7 @@ pub(crate) fn newborn() -> World {
     let state = State::empty([7; 16]);
     let tokens = BTreeMap::from([("root".to_owned(), [0; 32])]);
     let (rules, values) = (BTreeMap::new(), HashMap::new());
-    World { head: Head::new(state.clone()), state, now: Stamp(DAWN_US), tokens, rules, values, drawn: 0 }
+    World { head: Head::new(state.clone()), state, now: Stamp(DAWN_US), tokens, rules, values, drawn: 0, address: None }
 }
 
 /// What a cluster with these environments is founded from.
@@ -81,7 +85,7 @@ impl World {
     fn ask(mut self, who: &str, request_id: [u8; 16], fingerprint: u64, request: Request) -> Asked {
         let command = request(&mut self);
         let credential = self.tokens.get(who).copied();
-        let ask = Ask { credential, request: request_id, fingerprint, source: "1/127.0.0.1".into(), address: None };
+        let ask = Ask { credential, request: request_id, fingerprint, source: "1/127.0.0.1".into(), address: self.address };
         self.now = Stamp(self.now.0 + 1000);
         self.decide(ask, command)
     }
@@ -167,13 +171,20 @@ impl World {
 
     /// Adds a rule to the policy `of-<who>`, and gives `who` a token with it where they have none.
     pub(crate) fn rule(&mut self, who: &str, environment: Option<&str>, words: &str, path: &str, deny: bool) {
-        let rule = Rule {
-            environment: environment.map(|name| EnvironmentName::parse(name).unwrap()),
-            path: PathPattern::parse(path).unwrap(),
-            capabilities: Capabilities::parse(words.split_whitespace()).unwrap(),
-            deny,
-            conditions: Conditions::default(),
-        };
+        self.rule_of(
+            who,
+            Rule {
+                environment: environment.map(|name| EnvironmentName::parse(name).unwrap()),
+                path: PathPattern::parse(path).unwrap(),
+                capabilities: Capabilities::parse(words.split_whitespace()).unwrap(),
+                deny,
+                conditions: Conditions::default(),
+            },
+        );
+    }
+
+    /// As `rule`, whole.
+    pub(crate) fn rule_of(&mut self, who: &str, rule: Rule) {
         let rules = self.rules.entry(who.to_owned()).or_default();
         rules.push(rule);
         let rules = rules.clone();
@@ -186,9 +197,21 @@ impl World {
 
     /// `maker` makes a token for `who`, who shows it from now on.
     pub(crate) fn token_for(&mut self, maker: &str, who: &str, policies: Vec<PolicyName>, ttl_ms: u64) {
+        self.token_with_roles(maker, who, policies, Vec::new(), ttl_ms);
+    }
+
+    pub(crate) fn token_with_roles(
+        &mut self,
+        maker: &str,
+        who: &str,
+        policies: Vec<PolicyName>,
+        roles: Vec<RoleName>,
+        ttl_ms: u64,
+    ) {
         let hash = self.draw_hash();
         let principal = PrincipalName::parse(who).unwrap();
-        self.establish_as(maker, Command::CreateToken(Box::new(TokenWish::plain(hash, principal, policies, ttl_ms))));
+        let wish = TokenWish { roles, ..TokenWish::plain(hash, principal, policies, ttl_ms) };
+        self.establish_as(maker, Command::CreateToken(Box::new(wish)));
         self.hold(who, hash);
     }
 

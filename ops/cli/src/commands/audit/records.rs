@@ -62,8 +62,8 @@ pub(crate) struct Query {
     /// What was asked, such as get or put.
     #[arg(long, default_value = "", hide_default_value = true)]
     operation: String,
-    /// done, denied or refused.
-    #[arg(long, default_value = "", hide_default_value = true, value_parser = ["", "done", "denied", "refused"], hide_possible_values = true)]
+    /// done, denied, refused or violation.
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = ["", "done", "denied", "refused", "violation"], hide_possible_values = true)]
     outcome: String,
     /// From this time: 2h (ago), 2026-11-22, or RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = time::parse_moment)]
@@ -118,12 +118,12 @@ async fn query(session: &Session, request: v1::QueryRequest) -> Result<Vec<v1::A
 fn show(session: &Session, records: &[v1::AuditRecord]) -> Result<(), Failure> {
     let documents: Vec<_> = records.iter().map(document).collect();
     session.out.show(&json!({ "records": documents }), |out| {
-        let titles = ["RECORD", "TIME", "ACTOR", "OPERATION", "OUTCOME", "ENVIRONMENT", "SUBJECT", "REASON"];
+        let titles = ["RECORD", "TIME", "ACTOR", "OPERATION", "OUTCOME", "ENVIRONMENT", "SUBJECT", "ACCESSOR", "RULES", "REASON"];
         table::rows(out, &titles, records.iter().map(row))
     })
 }
 
-fn row(record: &v1::AuditRecord) -> [String; 8] {
+fn row(record: &v1::AuditRecord) -> [String; 10] {
     let subject = match record.version {
         0 => record.subject.clone(),
         version => format!("{}@v{version}", record.subject),
@@ -136,6 +136,8 @@ fn row(record: &v1::AuditRecord) -> [String; 8] {
         record.outcome.clone(),
         record.environment.clone(),
         subject,
+        record.accessor.clone(),
+        record.policies.to_string(),
         record.reason.clone(),
     ]
 }
@@ -155,6 +157,8 @@ fn document(record: &v1::AuditRecord) -> Value {
         "reason": record.reason,
         "request_id": request,
         "secret_id": record.secret_id,
+        "accessor": record.accessor,
+        "policies": record.policies,
     })
 }
 
