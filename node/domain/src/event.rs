@@ -195,6 +195,19 @@ impl Event {
         }
     }
 
+    /// Whether somebody logged in by it, without showing another token.
+    #[must_use]
+    pub fn is_login(&self) -> bool {
+        matches!(self, Event::TokenCreated { token } if token.login.is_of_its_own())
+    }
+
+    /// Whether a request that led to it is answered with what it did when its id is asked again; not so what only counts that
+    /// something was asked.
+    #[must_use]
+    pub fn is_answered_again(&self) -> bool {
+        self.is_change() && !matches!(self, Event::Identity(IdentityEvent::TokenUsed { .. }))
+    }
+
     /// About how many bytes the event takes in the log, never much less than it does.
     #[must_use]
     pub fn size_hint(&self) -> usize {

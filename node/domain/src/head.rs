@@ -4,7 +4,7 @@ use crate::batch::Decision;
 use crate::command::Command;
 use crate::decide::{Answer, Context, FOUNDER, decide, refusal};
 use crate::event::Event;
-use crate::ids::{PrincipalName, RequestId, Revision, Stamp, TokenHash};
+use crate::ids::{Accessor, PrincipalName, RequestId, Revision, Stamp, TokenHash};
 use crate::limits;
 use crate::rejection::Rejection;
 use crate::state::{Misfit, State};
@@ -62,7 +62,8 @@ impl Head {
             request: ask.request,
             fingerprint: ask.fingerprint,
         };
-        let token = self.state.authenticate(context.credential.as_ref(), stamp).ok().cloned();
+        let shown = context.credential.as_ref().and_then(|hash| self.state.token(hash)).cloned();
+        let token = self.state.authenticate(context.credential.as_ref(), context.address, stamp).ok().cloned();
         // A refusal quotes the command, so keep what it needs; cloning costs reference counts, not payloads.
         let quoted = command.clone();
         let (mut events, answer) = match decide(&self.state, &context, command) {
@@ -75,7 +76,8 @@ impl Head {
         let decision = Decision {
             stamp,
             actor,
-            accessor: token.map(|token| token.accessor),
+            // A token that has ended, or is shown from where it does not count, is named all the same.
+            accessor: made(&events).or_else(|| shown.map(|token| token.accessor)),
             policies: self.state.policies_changed(),
             request: ask.request,
             fingerprint: ask.fingerprint,
@@ -95,6 +97,14 @@ impl Head {
         events.extend(guard::notice::of_refusal(&self.state, context, rejection));
         events
     }
+}
+
+/// The token that was made by logging in just now.
+fn made(events: &[Event]) -> Option<Accessor> {
+    events.iter().find_map(|event| match event {
+        Event::TokenCreated { token } if event.is_login() => Some(token.accessor),
+        _ => None,
+    })
 }
 
 /// Who stands in the record: the cluster itself, who logged in just now, or the holder of the token shown.

@@ -136,6 +136,12 @@ name!(
     check_principal
 );
 
+name!(
+    /// A name of a user, a machine, a certificate role or an issuer.
+    IdentityName,
+    check_identity
+);
+
 fn check_environment(text: &str) -> Result<(), BadName> {
     let fits = text.len() <= limits::NAME_BYTES_MAX
         && text.starts_with(|first: char| first.is_ascii_lowercase())
@@ -160,6 +166,14 @@ fn check_role(text: &str) -> Result<(), BadName> {
 
 fn check_principal(text: &str) -> Result<(), BadName> {
     check_name("principal", text)
+}
+
+/// Narrower than a principal's: `machine/ci` and `jwt/github/…` are principals that nobody can take by calling a user so.
+fn check_identity(text: &str) -> Result<(), BadName> {
+    let fits = (1..=limits::IDENTITY_NAME_BYTES_MAX).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte));
+    if fits { Ok(()) } else { Err(bad("name", text, "use 1 to 40 letters, digits and -_.@, starting with a letter or digit")) }
 }
 
 fn check_path(text: &str) -> Result<(), BadName> {

@@ -73,6 +73,64 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Entries of one page where nothing else is said.
 pub const PAGE_ENTRIES_DEFAULT: usize = 1_000;
 
+// Identities.
+
+/// Longest name of a user, a machine, a certificate role or an issuer, in bytes: with `machine/` before it, it is a principal.
+pub const IDENTITY_NAME_BYTES_MAX: usize = 40;
+/// Most tokens that one token may have made and that live.
+pub const TOKEN_CHILDREN_MAX: usize = 100_000;
+/// Longest line of tokens that each made the next.
+pub const TOKEN_DEPTH_MAX: usize = 8;
+/// Most networks of a token or of a login.
+pub const NETWORKS_MAX: usize = 32;
+/// Longest time between two logins, renewals included, in milliseconds: 32 days.
+pub const LOGIN_TTL_MS_MAX: u64 = 32 * 24 * 60 * 60 * 1000;
+/// Most users, machines, certificate roles and issuers, of each kind.
+pub const IDENTITIES_MAX: usize = 100_000;
+/// Wrong passwords or codes after which a user is locked …
+pub const LOGIN_FAILURES_MAX: usize = 5;
+/// … when they all came within this time, in microseconds of log time …
+pub const LOGIN_FAILURES_WINDOW_US: u64 = 15 * 60 * 1_000_000;
+/// … for this long, in milliseconds.
+pub const LOCKOUT_MS: u64 = 15 * 60 * 1000;
+/// Length of one step of a TOTP code, in microseconds.
+pub const TOTP_STEP_US: u64 = 30 * 1_000_000;
+/// How many steps a code may be early or late.
+pub const TOTP_WINDOW: u64 = 1;
+/// Steps that a door may find to fit one code: it looks further around than counts.
+pub const TOTP_STEPS_FITTING_MAX: usize = 8;
+/// Recovery codes made with a TOTP secret.
+pub const RECOVERY_CODES: usize = 10;
+/// Most live secret ids of one machine.
+pub const SECRET_IDS_MAX: usize = 1_000;
+/// Most live secret ids.
+pub const ALL_SECRET_IDS_MAX: usize = 100_000;
+/// Largest payload that is wrapped for hand-over, sealed, in bytes.
+pub const WRAPPED_BYTES_MAX: usize = 64 << 10;
+/// Most sealed bytes that wait for their hand-over, all together.
+pub const ALL_WRAPPED_BYTES_MAX: usize = 64 << 20;
+/// Most wrappings that are remembered, used ones included until they end.
+pub const WRAPPED_MAX: usize = 10_000;
+/// Longest time that a wrapping waits, in milliseconds: 7 days.
+pub const WRAP_TTL_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1000;
+/// Ended rows of one kind that one request takes away.
+pub const ENDED_SWEPT_MAX: usize = 16;
+/// Names that a certificate role may match, and that one certificate may show.
+pub const CERTIFICATE_NAMES_MAX: usize = 64;
+/// Longest such name, in bytes.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 255;
+/// Largest key set of an issuer that is kept in the state, in bytes.
+pub const KEY_SET_BYTES_MAX: usize = 64 << 10;
+/// Most claims that an issuer's tokens are bound to.
+pub const BOUND_CLAIMS_MAX: usize = 16;
+
+const _: () = {
+    assert!(LOCKOUT_MS * 1000 >= LOGIN_FAILURES_WINDOW_US, "a lock outlasts the failures that led to it");
+    assert!(IDENTITY_NAME_BYTES_MAX + "machine/".len() <= NAME_BYTES_MAX, "a machine's name fits a principal");
+    assert!(WRAPPED_BYTES_MAX < TRANSACTION_BYTES_MAX, "a wrapping fits a batch");
+    assert!(ALL_WRAPPED_BYTES_MAX >= WRAPPED_BYTES_MAX && LOGIN_FAILURES_MAX > 0);
+};
+
 const _: () = {
     assert!(TRANSACTION_BYTES_MAX >= SEALED_BYTES_MAX, "one largest value must fit a transaction");
     assert!(VERSIONS_DEFAULT <= VERSIONS_MAX);

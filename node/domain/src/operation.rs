@@ -61,6 +61,18 @@ impl Operation {
     pub fn capability(self) -> Option<Capability> {
         Some(match self {
             Operation::Found | Operation::EnvironmentList | Operation::TokenLookupSelf => return None,
+            // Whoever logs in or unwraps has no token yet, and the rest the cluster records by itself.
+            Operation::LoginPassword
+            | Operation::LoginMachine
+            | Operation::LoginCertificate
+            | Operation::LoginJwt
+            | Operation::LoginFailed
+            | Operation::Unwrap
+            | Operation::WrapLookup
+            | Operation::WrapEnd
+            | Operation::TokenUse
+            // Whoever has a token may wrap: what is handed over is his own to hand over.
+            | Operation::Wrap => return None,
             Operation::SecretRead | Operation::SecretCopy => Capability::Read,
             Operation::SecretPut | Operation::SecretPatch | Operation::SecretRollback | Operation::SecretTransact => {
                 Capability::Update
@@ -72,7 +84,34 @@ impl Operation {
             Operation::SecretDelete | Operation::SecretUndelete | Operation::SecretMove => Capability::Delete,
             Operation::SecretDestroy => Capability::Destroy,
             Operation::EnvironmentCreate => Capability::Environments,
-            Operation::TokenCreate | Operation::TokenList | Operation::TokenRevoke => Capability::Tokens,
+            Operation::TokenCreate
+            | Operation::TokenList
+            | Operation::TokenRevoke
+            | Operation::TokenRenew
+            | Operation::TokenLookup => Capability::Tokens,
+            Operation::UserCreate
+            | Operation::UserList
+            | Operation::UserRead
+            | Operation::UserDisable
+            | Operation::UserEnable
+            | Operation::UserDelete
+            | Operation::UserPassword
+            | Operation::UserTotpEnrol
+            | Operation::UserTotpConfirm
+            | Operation::UserTotpRemove
+            | Operation::UserUnlock
+            | Operation::MachineCreate
+            | Operation::MachineList
+            | Operation::MachineDelete
+            | Operation::MachineSecretId
+            | Operation::MachineSecretIds
+            | Operation::MachineRevokeSecretId
+            | Operation::CertRolePut
+            | Operation::CertRoleList
+            | Operation::CertRoleDelete
+            | Operation::IssuerPut
+            | Operation::IssuerList
+            | Operation::IssuerDelete => Capability::Identities,
             Operation::PolicyPut | Operation::PolicyRead | Operation::PolicyList | Operation::PolicyDelete => {
                 Capability::Policies
             }
@@ -126,6 +165,9 @@ operations! {
     TokenLookupSelf = 51 "token.lookup-self",
     TokenList = 52 "token.list",
     TokenRevoke = 53 "token.revoke",
+    TokenRenew = 54 "token.renew",
+    TokenLookup = 55 "token.lookup",
+    TokenUse = 56 "token.use",
     PolicyPut = 60 "policy.put",
     PolicyRead = 61 "policy.read",
     PolicyList = 62 "policy.list",
@@ -146,6 +188,38 @@ operations! {
     ClusterRemove = 83 "cluster.remove",
     ClusterTransferLeader = 84 "cluster.transfer-leader",
     ClusterSnapshot = 85 "cluster.snapshot",
+    UserCreate = 110 "user.create",
+    UserList = 111 "user.list",
+    UserRead = 112 "user.get",
+    UserDisable = 113 "user.disable",
+    UserEnable = 114 "user.enable",
+    UserDelete = 115 "user.delete",
+    UserPassword = 116 "user.password",
+    UserTotpEnrol = 117 "user.totp-enrol",
+    UserTotpConfirm = 118 "user.totp-confirm",
+    UserTotpRemove = 119 "user.totp-remove",
+    UserUnlock = 120 "user.unlock",
+    LoginPassword = 121 "login.password",
+    LoginMachine = 122 "login.machine",
+    LoginCertificate = 123 "login.certificate",
+    LoginJwt = 124 "login.jwt",
+    LoginFailed = 125 "login.failed",
+    MachineCreate = 126 "machine.create",
+    MachineList = 127 "machine.list",
+    MachineDelete = 128 "machine.delete",
+    MachineSecretId = 129 "machine.secret-id",
+    MachineSecretIds = 130 "machine.secret-ids",
+    MachineRevokeSecretId = 131 "machine.revoke-secret-id",
+    Wrap = 132 "wrap.wrap",
+    Unwrap = 133 "wrap.unwrap",
+    WrapLookup = 134 "wrap.lookup",
+    WrapEnd = 135 "wrap.end",
+    CertRolePut = 136 "cert-role.put",
+    CertRoleList = 137 "cert-role.list",
+    CertRoleDelete = 138 "cert-role.delete",
+    IssuerPut = 139 "issuer.put",
+    IssuerList = 140 "issuer.list",
+    IssuerDelete = 141 "issuer.delete",
 }
 
 #[cfg(test)]

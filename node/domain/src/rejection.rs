@@ -101,6 +101,17 @@ pub enum Rejection {
     /// The node that took the request could not do its part; nothing changed.
     #[error("the node that took the request failed: {0}")]
     NodeFault(String),
+    /// A login that failed: the same words whatever was wrong with it, so that they help nobody to guess.
+    #[error("{0}")]
+    NotLoggedIn(String),
+    /// A wrapping that somebody has opened before: whoever it was meant for should know.
+    #[error(
+        "it was unwrapped before, at {at_ms} ms: unless that was you, somebody has intercepted it; revoke what was in it and ask for another"
+    )]
+    UnwrappedBefore {
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
+    },
 }
 
 impl Rejection {
@@ -126,7 +137,14 @@ impl Rejection {
     /// Whether the caller lacks the right, rather than the state the fit.
     #[must_use]
     pub fn is_denial(&self) -> bool {
-        matches!(self, Rejection::NotAuthenticated | Rejection::Denied { .. } | Rejection::Violation { .. })
+        matches!(
+            self,
+            Rejection::NotAuthenticated
+                | Rejection::Denied { .. }
+                | Rejection::Violation { .. }
+                | Rejection::NotLoggedIn(_)
+                | Rejection::UnwrappedBefore { .. }
+        )
     }
 
     /// Whether it is an attempt to cross from one environment to another.

@@ -3,6 +3,7 @@
 use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, RoleName, Stamp, TokenHash};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// A live token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,10 +67,30 @@ pub struct Terms {
     pub parent: Option<Accessor>,
 }
 
+impl Login {
+    /// Whether its holder came without another token.
+    #[must_use]
+    pub fn is_of_its_own(self) -> bool {
+        !matches!(self, Login::Token | Login::Founding)
+    }
+}
+
 impl Token {
+    /// Whether it counts when it is shown from `address`. One that is bound to networks counts from nowhere that is not known.
+    #[must_use]
+    pub fn counts_from(&self, address: Option<IpAddr>) -> bool {
+        is_within(&self.terms.networks, address)
+    }
+
     /// Whether it still counts at `now`.
     #[must_use]
     pub fn is_valid_at(&self, now: Stamp) -> bool {
         self.expires.is_none_or(|end| now < end)
     }
+}
+
+/// Whether `address` lies in one of `networks`; where none are named, every address does.
+#[must_use]
+pub fn is_within(networks: &[IpNet], address: Option<IpAddr>) -> bool {
+    networks.is_empty() || address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
 }

@@ -3,11 +3,12 @@
 use super::{Answer, Decided, Desk, FOUNDER};
 use crate::command::TokenWish;
 use crate::event::Event;
+use crate::identity::admit;
 use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PrincipalName};
 use crate::limits;
 use crate::policy::{Capability, ROOT};
 use crate::rejection::Rejection;
-use crate::token::{Login, Terms, Token};
+use crate::token::{Login, Token};
 use bytes::Bytes;
 
 impl Desk<'_> {
@@ -35,20 +36,7 @@ impl Desk<'_> {
         self.permit_system(Capability::Tokens, wish.principal.as_str())?;
         self.check_principal(&wish.principal)?;
         self.check_grants(&wish.policies, &wish.roles)?;
-        let mut events = self.sweep_tokens();
-        if self.state.tokens.len() - events.len() >= limits::TOKENS_MAX {
-            return Err(Rejection::Limit(format!("there are {} live tokens already: revoke some", limits::TOKENS_MAX)));
-        }
-        if self.state.tokens.contains_key(&wish.hash) {
-            return Err(Rejection::Exists { what: "token".into(), name: Accessor::of(&wish.hash).to_string() });
-        }
-        let own_end = self.token.expires;
-        let asked_end = (wish.ttl_ms > 0).then(|| self.context.stamp.plus_ms(wish.ttl_ms));
-        // A token never outlives the one that made it.
-        let expires = match (own_end, asked_end) {
-            (Some(own), Some(asked)) => Some(own.min(asked)),
-            (own, asked) => own.or(asked),
-        };
+        let (expires, terms) = self.terms_of(&wish)?;
         let token = Token {
             accessor: Accessor::of(&wish.hash),
             hash: wish.hash,
@@ -60,10 +48,9 @@ impl Desk<'_> {
             login: Login::Token,
             mfa: self.token.mfa,
             expires,
-            terms: Terms::default(),
+            terms,
         };
-        events.push(Event::TokenCreated { token: Box::new(token) });
-        Ok((events, Answer::Done))
+        Ok((admit(self.state, self.context, token)?, Answer::Done))
     }
 
     /// Names that stand in the journal for something else: the cluster itself, and who may everything.
@@ -79,12 +66,6 @@ impl Desk<'_> {
             }),
             _ => Ok(()),
         }
-    }
-
-    /// Takes away some of the tokens that have ended, so that the dead never crowd out the living.
-    fn sweep_tokens(&self) -> Vec<Event> {
-        let ended = self.state.tokens_ended_by(self.context.stamp).take(limits::TOKENS_SWEPT_MAX);
-        ended.map(|token| Event::TokenRevoked { accessor: token.accessor, principal: token.principal.clone() }).collect()
     }
 
     pub(super) fn revoke_token(&self, accessor: Accessor) -> Decided {

@@ -93,7 +93,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         }
         command => command,
     };
-    let token = state.authenticate(context.credential.as_ref(), context.stamp)?;
+    let token = state.authenticate(context.credential.as_ref(), context.address, context.stamp)?;
     let desk = Desk { state, context, token };
     if let Some(receipt) = state.receipts.find(&context.request) {
         return desk.answer_again(receipt, &command);

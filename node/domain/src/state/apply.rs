@@ -3,7 +3,8 @@
 use super::{At, Digest, Environment, EnvironmentAbout, Receipt, State};
 use crate::batch::{Batch, Decision};
 use crate::event::Event;
-use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
+use crate::identity::IdentityEvent;
+use crate::ids::{EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
 use crate::operation::Operation;
 use crate::policy::{Memo, Policy, ROOT, Role};
 use crate::secret::{About, Secret, Version, VersionState};
@@ -21,12 +22,12 @@ pub struct Misfit {
 }
 
 /// Kinds of rows in the digest.
-mod row {
-    pub(super) const ENVIRONMENT: u8 = 1;
-    pub(super) const SECRET: u8 = 2;
-    pub(super) const TOKEN: u8 = 3;
-    pub(super) const POLICY: u8 = 4;
-    pub(super) const ROLE: u8 = 5;
+pub(super) mod row {
+    pub(in crate::state) const ENVIRONMENT: u8 = 1;
+    pub(in crate::state) const SECRET: u8 = 2;
+    pub(in crate::state) const TOKEN: u8 = 3;
+    pub(in crate::state) const POLICY: u8 = 4;
+    pub(in crate::state) const ROLE: u8 = 5;
     // 16 to 31: keys; 32 to 63: identities; 64 to 95: guard.
 }
 
@@ -65,7 +66,9 @@ impl State {
 
     fn remember_receipt(&mut self, decision: &Decision) {
         let Some(actor) = &decision.actor else { return };
-        if !decision.events.iter().any(Event::is_change) {
+        // The answer of a login held a token that is kept nowhere: there is nothing to answer a second asking with.
+        let logged_in = decision.events.iter().any(Event::is_login);
+        if logged_in || !decision.events.iter().any(Event::is_answered_again) {
             return;
         }
         let versions = decision.events.iter().flat_map(|event| self.answered_versions(event)).collect();
@@ -117,7 +120,7 @@ impl State {
                 self.digest.add(row::TOKEN, &token);
                 self.remember_token(Arc::new(token)).map_or(Ok(()), |_| Err("its token exists already"))
             }
-            Event::TokenRevoked { accessor, .. } => self.fold_revocation(accessor),
+            Event::TokenRevoked { accessor, .. } => self.end_token(accessor),
             Event::PolicyPut { name, rules, version } => {
                 self.policies_changed = seq;
                 self.fold_policy(Policy { name: name.clone(), rules: rules.clone(), version: *version, updated: stamp });
@@ -144,7 +147,7 @@ impl State {
                 Ok(())
             }
             Event::Keys(event) => self.keys.fold(event, &at, &mut self.digest),
-            Event::Identity(event) => self.identity.fold(event, &at, &mut self.digest),
+            Event::Identity(event) => self.fold_identity(event, &at),
             Event::Guard(event) => self.guard.fold(event, &at, &mut self.digest),
             Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => Ok(()),
         }
@@ -176,10 +179,17 @@ impl State {
         }
     }
 
-    fn fold_revocation(&mut self, accessor: &Accessor) -> Result<(), &'static str> {
-        let token = self.forget_token(accessor).ok_or("its token does not exist")?;
-        self.digest.subtract(row::TOKEN, &token);
-        Ok(())
+    fn fold_identity(&mut self, event: &IdentityEvent, at: &At<'_>) -> Result<(), &'static str> {
+        match event {
+            IdentityEvent::TokenRenewed { accessor, expires, .. } => {
+                self.change_token(accessor, |token| token.expires = Some(*expires))
+            }
+            IdentityEvent::TokenUsed { accessor, left, .. } => self.use_token(accessor, *left, at.stamp),
+            event => {
+                self.identity.fold(event, at, &mut self.digest)?;
+                event.ends_logins_of().map_or(Ok(()), |principal| self.end_logins(&principal))
+            }
+        }
     }
 
     fn fold_version(&mut self, event: &Event, seq: Revision, stamp: Stamp, actor: PrincipalName) -> Result<(), &'static str> {

@@ -4,6 +4,9 @@ mod apply;
 mod digest;
 mod pieces;
 mod receipts;
+mod tokens;
+
+use apply::row;
 
 pub use apply::Misfit;
 pub use digest::Digest;
@@ -38,6 +41,10 @@ pub struct State {
     pub(crate) accessors: OrdMap<Accessor, TokenHash>,
     /// Invariant: the tokens that end, each with its end; follows from `tokens`.
     pub(crate) ends: OrdSet<(Stamp, Accessor)>,
+    /// Invariant: the tokens that each token made and that end with it; follows from `tokens`.
+    pub(crate) families: HashMap<Accessor, OrdSet<Accessor>>,
+    /// Invariant: the tokens that came of a login, each with whose it was; follows from `tokens`.
+    pub(crate) logins: OrdSet<(PrincipalName, Accessor)>,
     pub(crate) policies: OrdMap<PolicyName, Arc<Policy>>,
     pub(crate) roles: OrdMap<RoleName, Arc<Role>>,
     /// The record that changed a policy or role last: which rules were in force.
@@ -108,6 +115,8 @@ impl State {
             tokens: HashMap::new(),
             accessors: OrdMap::new(),
             ends: OrdSet::new(),
+            families: HashMap::new(),
+            logins: OrdSet::new(),
             policies: OrdMap::new(),
             roles: OrdMap::new(),
             policies_changed: Revision(0),
@@ -224,32 +233,6 @@ impl State {
         &self.guard
     }
 
-    /// All live tokens, by accessor.
-    pub fn tokens(&self) -> impl Iterator<Item = &Token> {
-        self.accessors.values().filter_map(|hash| self.tokens.get(hash)).map(|token| &**token)
-    }
-
-    /// The token with this accessor.
-    #[must_use]
-    pub fn token_by_accessor(&self, accessor: &Accessor) -> Option<&Token> {
-        self.tokens.get(self.accessors.get(accessor)?).map(|token| &**token)
-    }
-
-    /// The tokens that have ended at `now` and are still remembered, those first that ended first.
-    pub fn tokens_ended_by(&self, now: Stamp) -> impl Iterator<Item = &Token> {
-        let ended = self.ends.iter().take_while(move |(end, _)| *end <= now);
-        ended.filter_map(|(_, accessor)| self.token_by_accessor(accessor))
-    }
-
-    /// The valid token with this hash.
-    ///
-    /// # Errors
-    /// When there is none, or it has ended at `now`.
-    pub fn authenticate(&self, credential: Option<&TokenHash>, now: Stamp) -> Result<&Arc<Token>, Rejection> {
-        let token = credential.and_then(|hash| self.tokens.get(hash)).ok_or(Rejection::NotAuthenticated)?;
-        if token.is_valid_at(now) { Ok(token) } else { Err(Rejection::NotAuthenticated) }
-    }
-
     /// Asks the token's rules whether it may use `capability` on `subject`.
     ///
     /// # Errors
@@ -353,22 +336,6 @@ impl State {
         let mut supposed = self.clone();
         supposed.fold_policy(policy);
         supposed
-    }
-
-    /// Takes in a token; returns the one that it takes the place of.
-    pub(crate) fn remember_token(&mut self, token: Arc<Token>) -> Option<Arc<Token>> {
-        self.accessors.insert(token.accessor, token.hash);
-        self.ends.extend(token.expires.map(|end| (end, token.accessor)));
-        self.tokens.insert(token.hash, token)
-    }
-
-    /// Lets go of a token.
-    pub(crate) fn forget_token(&mut self, accessor: &Accessor) -> Option<Arc<Token>> {
-        let token = self.tokens.remove(&self.accessors.remove(accessor)?)?;
-        if let Some(end) = token.expires {
-            self.ends.remove(&(end, token.accessor));
-        }
-        Some(token)
     }
 }
 

@@ -95,7 +95,7 @@ mod kinds {
     pub(super) mod rejection {
         use super::Rejection;
         variants!(Rejection: NotAuthenticated Denied Invalid NotFound NotReadable Conflict Exists Limit RequestReused
-            Violation Throttled Sealed NodeFault);
+            Violation Throttled Sealed NodeFault NotLoggedIn UnwrappedBefore);
         pub(in super::super) fn name(rejection: &Rejection) -> &'static str {
             name_of(rejection)
         }
@@ -201,6 +201,8 @@ fn rejections() -> Vec<Rejection> {
         Rejection::Throttled { what: "ana asks too much of production".into(), retry_ms: 250 },
         Rejection::Sealed { what: "environment production".into(), hint: String::new() },
         Rejection::NodeFault("the disk is full".into()),
+        Rejection::NotLoggedIn("the password is wrong".into()),
+        Rejection::UnwrappedBefore { at_ms: 1_790_000_000_000 },
     ]
 }
 

@@ -1,5 +1,7 @@
 //! What holds after every decision, whoever asked for whatever. Checked after each step of every specification and random walk.
 
+mod identities;
+
 use node_domain::ids::{EnvironmentName, Revision, Stamp};
 use node_domain::limits;
 use node_domain::state::Piece;
@@ -32,6 +34,7 @@ pub(crate) fn check_step(step: &Step<'_>) {
     a_batch_on_moved_ground_changes_nothing(step);
     receipts_are_bounded(step.after);
     tokens_end_in_order(step.after);
+    identities::check(step);
 }
 
 pub(crate) fn stamps_strictly_increase(step: &Step<'_>) {
@@ -216,6 +219,7 @@ pub(crate) fn assert_same_state(one: &State, other: &State) {
             (Piece::Policy(one), Piece::Policy(other)) => one == other,
             (Piece::Receipt(one), Piece::Receipt(other)) => one == other,
             (Piece::Role(one), Piece::Role(other)) => one == other,
+            (Piece::Identity(one), Piece::Identity(other)) => one == other,
             _ => false,
         };
         assert!(same, "pieces differ: {pair:?}");

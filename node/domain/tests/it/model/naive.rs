@@ -104,6 +104,8 @@ pub(super) struct Model {
     pub(super) secrets: Vec<Secret>,
     pub(super) tokens: Vec<Token>,
     pub(super) policies: Vec<Policy>,
+    /// Which token made which: child, parent.
+    made: Vec<(u8, u8)>,
     receipts: Vec<Receipt>,
     /// Records and stamp of the request in hand.
     first: u64,
@@ -157,6 +159,7 @@ impl Model {
             secrets: Vec::new(),
             tokens: vec![root],
             policies: vec![Policy { name: "root".into(), version: 1, rules: vec![everything] }],
+            made: Vec::new(),
             receipts: Vec::new(),
             first: 0,
             at: 0,
@@ -275,7 +278,7 @@ impl Model {
                     self.may(me, "tokens", None, whose.as_deref().unwrap_or(""))?;
                 }
                 whose.ok_or(No::NotFound)?;
-                self.tokens.retain(|token| token.number != *number);
+                self.end(*number);
                 Ok((Told::Done, 1, true))
             }
             Wish::PutPolicy { name, rules } => self.put_policy(me, name, rules),
@@ -355,10 +358,15 @@ impl Model {
         if ttl_ms > 0 {
             ends.push(self.at + ttl_ms * 1000);
         }
-        let (now, before) = (self.at, self.tokens.len());
-        // No walk knows so many tokens that some of the dead ones are left for the next time.
-        self.tokens.retain(|token| token.expires.is_none_or(|end| now < end));
-        let swept = (before - self.tokens.len()) as u64;
+        let now = self.at;
+        // No walk knows so many tokens that some of the dead ones are left for the next time. What another dead one made goes with it.
+        let ended: Vec<u8> =
+            self.tokens.iter().filter(|token| token.expires.is_some_and(|end| end <= now)).map(|token| token.number).collect();
+        let with_another = |number: &u8| self.made.iter().any(|(child, parent)| child == number && ended.contains(parent));
+        let swept: Vec<u8> = ended.iter().copied().filter(|number| !with_another(number)).collect();
+        swept.iter().for_each(|number| self.end(*number));
+        let swept = swept.len() as u64;
+        self.made.push((number, me.number));
         self.tokens.push(Token {
             number,
             principal: principal.to_owned(),
@@ -368,6 +376,16 @@ impl Model {
             expires: ends.into_iter().min(),
         });
         Ok((Told::Done, 1 + swept, true))
+    }
+
+    /// A token ends with all that it made.
+    fn end(&mut self, number: u8) {
+        self.tokens.retain(|token| token.number != number);
+        let (theirs, others) = std::mem::take(&mut self.made).into_iter().partition(|(_, parent)| *parent == number);
+        self.made = others;
+        self.made.retain(|(child, _)| *child != number);
+        let theirs: Vec<(u8, u8)> = theirs;
+        theirs.iter().for_each(|(child, _)| self.end(*child));
     }
 
     /// Nobody changes root, and nobody but root what he holds himself.

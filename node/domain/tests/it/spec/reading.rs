@@ -166,7 +166,7 @@ fn what_is_shown_of_a_listing_is_what_may_be_listed_by_itself() {
         denied("ana", "read", "db/app"),
     ]);
     let credential = world.credential("ana");
-    let token = world.state.authenticate(Some(&credential), world.state.stamp()).unwrap();
+    let token = world.state.authenticate(Some(&credential), None, world.state.stamp()).unwrap();
     let asking = Asking { token, address: None, now: world.state.stamp() };
     for place in ["production", "staging"] {
         let place = environment(place);

@@ -241,7 +241,7 @@ fn a_refused_token_takes_nothing_away() {
 #[test]
 fn a_token_for_which_there_is_no_room_is_refused_unless_some_have_ended() {
     let founded = given([]).state;
-    let root = Token::clone(founded.authenticate(Some(&[0; 32]), founded.stamp()).unwrap());
+    let root = Token::clone(founded.authenticate(Some(&[0; 32]), None, founded.stamp()).unwrap());
     let mut full = founded.clone();
     for at in founded.tokens().count() as u64..limits::TOKENS_MAX as u64 {
         let mut hash = [7; 32];

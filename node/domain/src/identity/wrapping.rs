@@ -1,0 +1,85 @@
+//! Wrapping: something handed over to whoever has a token that opens it, once.
+
+use super::{IdentityAnswer, IdentityEvent, WrapWish, Wrapped};
+use crate::decide::{Answer, Context, Decided, Desk};
+use crate::event::Event;
+use crate::ids::{Accessor, TokenHash};
+use crate::limits;
+use crate::operation::Operation;
+use crate::rejection::Rejection;
+use crate::state::State;
+
+impl Desk<'_> {
+    /// Anybody with a token may wrap: what is in it, he has already.
+    pub(super) fn wrap(&self, wish: WrapWish) -> Decided {
+        let identity = &self.state.identity;
+        let now = self.context.stamp;
+        let ended: Vec<&Wrapped> = identity.wrapped_ended_by(now).take(limits::ENDED_SWEPT_MAX).collect();
+        let [_, _, _, count, bytes, ..] = identity.counts();
+        let freed: usize = ended.iter().map(|wrapped| wrapped.payload.len()).sum();
+        if wish.payload.len() > limits::WRAPPED_BYTES_MAX || wish.about.len() > limits::TEXT_BYTES_MAX {
+            return Err(Rejection::Limit(format!(
+                "what is wrapped has {} sealed bytes, at most {} are kept",
+                wish.payload.len(),
+                limits::WRAPPED_BYTES_MAX
+            )));
+        }
+        if count - ended.len() >= limits::WRAPPED_MAX || bytes - freed + wish.payload.len() > limits::ALL_WRAPPED_BYTES_MAX {
+            return Err(Rejection::Limit("too much is wrapped and waits for its hand-over: have some unwrapped".into()));
+        }
+        if wish.ttl_ms == 0 || wish.ttl_ms > limits::WRAP_TTL_MS_MAX {
+            return Err(Rejection::invalid(format!("a wrapping waits 1 to {} ms", limits::WRAP_TTL_MS_MAX)));
+        }
+        if identity.wrapped(&wish.hash).is_some() {
+            return Err(Rejection::Exists { what: "wrapping".into(), name: Accessor::of(&wish.hash).to_string() });
+        }
+        let mut events: Vec<Event> = ended.iter().map(|wrapped| ended_event(wrapped)).collect();
+        let wrapped = Wrapped {
+            hash: wish.hash,
+            accessor: Accessor::of(&wish.hash),
+            digest: *blake3::hash(&wish.payload).as_bytes(),
+            payload: wish.payload,
+            about: wish.about,
+            unwrapped: None,
+            expires: now.plus_ms(wish.ttl_ms),
+            created: now,
+            created_by: self.token.principal.clone(),
+        };
+        events.push(Event::Identity(IdentityEvent::Wrapped { wrapped: Box::new(wrapped) }));
+        Ok((events, Answer::Done))
+    }
+}
+
+fn ended_event(wrapped: &Wrapped) -> Event {
+    Event::Identity(IdentityEvent::WrappedEnded {
+        accessor: wrapped.accessor,
+        about: wrapped.about.clone(),
+        was_unwrapped: wrapped.unwrapped.is_some(),
+    })
+}
+
+/// What is wrapped and counts still. Whoever comes second is told so, and the record of it is the sign of an interception.
+fn waiting<'a>(state: &'a State, context: &Context, hash: &TokenHash) -> Result<&'a Wrapped, Rejection> {
+    let wrapped = state.identity.wrapped(hash);
+    let wrapped = wrapped.filter(|wrapped| context.stamp < wrapped.expires);
+    let wrapped = wrapped
+        .ok_or_else(|| Rejection::NotLoggedIn("the wrapping token is unknown, or its time is up: ask for another".into()))?;
+    match wrapped.unwrapped {
+        Some(at) => Err(Rejection::UnwrappedBefore { at_ms: at.as_ms() }),
+        None => Ok(wrapped),
+    }
+}
+
+pub(super) fn unwrap_once(state: &State, context: &Context, hash: &TokenHash) -> Decided {
+    let wrapped = waiting(state, context, hash)?;
+    let event = IdentityEvent::Unwrapped { accessor: wrapped.accessor, about: wrapped.about.clone() };
+    let answer = IdentityAnswer::Unwrapped(Box::new(wrapped.clone()));
+    Ok((vec![Event::Identity(event)], Answer::Identity(Box::new(answer))))
+}
+
+pub(super) fn look_up(state: &State, context: &Context, hash: &TokenHash) -> Decided {
+    let wrapped = waiting(state, context, hash)?;
+    let event = Event::Observed { operation: Operation::WrapLookup, environment: None, subject: wrapped.about.clone() };
+    let about = Wrapped { payload: bytes::Bytes::new(), ..wrapped.clone() };
+    Ok((vec![event], Answer::Identity(Box::new(IdentityAnswer::Unwrapped(Box::new(about))))))
+}
