@@ -20,7 +20,7 @@ async fn the_twin_in_memory_conforms() {
         kms: &kms,
         again: &kms,
         other_key: &service(Mood::Willing),
-        disabled: &service(Mood::Disabled),
+        disabled: Some(&service(Mood::Disabled)),
         unknown: &service(Mood::Forgotten),
         unreachable: &service(Mood::Unreachable),
     };
