@@ -12,7 +12,8 @@ if [ ! -x "$venv/bin/moto_server" ]; then
 fi
 
 # Built before the server runs, so that it runs for seconds only.
-${CARGO:-cargo} test -p node-kms --test it --no-run
+${CARGO:-cargo} clippy -p node-kms --features moto --all-targets --quiet -- -D warnings
+${CARGO:-cargo} test -p node-kms --features moto --test it --no-run
 
 port=$("$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" > "$target/kms-server.log" 2>&1 &
@@ -24,7 +25,7 @@ for _ in $(seq 100); do
         break
     fi
     if "$venv/bin/python" -c "import socket; socket.create_connection(('127.0.0.1', $port), 1)" 2> /dev/null; then
-        HOLDFAST_TEST_KMS_ENDPOINT=http://127.0.0.1:$port ${CARGO:-cargo} test -p node-kms --test it -- --ignored
+        HOLDFAST_TEST_KMS_ENDPOINT=http://127.0.0.1:$port ${CARGO:-cargo} test -p node-kms --features moto --test it
         exit
     fi
     sleep 0.2

@@ -1,20 +1,15 @@
-//! AWS KMS: against a server that speaks its protocol (`ops/test-kms.sh` starts one), and against addresses that do not.
+//! AWS KMS: what is said when the service refuses, is silent, or is not there.
 
 use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
-use aws_sdk_kms::Client;
 use aws_sdk_kms::config::Credentials;
 use node_kms::aws::{AwsKms, AwsSettings, Patience};
 use node_kms::{Context, Kms, KmsError};
 use storage_crypto::{Key, KmsReference, OsEntropy};
 
-use crate::conformance::{World, holds};
-
-/// Names the server, and is set by `ops/test-kms.sh`.
-const ENDPOINT: &str = "HOLDFAST_TEST_KMS_ENDPOINT";
 const REGION: &str = "eu-west-1";
 
 /// A machine without a role, a profile or an environment.
@@ -35,45 +30,20 @@ async fn config(credentials: impl ProvideCredentials + 'static) -> SdkConfig {
     loader.credentials_provider(credentials).load().await
 }
 
-async fn some_credentials() -> SdkConfig {
+pub(crate) async fn some_credentials() -> SdkConfig {
     config(Credentials::new("AKIDTEST", "not-a-secret", None, None, "test")).await
 }
 
-fn settings(key_id: &str, endpoint: &str) -> AwsSettings {
+pub(crate) fn settings(key_id: &str, endpoint: &str) -> AwsSettings {
     let patience =
         Patience { connect: Duration::from_secs(1), attempt: Duration::from_secs(2), operation: Duration::from_secs(5) };
     AwsSettings { key_id: key_id.to_owned(), region: None, endpoint: Some(endpoint.to_owned()), patience }
 }
 
 /// An address on this machine where nobody listens any more.
-fn closed_endpoint() -> String {
+pub(crate) fn closed_endpoint() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
-}
-
-async fn new_key(client: &Client) -> String {
-    client.create_key().send().await.unwrap().key_metadata.unwrap().key_id
-}
-
-#[tokio::test]
-#[ignore = "needs a server that speaks the protocol of AWS KMS: run ops/test-kms.sh"]
-async fn aws_kms_conforms() {
-    let endpoint = std::env::var(ENDPOINT).expect("ops/test-kms.sh names the server");
-    let config = some_credentials().await;
-    let client = Client::from_conf(aws_sdk_kms::config::Builder::from(&config).endpoint_url(&endpoint).build());
-    let (key, other) = (new_key(&client).await, new_key(&client).await);
-    client.create_alias().alias_name("alias/holdfast").target_key_id(&key).send().await.unwrap();
-    let with = |key_id: &str, endpoint: &str| AwsKms::with(&settings(key_id, endpoint), &config).unwrap();
-    let world = World {
-        kms: &with(&key, &endpoint),
-        again: &with("alias/holdfast", &endpoint),
-        other_key: &with(&other, &endpoint),
-        // moto encrypts with a disabled key as well; `what_the_service_refuses` covers what AWS says.
-        disabled: None,
-        unknown: &with("00000000-0000-0000-0000-000000000000", &endpoint),
-        unreachable: &with(&key, &closed_endpoint()),
-    };
-    holds(&world).await;
 }
 
 #[tokio::test]
