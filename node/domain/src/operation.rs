@@ -51,6 +51,15 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Whether it looks at keys, or begins what nodes then do among themselves.
+    #[must_use]
+    pub fn is_of_keys(self) -> bool {
+        use Operation::{KeyDropRoots, KeyRotateRoot, KeyStatus, SealRekey};
+        matches!(self, KeyStatus | KeyRotateRoot | KeyDropRoots | SealRekey)
+    }
+}
+
 impl From<Operation> for u16 {
     fn from(operation: Operation) -> u16 {
         operation as u16
@@ -106,6 +115,20 @@ operations! {
     ClusterRemove = 83 "cluster.remove",
     ClusterTransferLeader = 84 "cluster.transfer-leader",
     ClusterSnapshot = 85 "cluster.snapshot",
+    // 90 to 109: keys and seals.
+    SealInit = 90 "seal.init",
+    SealUnseal = 91 "seal.unseal",
+    SealSeal = 92 "seal.seal",
+    SealRekey = 93 "seal.rekey",
+    KeyRotateRoot = 94 "key.rotate-root",
+    KeyRotate = 95 "key.rotate",
+    KeyRewrap = 96 "key.rewrap",
+    KeyRetire = 97 "key.retire",
+    EnvironmentSeal = 98 "environment.seal",
+    EnvironmentUnseal = 99 "environment.unseal",
+    KeyStatus = 100 "key.status",
+    KeyRotateSystem = 101 "key.rotate-system",
+    KeyDropRoots = 102 "key.drop-roots",
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod environments;
 mod founding;
 mod hiding;
 mod journal;
+pub(crate) mod keys;
 mod moving;
 mod policies;
 mod reading;
