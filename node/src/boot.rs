@@ -25,7 +25,8 @@ use storage::wal::{Wal, WalOptions};
 use storage::{DataDirLock, Disk, Identity, Owner, RealDisk};
 use storage_crypto::entropy::{Entropy, OsEntropy};
 use storage_crypto::key::Key;
-use storage_crypto::seal_file::{SealFile, SealKey};
+use storage_crypto::seal_file::SealFile;
+use storage_crypto::seal_key::SealKey;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -94,7 +95,7 @@ struct Local {
     lock: DataDirLock,
     owner: Owner,
     sealing: Arc<Sealing>,
-    seal_key: SealKey,
+    identity_key: Key,
     storage_key: Key,
 }
 
@@ -321,27 +322,28 @@ fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
     Ok(Arc::new(PeerTls::new(id, &credentials).map_err(failed("certificates between nodes"))?))
 }
 
-/// Unseals: key file → root key, and identity → storage key. Everything that belongs to somebody else is found here.
+/// Unseals: key file → ring, and identity → storage key. Everything that belongs to somebody else is found here.
 fn open_local(config: &Config, ambient: &Ambient) -> Result<Local, BootError> {
     let text = zeroize::Zeroizing::new(read("seal.key_file", &config.seal.key_file)?);
     let text = std::str::from_utf8(&text).map_err(failed("setting seal.key_file"))?;
     let seal_key = SealKey::from_key_file(text).map_err(failed(format!("seal key {}", config.seal.key_file.display())))?;
     let doing = || format!("seal file {}", config.seal.file.display());
     let seal_file = SealFile::parse(&read("seal.file", &config.seal.file)?).map_err(failed(doing()))?;
-    let cluster = seal_file.cluster().map_err(failed(doing()))?;
-    let root = seal_file.open(&seal_key).map_err(failed(doing()))?;
+    let cluster = seal_file.cluster();
+    let ring = seal_file.open(&seal_key).map_err(failed(doing()))?;
     let lock = DataDirLock::acquire(&config.node.data).map_err(failed("lock the data directory"))?;
-    let identity = Identity::open(&*ambient.disk, &config.node.data, seal_key.key(), Some(&cluster));
+    let identity = Identity::open(&*ambient.disk, &config.node.data, ring.identity(), Some(&cluster));
     let identity = identity.map_err(failed("identity of this node"))?;
     if identity.node != config.node.id {
         let cause =
             format!("{} is the data of node {}, not of node {}", config.node.data.display(), identity.node, config.node.id);
         return Err(BootError { doing: "setting node.id".into(), cause });
     }
-    let sealing = Arc::new(Sealing::new(cluster, root, ambient.entropy.clone()));
+    let identity_key = ring.identity().duplicate();
+    let sealing = Arc::new(Sealing::new(cluster, ring, ambient.entropy.clone()));
     let storage_key = identity.storage_key.duplicate();
     let owner = identity.owner();
-    Ok(Local { identity, lock, owner, sealing, seal_key, storage_key })
+    Ok(Local { identity, lock, owner, sealing, identity_key, storage_key })
 }
 
 fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Opened, BootError> {
@@ -398,7 +400,7 @@ fn found_if_new(
     stop: &CancellationToken,
 ) -> Result<(), BootError> {
     let data = config.node.data.clone();
-    let bootstrap = Bootstrap::read(&data, &local.owner.cluster, local.seal_key.key()).map_err(failed("read the bootstrap"))?;
+    let bootstrap = Bootstrap::read(&data, &local.owner.cluster, &local.identity_key).map_err(failed("read the bootstrap"))?;
     let Some(bootstrap) = bootstrap else { return Ok(()) };
     let (replica, door, disk, stop) = (replica.clone(), door.clone(), ambient.disk.clone(), stop.clone());
     tasks.spawn(async move {

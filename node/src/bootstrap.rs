@@ -28,19 +28,20 @@ fn binding(cluster: &ClusterId) -> Binding {
 }
 
 impl Bootstrap {
-    pub(crate) fn seal(&self, cluster: &ClusterId, seal_key: &Key, entropy: &dyn Entropy) -> Vec<u8> {
-        sealed::seal(seal_key, 1, &binding(cluster), &codec::encode(Kind::Bootstrap, self), entropy)
+    pub(crate) fn seal(&self, cluster: &ClusterId, identity_key: &Key, entropy: &dyn Entropy) -> Vec<u8> {
+        sealed::seal(identity_key, 1, &binding(cluster), &codec::encode(Kind::Bootstrap, self), entropy)
     }
 
     /// The bootstrap in a data directory, if it has not been used up.
-    pub(crate) fn read(directory: &Path, cluster: &ClusterId, seal_key: &Key) -> Result<Option<Bootstrap>, String> {
+    pub(crate) fn read(directory: &Path, cluster: &ClusterId, identity_key: &Key) -> Result<Option<Bootstrap>, String> {
         let path = directory.join(FILE);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("read {}: {error}", path.display())),
         };
-        let opened = sealed::open(seal_key, &binding(cluster), &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        let opened =
+            sealed::open(identity_key, &binding(cluster), &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         let bootstrap =
             codec::decode(Kind::Bootstrap, opened.expose()).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Some(bootstrap))

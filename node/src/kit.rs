@@ -20,7 +20,9 @@ use std::sync::Arc;
 use storage::{Identity, Owner, RealDisk};
 use storage_crypto::entropy::{Entropy, OsEntropy, random};
 use storage_crypto::key::Key;
-use storage_crypto::seal_file::{SealFile, SealKey};
+use storage_crypto::ring::Ring;
+use storage_crypto::seal_file::{SealFile, SealFileError};
+use storage_crypto::seal_key::SealKey;
 
 /// Environments that every cluster has from its first day.
 pub const FIRST_ENVIRONMENTS: [&str; 3] = ["development", "staging", "production"];
@@ -99,11 +101,13 @@ pub fn create(directory: &Path, nodes: &[NodePlan]) -> Result<(), KitError> {
     make_directory(directory)?;
     let entropy = Arc::new(OsEntropy);
     let cluster: ClusterId = random(&*entropy);
-    let root = Key::generate(&*entropy);
+    let ring = Ring::generate(&*entropy);
+    let identity_key = ring.identity().duplicate();
     let seal_text = SealKey::generate_key_file(&*entropy);
-    let seal_key = SealKey::from_key_file(&seal_text).map_err(|error| KitError::Plan(error.to_string()))?;
-    let seal_file = SealFile::create(&seal_key, &cluster, &root, &*entropy).to_json();
-    let sealing = Sealing::new(cluster, root, entropy.clone());
+    let unusable = |error: SealFileError| KitError::Plan(format!("the kit's seal: {error}"));
+    let seal_key = SealKey::from_key_file(&seal_text).map_err(unusable)?;
+    let seal_file = SealFile::create(&seal_key, &cluster, &ring, 1, &*entropy).map_err(unusable)?.to_json();
+    let sealing = Sealing::new(cluster, ring, entropy.clone());
     let token = new_token(&*entropy);
     let bootstrap = Bootstrap { members: members(nodes), founding: founding(&sealing, &token)? };
 
@@ -116,7 +120,7 @@ pub fn create(directory: &Path, nodes: &[NodePlan]) -> Result<(), KitError> {
         directory,
         cluster,
         seal_text: seal_text.as_bytes(),
-        seal_key: &seal_key,
+        identity_key: &identity_key,
         seal_file: &seal_file,
         entropy: &*entropy,
     };
@@ -125,7 +129,7 @@ pub fn create(directory: &Path, nodes: &[NodePlan]) -> Result<(), KitError> {
     }
     let first = nodes.iter().min_by_key(|node| node.id).map(|node| node.id).unwrap_or(1);
     let data = node_directory(directory, first).join("data");
-    write_private(&data.join(bootstrap::FILE), &bootstrap.seal(&cluster, seal_key.key(), &*entropy))
+    write_private(&data.join(bootstrap::FILE), &bootstrap.seal(&cluster, &identity_key, &*entropy))
 }
 
 /// Adds the directory of one more node to an existing kit. The node joins as a learner when the cluster is told of it.
@@ -143,14 +147,21 @@ pub fn add_node(directory: &Path, node: &NodePlan) -> Result<(), KitError> {
     let first = first.ok_or_else(|| KitError::Plan(format!("{} holds no node: make a kit first", directory.display())))?;
     let seal_text = zeroize::Zeroizing::new(read(first.join("seal.key"))?);
     let seal_file = read(first.join("seal.json"))?;
-    let unusable = |error: storage_crypto::seal_file::SealFileError| KitError::Plan(format!("the kit's seal: {error}"));
+    let unusable = |error: SealFileError| KitError::Plan(format!("the kit's seal: {error}"));
     let seal_key = SealKey::from_key_file(&String::from_utf8_lossy(&seal_text)).map_err(unusable)?;
-    let cluster = SealFile::parse(&seal_file).and_then(|file| file.cluster()).map_err(unusable)?;
+    let sealed = SealFile::parse(&seal_file).map_err(unusable)?;
+    let (cluster, ring) = (sealed.cluster(), sealed.open(&seal_key).map_err(unusable)?);
     let ca_pem = String::from_utf8_lossy(&read(directory.join("ca.pem"))?).into_owned();
     let ca_key = zeroize::Zeroizing::new(String::from_utf8_lossy(&read(directory.join("ca.key"))?).into_owned());
     let issuer = Issuer::from_ca_cert_pem(&ca_pem, KeyPair::from_pem(&ca_key)?)?;
-    let shared =
-        Shared { directory, cluster, seal_text: &seal_text, seal_key: &seal_key, seal_file: &seal_file, entropy: &OsEntropy };
+    let shared = Shared {
+        directory,
+        cluster,
+        seal_text: &seal_text,
+        identity_key: ring.identity(),
+        seal_file: &seal_file,
+        entropy: &OsEntropy,
+    };
     lay_out(&shared, node, &issuer, &ca_pem)
 }
 
@@ -159,7 +170,7 @@ struct Shared<'a> {
     directory: &'a Path,
     cluster: ClusterId,
     seal_text: &'a [u8],
-    seal_key: &'a SealKey,
+    identity_key: &'a Key,
     seal_file: &'a [u8],
     entropy: &'a dyn Entropy,
 }
@@ -246,7 +257,7 @@ fn lay_out(shared: &Shared<'_>, node: &NodePlan, authority: &Issuer<'_, KeyPair>
     write_private(&home.join("seal.key"), shared.seal_text)?;
     write_public(&home.join("seal.json"), shared.seal_file)?;
     let owner = Owner { cluster: shared.cluster, node: node.id };
-    Identity::create(&RealDisk, &home.join("data"), owner, &node.zone, shared.seal_key.key(), shared.entropy)?;
+    Identity::create(&RealDisk, &home.join("data"), owner, &node.zone, shared.identity_key, shared.entropy)?;
     write_public(&home.join("holdfast.toml"), settings(node).to_toml().as_bytes())
 }
 

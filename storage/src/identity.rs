@@ -1,4 +1,4 @@
-//! Who a data directory belongs to: `identity.json`, with the node's storage key wrapped by the seal key, and a lock.
+//! Who a data directory belongs to: `identity.json`, with the node's storage key wrapped by the ring's identity key, and a lock.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -58,9 +58,9 @@ pub enum IdentityError {
         /// Its format.
         format: u64,
     },
-    /// The seal key is not the one that sealed the storage key.
-    #[error("wrong seal key: {path} was sealed with another one; check the key file or passphrase", path = path.display())]
-    WrongSealKey {
+    /// The identity key is not the one that sealed the storage key.
+    #[error("wrong identity key: {path} was sealed with that of another seal file; use the seal.json that was laid out with it", path = path.display())]
+    WrongKey {
         /// The file.
         path: PathBuf,
     },
@@ -128,7 +128,7 @@ impl Identity {
         dir: &Path,
         owner: Owner,
         zone: &str,
-        seal_key: &Key,
+        identity_key: &Key,
         entropy: &dyn Entropy,
     ) -> Result<Identity, IdentityError> {
         let path = dir.join(FILE);
@@ -144,7 +144,7 @@ impl Identity {
             zone: zone.to_owned(),
             sealed_storage_key: String::new(),
         };
-        let blob = sealed::seal(seal_key, KEY_VERSION, &file.binding(), storage_key.expose(), entropy);
+        let blob = sealed::seal(identity_key, KEY_VERSION, &file.binding(), storage_key.expose(), entropy);
         file.sealed_storage_key = hex::encode(&blob);
         let mut json = serde_json::to_vec_pretty(&file).expect("strings and numbers always serialize");
         json.push(b'\n');
@@ -164,11 +164,11 @@ impl Identity {
     /// Reads a node's identity. With `expected_cluster`, another cluster's is refused.
     ///
     /// # Errors
-    /// See [`IdentityError`]: missing, another cluster's, a newer format, the wrong seal key and damage are told apart.
+    /// See [`IdentityError`]: missing, another cluster's, a newer format, the wrong identity key and damage are told apart.
     pub fn open(
         disk: &dyn Disk,
         dir: &Path,
-        seal_key: &Key,
+        identity_key: &Key,
         expected_cluster: Option<&[u8; 16]>,
     ) -> Result<Identity, IdentityError> {
         let path = dir.join(FILE);
@@ -185,8 +185,8 @@ impl Identity {
             return Err(IdentityError::OtherCluster { path, found: file.cluster_id, expected: hex::encode(expected) });
         }
         let blob = hex::decode(&file.sealed_storage_key).map_err(|_| damaged("its sealed key is not hexadecimal"))?;
-        let key = sealed::open(seal_key, &file.binding(), &blob).map_err(|error| match error {
-            OpenError::WrongKey => IdentityError::WrongSealKey { path: path.clone() },
+        let key = sealed::open(identity_key, &file.binding(), &blob).map_err(|error| match error {
+            OpenError::WrongKey => IdentityError::WrongKey { path: path.clone() },
             other => damaged(&other.to_string()),
         })?;
         let storage_key = Key::from_slice(key.expose()).ok_or_else(|| damaged("its storage key has another length"))?;
@@ -253,13 +253,14 @@ mod tests {
 
     const OWNER: Owner = Owner { cluster: [1; 16], node: 3 };
 
-    fn seal_key() -> Key {
+    fn identity_key() -> Key {
         Key::from_bytes([7; 32])
     }
 
     fn created() -> (MemoryDisk, Identity) {
         let disk = MemoryDisk::new();
-        let identity = Identity::create(&disk, Path::new("/d"), OWNER, "zone-a", &seal_key(), &SeededEntropy::new(1)).unwrap();
+        let identity =
+            Identity::create(&disk, Path::new("/d"), OWNER, "zone-a", &identity_key(), &SeededEntropy::new(1)).unwrap();
         (disk, identity)
     }
 
@@ -268,9 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_is_read_back_with_the_seal_key() {
+    fn an_identity_is_read_back_with_its_identity_key() {
         let (disk, created) = created();
-        let opened = open(&disk, &seal_key(), Some(&[1; 16])).unwrap();
+        let opened = open(&disk, &identity_key(), Some(&[1; 16])).unwrap();
         assert_eq!((opened.owner(), opened.zone.as_str()), (OWNER, "zone-a"));
         assert_eq!(opened.storage_key, created.storage_key);
     }
@@ -280,7 +281,7 @@ mod tests {
         for seed in 0..20 {
             let (disk, _) = created();
             disk.cut_power(&SeededEntropy::new(seed));
-            open(&disk, &seal_key(), None).unwrap();
+            open(&disk, &identity_key(), None).unwrap();
         }
     }
 
@@ -288,16 +289,16 @@ mod tests {
     fn what_is_wrong_is_said_in_words() {
         let (disk, _) = created();
         let refusal = |result: Result<Identity, IdentityError>| result.unwrap_err().to_string();
-        let missing = refusal(Identity::open(&disk, Path::new("/x"), &seal_key(), None));
+        let missing = refusal(Identity::open(&disk, Path::new("/x"), &identity_key(), None));
         assert!(missing.starts_with("/x/identity.json is missing: this is not the data directory of a node"), "{missing}");
-        let other = refusal(open(&disk, &seal_key(), Some(&[2; 16])));
+        let other = refusal(open(&disk, &identity_key(), Some(&[2; 16])));
         assert!(other.contains("belongs to cluster 01010101") && other.contains("expected 02020202"), "{other}");
         let wrong = refusal(open(&disk, &Key::from_bytes([8; 32]), None));
-        assert!(wrong.starts_with("wrong seal key: /d/identity.json"), "{wrong}");
-        let twice = Identity::create(&disk, Path::new("/d"), OWNER, "", &seal_key(), &SeededEntropy::new(1));
+        assert!(wrong.starts_with("wrong identity key: /d/identity.json"), "{wrong}");
+        let twice = Identity::create(&disk, Path::new("/d"), OWNER, "", &identity_key(), &SeededEntropy::new(1));
         assert!(refusal(twice).contains("is there already"));
         disk.tamper(Path::new("/d/identity.json"), |json| *json = br#"{"format": 9}"#.to_vec());
-        let newer = refusal(open(&disk, &seal_key(), None));
+        let newer = refusal(open(&disk, &identity_key(), None));
         assert_eq!(newer, "/d/identity.json was written by a newer Holdfast (format 9, this one reads up to 1)");
     }
 
@@ -308,7 +309,7 @@ mod tests {
             disk.tamper(Path::new("/d/identity.json"), |json| {
                 *json = String::from_utf8(json.clone()).unwrap().replace(from, to).into_bytes();
             });
-            assert!(matches!(open(&disk, &seal_key(), None), Err(IdentityError::Damaged { .. })), "{from}");
+            assert!(matches!(open(&disk, &identity_key(), None), Err(IdentityError::Damaged { .. })), "{from}");
         }
     }
 

@@ -11,18 +11,18 @@ use std::sync::Arc;
 use storage_crypto::entropy::{Entropy, random};
 use storage_crypto::key::Key;
 use storage_crypto::keyring::{WrappedKey, unwrap_environment_key, wrap_environment_key};
-use storage_crypto::sealed::OpenError;
+use storage_crypto::ring::Ring;
+use storage_crypto::sealed::{OpenError, key_version};
 use storage_crypto::secret_bytes::SecretBytes;
 use storage_crypto::value::{SealedValue, ValueScope};
 
 /// What a token's text starts with.
 pub const TOKEN_PREFIX: &str = "hf_";
-const ROOT_VERSION: u32 = 1;
 
-/// The root key and what is derived from it.
+/// The ring and what is derived from it.
 pub(crate) struct Sealing {
     cluster: ClusterId,
-    root: Key,
+    ring: Ring,
     tokens: Key,
     fingerprints: Key,
     opened: RwLock<HashMap<(EnvironmentId, u32), Arc<Key>>>,
@@ -35,6 +35,11 @@ pub(crate) enum SealingError {
     /// The environment has no such key.
     #[error("environment {environment} has no key version {version}")]
     NoKey { environment: EnvironmentName, version: u32 },
+    /// The root key that wraps it is gone, or not there yet.
+    #[error(
+        "key version {version} of environment {environment} is wrapped by version {root} of the root key, which the seal file does not hold"
+    )]
+    NoRoot { environment: EnvironmentName, version: u32, root: u32 },
     /// The key does not open: damage, or another cluster's.
     #[error("key version {version} of environment {environment} does not open: {cause}")]
     Key { environment: EnvironmentName, version: u32, cause: OpenError },
@@ -47,12 +52,12 @@ pub(crate) enum SealingError {
 }
 
 impl Sealing {
-    pub(crate) fn new(cluster: ClusterId, root: Key, entropy: Arc<dyn Entropy>) -> Sealing {
+    pub(crate) fn new(cluster: ClusterId, ring: Ring, entropy: Arc<dyn Entropy>) -> Sealing {
         Sealing {
             cluster,
-            tokens: root.derive("holdfast/v1/token-hash", &cluster),
-            fingerprints: root.derive("holdfast/v1/request-fingerprint", &cluster),
-            root,
+            tokens: ring.lookup().derive("holdfast/v1/token-hash", &cluster),
+            fingerprints: ring.lookup().derive("holdfast/v1/request-fingerprint", &cluster),
+            ring,
             opened: RwLock::default(),
             entropy,
         }
@@ -64,7 +69,7 @@ impl Sealing {
 
     /// The key of snapshots, which every node of the cluster opens.
     pub(crate) fn snapshot_key(&self) -> Key {
-        self.root.derive("holdfast/v1/snapshot", &self.cluster)
+        self.ring.current().1.derive("holdfast/v1/snapshot", &self.cluster)
     }
 
     /// The hash by which the state knows a token.
@@ -82,7 +87,8 @@ impl Sealing {
     pub(crate) fn new_environment(&self) -> (EnvironmentId, Bytes) {
         let id = random(self.entropy());
         let key = Key::generate(self.entropy());
-        let wrapped = wrap_environment_key(&self.root, ROOT_VERSION, &self.scope(id), 1, &key, self.entropy());
+        let (root_version, root) = self.ring.current();
+        let wrapped = wrap_environment_key(root, root_version, &self.scope(id), 1, &key, self.entropy());
         (id, Bytes::from(wrapped.sealed))
     }
 
@@ -130,8 +136,11 @@ impl Sealing {
         let wrapped = environment.keys.iter().find(|(known, _)| *known == version);
         let (_, wrapped) = wrapped.ok_or_else(|| SealingError::NoKey { environment: name(), version })?;
         let wrapped = WrappedKey { version, sealed: wrapped.to_vec() };
-        let key = unwrap_environment_key(&self.root, &self.scope(environment.id), &wrapped)
-            .map_err(|cause| SealingError::Key { environment: name(), version, cause })?;
+        let unopened = |cause| SealingError::Key { environment: name(), version, cause };
+        let root_version = key_version(&wrapped.sealed).map_err(unopened)?;
+        let root = self.ring.root(root_version);
+        let root = root.ok_or_else(|| SealingError::NoRoot { environment: name(), version, root: root_version })?;
+        let key = unwrap_environment_key(root, &self.scope(environment.id), &wrapped).map_err(unopened)?;
         let key = Arc::new(key);
         self.opened.write().insert((environment.id, version), key.clone());
         Ok(key)

@@ -5,49 +5,55 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::entropy::Entropy;
+use crate::{arena::Slot, entropy::Entropy};
 
 /// Bytes in a key.
 pub const KEY_BYTES: usize = 32;
 
 const CHECK_CONTEXT: &str = "holdfast/v1/key check value";
 
-/// A symmetric key: on the heap, so that moving it leaves no copies behind, and zeroed when dropped.
-pub struct Key(Box<Zeroizing<[u8; KEY_BYTES]>>);
+/// A symmetric key: in pages that are locked and left out of dumps (see [`crate::arena`]), and zeroed when dropped.
+pub struct Key(Slot);
 
 impl Key {
     /// A fresh random key.
     #[must_use]
     pub fn generate(entropy: &dyn Entropy) -> Key {
-        let mut key = Key(Box::new(Zeroizing::new([0; KEY_BYTES])));
-        entropy.fill(&mut key.0[..]);
-        key
+        let mut slot = Slot::take();
+        entropy.fill(slot.bytes_mut());
+        Key(slot)
     }
 
-    /// The key with exactly these bytes.
+    /// The key with exactly these bytes. The caller's array stays behind: [`Key::from_slice`] leaves no copy of its own.
     #[must_use]
     pub fn from_bytes(mut bytes: [u8; KEY_BYTES]) -> Key {
-        let key = Key(Box::new(Zeroizing::new(bytes)));
+        let mut slot = Slot::take();
+        slot.bytes_mut().copy_from_slice(&bytes);
         bytes.zeroize();
-        key
+        Key(slot)
     }
 
     /// The key with these bytes, if there are exactly 32.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Key> {
-        bytes.try_into().ok().map(Key::from_bytes)
+        let mut slot = Slot::take();
+        // Straight from the slice: an array on the way would leave a copy on the stack.
+        (bytes.len() == KEY_BYTES).then(|| slot.bytes_mut().copy_from_slice(bytes))?;
+        Some(Key(slot))
     }
 
     /// A second owner of the same key. Explicit, so that a copy is a decision.
     #[must_use]
     pub fn duplicate(&self) -> Key {
-        Key(self.0.clone())
+        let mut slot = Slot::take();
+        slot.bytes_mut().copy_from_slice(self.expose());
+        Key(slot)
     }
 
     /// The bytes themselves; every call is a place where a key is read.
     #[must_use]
     pub fn expose(&self) -> &[u8; KEY_BYTES] {
-        &self.0
+        self.0.bytes()
     }
 
     /// A key for one use: BLAKE3 `derive_key` over this key and `info`.
@@ -55,12 +61,9 @@ impl Key {
     /// `context` is written in the source, globally unique and never built at run time; what varies goes into `info`.
     #[must_use]
     pub fn derive(&self, context: &'static str, info: &[u8]) -> Key {
-        let mut hasher = blake3::Hasher::new_derive_key(context);
-        hasher.update(self.expose());
-        hasher.update(info);
-        let mut derived = Key(Box::new(Zeroizing::new([0; KEY_BYTES])));
-        hasher.finalize_xof().fill(&mut derived.0[..]);
-        derived
+        let mut derived = Slot::take();
+        derive_into(context, &[self.expose(), info], derived.bytes_mut());
+        Key(derived)
     }
 
     /// A hash of `bytes` that nobody without the key can compute or check (keyed BLAKE3).
@@ -72,11 +75,19 @@ impl Key {
     /// Eight bytes that tell two keys apart and reveal nothing else of them.
     #[must_use]
     pub fn check_value(&self) -> [u8; 8] {
-        let derived = self.derive(CHECK_CONTEXT, b"");
         let mut check = [0; 8];
-        check.copy_from_slice(&derived.expose()[..8]);
+        derive_into(CHECK_CONTEXT, &[self.expose()], &mut check);
         check
     }
+}
+
+/// BLAKE3's `derive_key` over `parts`, one after the other. The hasher, which buffers what it was given, is zeroed.
+pub(crate) fn derive_into(context: &'static str, parts: &[&[u8]], derived: &mut [u8]) {
+    let mut hasher = Zeroizing::new(blake3::Hasher::new_derive_key(context));
+    for part in parts {
+        hasher.update(part);
+    }
+    Zeroizing::new(hasher.finalize_xof()).fill(derived);
 }
 
 impl PartialEq for Key {

@@ -47,7 +47,7 @@ pub enum Purpose {
     DataKey = 2,
     /// An environment's key wrapped by the root key.
     EnvironmentKey = 3,
-    /// The root key wrapped by the seal key.
+    /// The ring, root keys and all, sealed by the seal key.
     RootKey = 4,
     /// A frame of the write-ahead log.
     LogFrame = 5,

@@ -14,7 +14,8 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("storage", Some(&["storage-crypto", "proto-record"])),
     ("raft", Some(&["storage", "storage-crypto", "proto", "proto-record"])),
     ("node-domain", Some(&["proto-record"])),
-    ("node", Some(&["node-domain", "raft", "storage", "storage-crypto", "proto", "proto-record"])),
+    ("node-kms", Some(&["storage-crypto"])),
+    ("node", Some(&["node-domain", "node-kms", "raft", "storage", "storage-crypto", "proto", "proto-record"])),
     ("ops-cli", Some(&["proto", "proto-client", "proto-record", "storage-crypto"])),
     ("ops-bench", Some(&["proto", "proto-client", "proto-record", "storage-crypto", "storage"])),
     ("ops-xtask", Some(&[])),
@@ -51,8 +52,13 @@ const FORBIDDEN_IN_DOMAIN: &[&str] = &[
 ];
 
 /// Packages with one owner: nobody else may name them.
-const OWNERS: &[(&str, &[&str])] =
-    &[("sled", &["storage"]), ("bincode", &["proto-record"]), ("openraft", &["raft"]), ("aes-gcm-siv", &["storage-crypto"])];
+const OWNERS: &[(&str, &[&str])] = &[
+    ("sled", &["storage"]),
+    ("bincode", &["proto-record"]),
+    ("openraft", &["raft"]),
+    ("aes-gcm-siv", &["storage-crypto"]),
+    ("aws-sdk-kms", &["node-kms"]),
+];
 
 pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
