@@ -365,7 +365,7 @@ fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Open
     let stores = Arc::new(Stores::new(data.join("state"), key("holdfast/v1/storage/state"), local.owner));
     let values = Arc::new(Values::new(stores.clone(), config.storage.value_cache_bytes));
     let materializer = Arc::new(Materializer::start(stores.clone(), values.clone()).map_err(failed("start the materializer"))?);
-    let snapshots = Snapshots::open(ambient, data.join("snapshots"), local.sealing.snapshot_key(), local.owner, stores)
+    let snapshots = Snapshots::open(ambient, data.join("snapshots"), local.sealing.clone(), local.owner, stores)
         .map_err(failed("open the snapshots"))?;
     let snapshots = Arc::new(snapshots);
     let standing = snapshots.restore_newest(&materializer, &values).map_err(failed("restore the newest snapshot"))?;
@@ -383,9 +383,11 @@ fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Open
         journal.reset(state.revision().0 + 1, chain).map_err(failed("start the journal"))?;
     }
     let view = View { state, chain };
+    local.sealing.learn(&view.state);
     local.sealing.check(&view).map_err(failed("unseal"))?;
     let published = Arc::new(Published::new(view.clone()));
-    let fold = Fold::new(view, published.clone(), journal.clone(), values.clone(), materializer.clone(), snapshots);
+    let sealing = local.sealing.clone();
+    let fold = Fold::new(view, published.clone(), journal.clone(), values.clone(), materializer.clone(), snapshots, sealing);
     Ok(Opened { wal, journal, values, materializer, published, fold: Arc::new(fold) })
 }
 

@@ -208,7 +208,7 @@ fn founding(sealing: &Sealing, token: &str) -> Result<Founding, KitError> {
         let (id, wrapped_key) = sealing.new_environment();
         environments.push((name, id, wrapped_key));
     }
-    Ok(Founding { environments, root_token: sealing.token_hash(token) })
+    Ok(Founding { environments, root_token: sealing.token_hash(token), keys: None })
 }
 
 fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, KitError> {

@@ -1,7 +1,8 @@
 //! Snapshots: one streamed file format for Raft installation, backup and drills.
 //!
 //! ```text
-//! header  magic "HFSNAP01" | length u32 | format u32 | cluster 16 | epoch u32 | created_ms u64 | position u32-prefixed | crc32 of all before
+//! header  magic "HFSNAP01" | length u32 | format u32 | cluster 16 | epoch u32 | created_ms u64 | key version u32 | position u32-prefixed |
+//!         crc32 of all before
 //! chunk   kind u8 = 1 | length u32 | sealed( LZ4( (length u32 | record)* ) )
 //! end     kind u8 = 2 | length u32 | sealed( records u64 | chunks u64 | BLAKE3 of the file before this chunk )
 //! ```
@@ -53,6 +54,8 @@ pub struct SnapshotHeader {
     pub epoch: u32,
     /// The leader's clock when it was made, milliseconds since 1970.
     pub created_ms: u64,
+    /// Which version of the root key its key comes from. Proven by the first chunk that opens, like everything here.
+    pub key_version: u32,
     /// Where in the log it stands, as Raft encodes it.
     pub position: Vec<u8>,
 }
@@ -178,6 +181,7 @@ impl SnapshotHeader {
         rest.extend_from_slice(&self.cluster);
         rest.extend_from_slice(&self.epoch.to_be_bytes());
         rest.extend_from_slice(&self.created_ms.to_be_bytes());
+        rest.extend_from_slice(&self.key_version.to_be_bytes());
         rest.extend_from_slice(&u32::try_from(self.position.len()).expect("a position is short").to_be_bytes());
         rest.extend_from_slice(&self.position);
         let mut bytes = MAGIC.to_vec();
@@ -204,6 +208,7 @@ impl SnapshotHeader {
         let (cluster, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
         let (epoch, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
         let (created_ms, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+        let (key_version, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
         let (len, position) = rest.split_first_chunk().ok_or_else(damaged)?;
         if u32::from_be_bytes(*len) as usize != position.len() {
             return Err(damaged());
@@ -212,6 +217,7 @@ impl SnapshotHeader {
             cluster: *cluster,
             epoch: u32::from_be_bytes(*epoch),
             created_ms: u64::from_be_bytes(*created_ms),
+            key_version: u32::from_be_bytes(*key_version),
             position: position.to_vec(),
         })
     }

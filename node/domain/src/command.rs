@@ -3,7 +3,7 @@
 use crate::guard::{GuardCommand, GuardUpkeep};
 use crate::identity::{IdentityCommand, IdentityUpkeep, LoginCommand};
 use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, RoleName, SecretPath, TokenHash};
-use crate::keys::{KeysCommand, KeysUpkeep};
+use crate::keys::{FoundingKeys, KeysCommand, KeysUpkeep};
 use crate::operation::Operation;
 use crate::policy::{Question, Rule};
 use crate::rejection::Rejection;
@@ -271,6 +271,8 @@ pub struct Founding {
     pub environments: Vec<(EnvironmentName, EnvironmentId, Bytes)>,
     /// Hash of the token that has the policy `root`.
     pub root_token: TokenHash,
+    /// The system's own key, and what holds the root key; none where a test needs none.
+    pub keys: Option<FoundingKeys>,
 }
 
 impl TokenWish {

@@ -56,6 +56,14 @@ pub const TESTED_TOKENS_MAX: usize = 32;
 pub const REPLAYED_RECORDS_MAX: usize = 100_000;
 /// Most changes that one simulation tells apart.
 pub const REPLAYED_CHANGES_MAX: usize = 1_000;
+/// Most versions of one environment's key at once; older ones are retired when nothing is sealed by them any more.
+pub const ENVIRONMENT_KEYS_MAX: usize = 16;
+/// Most versions of the system's key.
+pub const SYSTEM_KEYS_MAX: usize = 64;
+/// Longest wrapped key, in bytes.
+pub const WRAPPED_KEY_BYTES_MAX: usize = 256;
+/// Most values rewrapped by one record.
+pub const REWRAP_ITEMS_MAX: usize = 256;
 /// Most live tokens.
 pub const TOKENS_MAX: usize = 1_000_000;
 /// Most tokens that have ended which one new token takes away.
@@ -133,6 +141,10 @@ const _: () = {
 
 const _: () = {
     assert!(TRANSACTION_BYTES_MAX >= SEALED_BYTES_MAX, "one largest value must fit a transaction");
+    assert!(
+        (ENVIRONMENTS_MAX * ENVIRONMENT_KEYS_MAX + SYSTEM_KEYS_MAX) * (WRAPPED_KEY_BYTES_MAX + 128) < TRANSACTION_BYTES_MAX,
+        "every key wrapped anew must fit a batch"
+    );
     assert!(VERSIONS_DEFAULT <= VERSIONS_MAX);
     assert!(PAGE_ENTRIES_DEFAULT <= PAGE_ENTRIES_MAX);
     assert!(POLICY_RULES_MAX <= COMPILED_RULES_MAX, "one largest policy must be ready to be asked");

@@ -61,6 +61,8 @@ impl Operation {
     pub fn capability(self) -> Option<Capability> {
         Some(match self {
             Operation::Found | Operation::EnvironmentList | Operation::TokenLookupSelf => return None,
+            // What nodes and managers record by themselves.
+            Operation::SealInit | Operation::SealUnseal | Operation::KeyRewrap | Operation::KeyRetire => return None,
             // Whoever logs in or unwraps has no token yet, and the rest the cluster records by itself.
             Operation::LoginPassword
             | Operation::LoginMachine
@@ -124,7 +126,23 @@ impl Operation {
             | Operation::ClusterRemove
             | Operation::ClusterTransferLeader
             | Operation::ClusterSnapshot => Capability::Cluster,
+            Operation::SealSeal
+            | Operation::SealRekey
+            | Operation::KeyRotateRoot
+            | Operation::KeyRotate
+            | Operation::KeyRotateSystem
+            | Operation::KeyDropRoots
+            | Operation::KeyStatus
+            | Operation::EnvironmentSeal
+            | Operation::EnvironmentUnseal => Capability::Keys,
         })
+    }
+
+    /// Whether it looks at keys, or begins what nodes then do among themselves.
+    #[must_use]
+    pub fn is_of_keys(self) -> bool {
+        use Operation::{KeyDropRoots, KeyRotateRoot, KeyStatus, SealRekey};
+        matches!(self, KeyStatus | KeyRotateRoot | KeyDropRoots | SealRekey)
     }
 }
 
@@ -188,6 +206,20 @@ operations! {
     ClusterRemove = 83 "cluster.remove",
     ClusterTransferLeader = 84 "cluster.transfer-leader",
     ClusterSnapshot = 85 "cluster.snapshot",
+    // 90 to 109: keys and seals.
+    SealInit = 90 "seal.init",
+    SealUnseal = 91 "seal.unseal",
+    SealSeal = 92 "seal.seal",
+    SealRekey = 93 "seal.rekey",
+    KeyRotateRoot = 94 "key.rotate-root",
+    KeyRotate = 95 "key.rotate",
+    KeyRewrap = 96 "key.rewrap",
+    KeyRetire = 97 "key.retire",
+    EnvironmentSeal = 98 "environment.seal",
+    EnvironmentUnseal = 99 "environment.unseal",
+    KeyStatus = 100 "key.status",
+    KeyRotateSystem = 101 "key.rotate-system",
+    KeyDropRoots = 102 "key.drop-roots",
     UserCreate = 110 "user.create",
     UserList = 111 "user.list",
     UserRead = 112 "user.get",

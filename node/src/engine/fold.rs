@@ -3,9 +3,10 @@
 use crate::engine::materializer::{Applied, Changed, Materializer};
 use crate::engine::snapshots::{Snapshots, Standing};
 use crate::engine::values::Values;
-use crate::engine::{Published, View};
+use crate::engine::{Published, Sealing, View};
 use bytes::Bytes;
 use node_domain::ids::{Revision, SecretId};
+use node_domain::keys::KeysEvent;
 use node_domain::{Batch, Event, State};
 use parking_lot::Mutex;
 use proto_record::chain::{self, Link};
@@ -24,6 +25,7 @@ pub(crate) struct Fold {
     values: Arc<Values>,
     materializer: Arc<Materializer>,
     snapshots: Arc<Snapshots>,
+    sealing: Arc<Sealing>,
 }
 
 impl Fold {
@@ -34,8 +36,9 @@ impl Fold {
         values: Arc<Values>,
         materializer: Arc<Materializer>,
         snapshots: Arc<Snapshots>,
+        sealing: Arc<Sealing>,
     ) -> Fold {
-        Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots }
+        Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots, sealing }
     }
 
     fn apply_batch(&self, payload: &Bytes) -> Result<Reply, Unfit> {
@@ -47,12 +50,17 @@ impl Fold {
         }
         let effects = Effects::of(state, &batch);
         state.apply_batch(&batch).map_err(|misfit| Unfit(misfit.to_string()))?;
+        if effects.keys {
+            self.sealing.learn(state);
+        }
         *chain = self.chain_batch(state, *chain, &batch)?;
         let revision = state.revision().0;
         if !effects.is_empty() {
             effects.added.iter().for_each(|(_, key, payload)| self.values.added(*key, payload.clone()));
+            effects.rewrapped.iter().for_each(|(_, key, payload)| self.values.rewrapped(*key, payload.clone()));
             effects.removed.iter().for_each(|(_, key)| self.values.removed(*key));
-            let Effects { changed, added, removed } = effects;
+            let Effects { changed, mut added, rewrapped, removed, .. } = effects;
+            added.extend(rewrapped);
             self.materializer.applied(Applied { state: state.clone(), changed, added, removed });
         }
         Ok(Reply::Accepted { revision })
@@ -86,11 +94,18 @@ impl Fold {
     }
 }
 
+/// The bytes of one version.
+type Stored = (node_domain::ids::EnvironmentName, (SecretId, u64), Arc<node_domain::sealed::Payload>);
+
 /// What a batch does besides moving the state: rows to write, values to keep or to drop.
 #[derive(Default)]
 struct Effects {
     changed: Vec<Changed>,
-    added: Vec<(node_domain::ids::EnvironmentName, (SecretId, u64), Arc<node_domain::sealed::Payload>)>,
+    added: Vec<Stored>,
+    /// The same values under another key; those that were added in the same batch among them.
+    rewrapped: Vec<Stored>,
+    /// Whether something about keys changed.
+    keys: bool,
     removed: Vec<(node_domain::ids::EnvironmentName, (SecretId, u64))>,
 }
 
@@ -138,14 +153,40 @@ impl Effects {
             Event::TokenCreated { token } => self.changed.push(Changed::Token(token.accessor)),
             Event::TokenRevoked { accessor, .. } => self.changed.push(Changed::Token(*accessor)),
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => self.changed.push(Changed::Policy(name.clone())),
-            // Roles, keys, identities and what guards them are in snapshots and in memory; nothing looks for them in sled.
-            Event::RolePut { .. } | Event::RoleDeleted { .. } | Event::Keys(_) | Event::Identity(_) | Event::Guard(_) => {}
+            Event::Keys(event) => self.add_keys(event),
+            // Roles, identities and what guards them are in snapshots and in memory; nothing looks for them in sled.
+            Event::RolePut { .. } | Event::RoleDeleted { .. } | Event::Identity(_) | Event::Guard(_) => {}
             Event::ClusterFounded { .. }
             | Event::SecretRead { .. }
             | Event::Observed { .. }
             | Event::AnsweredAgain { .. }
             | Event::Refused { .. } => {}
         }
+    }
+}
+
+impl Effects {
+    fn add_keys(&mut self, event: &KeysEvent) {
+        match event {
+            KeysEvent::Rewrapped { environment, items } => {
+                for item in items {
+                    self.changed.push(Changed::Secret(environment.clone(), item.path.clone()));
+                    if let Some(payload) = &item.sealed.payload {
+                        self.rewrapped.push((environment.clone(), (item.secret, item.version), Arc::new(payload.clone())));
+                    }
+                }
+                return;
+            }
+            KeysEvent::EnvironmentKeyAdded { environment, .. } | KeysEvent::EnvironmentKeyRetired { environment, .. } => {
+                self.changed.push(Changed::Environment(environment.clone()));
+            }
+            KeysEvent::RootRotated { wrapped, .. } => {
+                self.changed.extend(wrapped.environments.iter().map(|(name, _)| Changed::Environment(name.clone())));
+            }
+            // The system's keys, the seal and what is sealed are in snapshots and in memory.
+            _ => {}
+        }
+        self.keys = true;
     }
 }
 
@@ -190,6 +231,7 @@ impl Machine for Fold {
     fn install_snapshot(&self, file: &Path) -> io::Result<()> {
         let mut folding = self.folding.lock();
         let standing = self.snapshots.install(file, &self.materializer, &self.values)?;
+        self.sealing.learn(&standing.state);
         let next_seq = standing.state.revision().0 + 1;
         let head = self.journal.head();
         if head.next_seq != next_seq || head.chain != standing.chain {

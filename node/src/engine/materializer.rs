@@ -157,7 +157,8 @@ impl Writer {
             if gathered.state.is_some() {
                 self.newest.clone_from(&gathered.state);
             }
-            self.values.stored(gathered.payloads.into_keys().map(|(_, key)| key));
+            let written = gathered.payloads.iter();
+            self.values.stored(written.filter_map(|((_, key), payload)| payload.as_ref().map(|payload| (*key, payload))));
             for done in flushes {
                 let _ = done.send(self.flush());
             }

@@ -1,16 +1,23 @@
 //! The keys of an unsealed node: what values are sealed and opened with, and what tokens and requests are hashed with.
+//!
+//! The ring comes from the seal; which version of the root key counts, which environments are sealed and which keys there are at all
+//! comes from the state, and is learned from it by [`Sealing::learn`] before anybody sees that state.
+
+mod system;
+mod wrapping;
 
 use crate::engine::View;
 use bytes::Bytes;
+use node_domain::State;
 use node_domain::ids::{ClusterId, EnvironmentId, EnvironmentName, TokenHash};
 use node_domain::sealed::{Payload, SealRef, Sealed};
 use node_domain::state::EnvironmentAbout;
 use parking_lot::RwLock;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use storage_crypto::entropy::{Entropy, random};
 use storage_crypto::key::Key;
-use storage_crypto::keyring::{WrappedKey, unwrap_environment_key, wrap_environment_key};
+use storage_crypto::keyring::{WrappedKey, unwrap_environment_key};
 use storage_crypto::ring::Ring;
 use storage_crypto::sealed::{OpenError, key_version};
 use storage_crypto::secret_bytes::SecretBytes;
@@ -22,11 +29,22 @@ pub const TOKEN_PREFIX: &str = "hf_";
 /// The ring and what is derived from it.
 pub(crate) struct Sealing {
     cluster: ClusterId,
-    ring: Ring,
+    ring: RwLock<Ring>,
     tokens: Key,
     fingerprints: Key,
-    opened: RwLock<HashMap<(EnvironmentId, u32), Arc<Key>>>,
+    learned: RwLock<Learned>,
     entropy: Arc<dyn Entropy>,
+}
+
+/// What the state says about keys, and the keys that were opened for it.
+#[derive(Default)]
+struct Learned {
+    /// The version of the root key that new keys are wrapped with.
+    root: u32,
+    system: BTreeMap<u32, Arc<Key>>,
+    /// Environments whose keys may not be in memory.
+    sealed: HashSet<EnvironmentId>,
+    opened: HashMap<(EnvironmentId, u32), Arc<Key>>,
 }
 
 /// Why a value cannot be sealed or opened.
@@ -46,6 +64,12 @@ pub(crate) enum SealingError {
     /// The value does not open.
     #[error("the sealed value does not open: {0}")]
     Value(OpenError),
+    /// Nobody may read or write there.
+    #[error("environment {environment} is sealed: holdfast env unseal {environment}")]
+    Sealed { environment: EnvironmentName },
+    /// The system has no such key, or it does not open.
+    #[error("the system has no key version {version}, or it does not open")]
+    NoSystemKey { version: u32 },
     /// The bytes are not those that the state names.
     #[error("the stored value is not the one that the state names: this copy is damaged")]
     Digest,
@@ -57,8 +81,8 @@ impl Sealing {
             cluster,
             tokens: ring.lookup().derive("holdfast/v1/token-hash", &cluster),
             fingerprints: ring.lookup().derive("holdfast/v1/request-fingerprint", &cluster),
-            ring,
-            opened: RwLock::default(),
+            learned: RwLock::new(Learned { root: ring.current().0, ..Learned::default() }),
+            ring: RwLock::new(ring),
             entropy,
         }
     }
@@ -67,9 +91,55 @@ impl Sealing {
         &*self.entropy
     }
 
-    /// The key of snapshots, which every node of the cluster opens.
-    pub(crate) fn snapshot_key(&self) -> Key {
-        self.ring.current().1.derive("holdfast/v1/snapshot", &self.cluster)
+    /// The version of the root key that new snapshots and new keys come under.
+    pub(crate) fn root_version(&self) -> u32 {
+        self.learned.read().root
+    }
+
+    /// The versions of the root key that this node holds.
+    pub(crate) fn root_versions(&self) -> Vec<u32> {
+        self.ring.read().versions().collect()
+    }
+
+    /// The key of snapshots under a version of the root key, which every node of the cluster opens.
+    pub(crate) fn snapshot_key(&self, root: u32) -> Option<Key> {
+        self.ring.read().root(root).map(|root| root.derive("holdfast/v1/snapshot", &self.cluster))
+    }
+
+    /// Other versions of the root key are held from now on.
+    pub(crate) fn replace_ring(&self, ring: Ring) {
+        *self.ring.write() = ring;
+    }
+
+    /// Takes over what a state says about keys, before that state is shown to anybody: keys of sealed environments and of versions
+    /// that were retired leave the memory here.
+    pub(crate) fn learn(&self, state: &State) {
+        let mut learned = self.learned.write();
+        if state.is_founded() {
+            learned.root = state.keys().root();
+        }
+        learned.sealed = state
+            .environments()
+            .filter(|home| state.keys().sealed(&home.about.name).is_some())
+            .map(|home| home.about.id)
+            .collect();
+        let known: HashSet<(EnvironmentId, u32)> = state
+            .environments()
+            .filter(|home| !learned.sealed.contains(&home.about.id))
+            .flat_map(|home| home.about.keys.iter().map(|(version, _)| (home.about.id, *version)))
+            .collect();
+        learned.opened.retain(|key, _| known.contains(key));
+        learned.system.retain(|version, _| state.keys().system().any(|(known, _)| known == *version));
+        for (version, wrapped) in state.keys().system() {
+            if learned.system.contains_key(&version) {
+                continue;
+            }
+            match self.open_system_key(version, wrapped) {
+                Ok(key) => drop(learned.system.insert(version, Arc::new(key))),
+                // The state may be ahead of the seal file; what needs the key says so until the newer file is there.
+                Err(error) => tracing::error!(version, %error, "the system's key does not open"),
+            }
+        }
     }
 
     /// The hash by which the state knows a token.
@@ -81,15 +151,6 @@ impl Sealing {
     pub(crate) fn fingerprint(&self, request: &[u8]) -> u64 {
         let hash = self.fingerprints.keyed_hash(request);
         hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-    }
-
-    /// A new environment's id and its first key, wrapped.
-    pub(crate) fn new_environment(&self) -> (EnvironmentId, Bytes) {
-        let id = random(self.entropy());
-        let key = Key::generate(self.entropy());
-        let (root_version, root) = self.ring.current();
-        let wrapped = wrap_environment_key(root, root_version, &self.scope(id), 1, &key, self.entropy());
-        (id, Bytes::from(wrapped.sealed))
     }
 
     /// Seals a plaintext for an environment, by its newest key.
@@ -115,12 +176,10 @@ impl Sealing {
         seal: &SealRef,
         payload: &Payload,
     ) -> Result<SecretBytes, SealingError> {
-        if payload.digest(seal.key_version, &seal.value_id) != seal.digest {
-            return Err(SealingError::Digest);
-        }
-        let key = self.key(environment, seal.key_version)?;
+        let version = version_of(seal, payload)?;
+        let key = self.key(environment, version)?;
         let sealed = SealedValue {
-            key_version: seal.key_version,
+            key_version: version,
             value_id: seal.value_id,
             wrapped_key: payload.wrapped_key.to_vec(),
             ciphertext: payload.ciphertext.to_vec(),
@@ -129,28 +188,42 @@ impl Sealing {
     }
 
     fn key(&self, environment: &EnvironmentAbout, version: u32) -> Result<Arc<Key>, SealingError> {
-        if let Some(key) = self.opened.read().get(&(environment.id, version)) {
-            return Ok(key.clone());
+        {
+            let learned = self.learned.read();
+            if let Some(key) = learned.opened.get(&(environment.id, version)) {
+                return Ok(key.clone());
+            }
+            if learned.sealed.contains(&environment.id) {
+                return Err(SealingError::Sealed { environment: environment.name.clone() });
+            }
         }
+        let key = Arc::new(self.unwrap(environment, version)?);
+        let mut learned = self.learned.write();
+        // It may have been sealed since it was looked at: then the key may be used for this once, and not stay.
+        if !learned.sealed.contains(&environment.id) {
+            learned.opened.insert((environment.id, version), key.clone());
+        }
+        Ok(key)
+    }
+
+    fn unwrap(&self, environment: &EnvironmentAbout, version: u32) -> Result<Key, SealingError> {
         let name = || environment.name.clone();
         let wrapped = environment.keys.iter().find(|(known, _)| *known == version);
         let (_, wrapped) = wrapped.ok_or_else(|| SealingError::NoKey { environment: name(), version })?;
         let wrapped = WrappedKey { version, sealed: wrapped.to_vec() };
         let unopened = |cause| SealingError::Key { environment: name(), version, cause };
         let root_version = key_version(&wrapped.sealed).map_err(unopened)?;
-        let root = self.ring.root(root_version);
+        let ring = self.ring.read();
+        let root = ring.root(root_version);
         let root = root.ok_or_else(|| SealingError::NoRoot { environment: name(), version, root: root_version })?;
-        let key = unwrap_environment_key(root, &self.scope(environment.id), &wrapped).map_err(unopened)?;
-        let key = Arc::new(key);
-        self.opened.write().insert((environment.id, version), key.clone());
-        Ok(key)
+        unwrap_environment_key(root, &self.scope(environment.id), &wrapped).map_err(unopened)
     }
 
     /// Opens every environment's key, so that a wrong root key is found at start and not at the first read.
     pub(crate) fn check(&self, view: &View) -> Result<(), SealingError> {
         for environment in view.state.environments() {
             for (version, _) in &environment.about.keys {
-                self.key(&environment.about, *version)?;
+                self.unwrap(&environment.about, *version)?;
             }
         }
         Ok(())
@@ -159,6 +232,16 @@ impl Sealing {
     fn scope(&self, environment: EnvironmentId) -> ValueScope {
         ValueScope { cluster: self.cluster, environment }
     }
+}
+
+/// The version of the environment's key that wraps a value's data key. Where it is a newer one than the state named, the value was
+/// rewrapped since: the same value under the same id, and the cipher says whether it is.
+fn version_of(seal: &SealRef, payload: &Payload) -> Result<u32, SealingError> {
+    if payload.digest(seal.key_version, &seal.value_id) == seal.digest {
+        return Ok(seal.key_version);
+    }
+    let version = key_version(&payload.wrapped_key).map_err(SealingError::Value)?;
+    if version == seal.key_version { Err(SealingError::Digest) } else { Ok(version) }
 }
 
 /// The text of a new token: 32 random bytes behind the prefix that scanners look for.

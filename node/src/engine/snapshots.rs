@@ -4,10 +4,10 @@
 //! reading hold one record at a time.
 
 use crate::boot::Ambient;
-use crate::engine::Published;
 use crate::engine::materializer::{Applied, Materializer, everything};
 use crate::engine::stores::{Home, Stores};
 use crate::engine::values::{ValueKey, Values};
+use crate::engine::{Published, Sealing};
 use node_domain::State;
 use node_domain::ids::EnvironmentName;
 use node_domain::sealed::Payload;
@@ -62,7 +62,7 @@ pub(crate) struct Snapshots {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn crate::clock::Clock>,
     directory: PathBuf,
-    key: Key,
+    sealing: Arc<Sealing>,
     owner: Owner,
     stores: Arc<Stores>,
     received: AtomicU64,
@@ -74,7 +74,7 @@ impl Snapshots {
     pub(crate) fn open(
         ambient: &Ambient,
         directory: PathBuf,
-        key: Key,
+        sealing: Arc<Sealing>,
         owner: Owner,
         stores: Arc<Stores>,
     ) -> io::Result<Snapshots> {
@@ -84,7 +84,7 @@ impl Snapshots {
             entropy: ambient.entropy.clone(),
             clock: ambient.clock.clone(),
             directory,
-            key,
+            sealing,
             owner,
             stores,
             received: AtomicU64::new(0),
@@ -140,9 +140,13 @@ impl Snapshots {
         let _turn = self.turn.lock();
         let path = self.name(standing);
         let created_ms = self.clock.now().as_ms();
-        let header = SnapshotHeader { cluster: self.owner.cluster, epoch: standing.state.epoch(), created_ms, position };
-        let mut writer = SnapshotWriter::create(self.disk.clone(), &path, &header, &self.key, self.entropy.clone())
-            .map_err(io::Error::other)?;
+        // The version of this state's own root key: every node that has come so far holds it.
+        let key_version = standing.state.keys().root();
+        let key = self.key(&path, key_version)?;
+        let header =
+            SnapshotHeader { cluster: self.owner.cluster, epoch: standing.state.epoch(), created_ms, key_version, position };
+        let mut writer =
+            SnapshotWriter::create(self.disk.clone(), &path, &header, &key, self.entropy.clone()).map_err(io::Error::other)?;
         let mut push = |record: &Record| writer.push(&codec::encode(Kind::StatePiece, record)).map_err(io::Error::other);
         push(&Record::Chain(standing.chain))?;
         for piece in standing.state.pieces() {
@@ -166,6 +170,29 @@ impl Snapshots {
         Ok(path)
     }
 
+    /// The key of a snapshot, by the version of the root key that its header names: the version stands in what every chunk is bound to.
+    fn key(&self, path: &Path, version: u32) -> io::Result<Key> {
+        self.sealing.snapshot_key(version).ok_or_else(|| {
+            io::Error::other(format!(
+                "snapshot {} is sealed by version {version} of the root key, which this node's seal file does not hold: adopt the \
+                 cluster's seal file from another node (holdfast operator adopt)",
+                path.display()
+            ))
+        })
+    }
+
+    fn reader(&self, path: &Path) -> io::Result<SnapshotReader> {
+        let version = read_header(&*self.disk, path).map_err(io::Error::other)?.key_version;
+        SnapshotReader::open(&*self.disk, path, &self.key(path, version)?).map_err(io::Error::other)
+    }
+
+    /// Versions of the root key that a snapshot on this node needs.
+    pub(crate) fn roots(&self) -> io::Result<std::collections::BTreeSet<u32>> {
+        let _turn = self.turn.lock();
+        let headers = self.complete()?.into_iter().map(|path| read_header(&*self.disk, &path).map_err(io::Error::other));
+        headers.map(|header| Ok(header?.key_version)).collect()
+    }
+
     fn prune(&self) -> io::Result<()> {
         for path in self.complete()?.into_iter().skip(KEPT) {
             self.disk.remove(&path)?;
@@ -186,7 +213,7 @@ impl Snapshots {
 
     /// Reads a whole file and returns the position in its header.
     pub(crate) fn verify(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let reader = SnapshotReader::open(&*self.disk, path, &self.key).map_err(io::Error::other)?;
+        let reader = self.reader(path)?;
         if reader.header().cluster != self.owner.cluster {
             return Err(io::Error::other(format!("snapshot {} is another cluster's", path.display())));
         }
@@ -241,7 +268,7 @@ impl Snapshots {
     /// Reads a snapshot: pieces make the state, values go to `keep`. The whole file has verified when this returns.
     fn read(&self, path: &Path, mut keep: impl FnMut(EnvironmentName, ValueKey, Payload)) -> io::Result<Standing> {
         let damaged = |why: String| io::Error::other(format!("snapshot {}: {why}", path.display()));
-        let reader = SnapshotReader::open(&*self.disk, path, &self.key).map_err(io::Error::other)?;
+        let reader = self.reader(path)?;
         let mut chain = None;
         let mut state: Option<State> = None;
         for record in reader.records() {

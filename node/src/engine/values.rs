@@ -7,6 +7,7 @@ use node_domain::sealed::Payload;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use storage::materialized::MaterializedError;
 
 /// Which value.
@@ -17,6 +18,8 @@ pub(crate) struct Values {
     /// Applied and not yet in sled; the materializer takes them out.
     pending: RwLock<HashMap<ValueKey, Arc<Payload>>>,
     cache: Cache<ValueKey, Arc<Payload>>,
+    /// Counts values that were rewrapped; changes under the lock of `pending` only.
+    rewraps: AtomicU64,
     stores: Arc<Stores>,
 }
 
@@ -25,7 +28,8 @@ impl Values {
         let weigh = |_: &ValueKey, payload: &Arc<Payload>| {
             u32::try_from(payload.ciphertext.len() + payload.wrapped_key.len() + 128).unwrap_or(u32::MAX)
         };
-        Values { pending: RwLock::default(), cache: Cache::builder().weigher(weigh).max_capacity(cache_bytes).build(), stores }
+        let cache = Cache::builder().weigher(weigh).max_capacity(cache_bytes).build();
+        Values { pending: RwLock::default(), cache, rewraps: AtomicU64::new(0), stores }
     }
 
     /// A version was applied.
@@ -33,14 +37,29 @@ impl Values {
         self.pending.write().insert(key, payload);
     }
 
-    /// Versions are in sled now.
-    pub(crate) fn stored(&self, keys: impl IntoIterator<Item = ValueKey>) {
+    /// A version that was there already has other bytes: the same value, rewrapped. Whoever is reading the old ones from the disk
+    /// right now does not keep them.
+    pub(crate) fn rewrapped(&self, key: ValueKey, payload: Arc<Payload>) {
         let mut pending = self.pending.write();
-        for key in keys {
-            if let Some(payload) = pending.remove(&key) {
-                self.cache.insert(key, payload);
+        pending.insert(key, payload);
+        self.rewraps.fetch_add(1, Ordering::Relaxed);
+        self.cache.invalidate(&key);
+    }
+
+    /// Versions are in sled now, with these bytes; one that was rewrapped meanwhile still waits.
+    pub(crate) fn stored<'a>(&self, written: impl IntoIterator<Item = (ValueKey, &'a Arc<Payload>)>) {
+        let mut pending = self.pending.write();
+        for (key, payload) in written {
+            if pending.get(&key).is_some_and(|waiting| Arc::ptr_eq(waiting, payload)) {
+                pending.remove(&key);
+                self.cache.insert(key, payload.clone());
             }
         }
+    }
+
+    /// Forgets what is cached of a version that does not open: what is on the disk may be newer.
+    pub(crate) fn forget(&self, key: ValueKey) {
+        self.cache.invalidate(&key);
     }
 
     /// A version was destroyed or is kept no longer.
@@ -61,9 +80,14 @@ impl Values {
         if let Some(payload) = self.find_in_memory(key) {
             return Ok(Some(payload));
         }
+        let rewraps = self.rewraps.load(Ordering::Relaxed);
         let payload = self.stores.payload(environment, key)?.map(Arc::new);
         if let Some(payload) = &payload {
-            self.cache.insert(key, payload.clone());
+            // Held against `rewrapped`: bytes that were read before it must not come into the cache after it.
+            let pending = self.pending.read();
+            if self.rewraps.load(Ordering::Relaxed) == rewraps && !pending.contains_key(&key) {
+                self.cache.insert(key, payload.clone());
+            }
         }
         Ok(payload)
     }

@@ -44,6 +44,32 @@ pub fn unwrap_environment_key(root: &Key, scope: &ValueScope, wrapped: &WrappedK
     Key::from_slice(key.expose()).ok_or(OpenError::DamagedOrMoved)
 }
 
+/// Wraps version `version` of the system's own key with version `root_version` of the root key.
+#[must_use]
+pub fn wrap_system_key(
+    root: &Key,
+    root_version: u32,
+    cluster: &[u8; 16],
+    version: u32,
+    key: &Key,
+    entropy: &dyn Entropy,
+) -> WrappedKey {
+    WrappedKey { version, sealed: sealed::seal(root, root_version, &system_binding(cluster, version), key.expose(), entropy) }
+}
+
+/// The system's own key inside `wrapped`.
+///
+/// # Errors
+/// When the root key is another, or the wrapped key is damaged or belongs to another cluster or version.
+pub fn unwrap_system_key(root: &Key, cluster: &[u8; 16], wrapped: &WrappedKey) -> Result<Key, OpenError> {
+    let key = sealed::open(root, &system_binding(cluster, wrapped.version), &wrapped.sealed)?;
+    Key::from_slice(key.expose()).ok_or(OpenError::DamagedOrMoved)
+}
+
+fn system_binding(cluster: &[u8; 16], version: u32) -> Binding {
+    Binding::new(Purpose::SystemKey).bytes(cluster).u64(u64::from(version))
+}
+
 fn binding(scope: &ValueScope, version: u32) -> Binding {
     scope.binding(Purpose::EnvironmentKey).u64(u64::from(version))
 }
@@ -111,6 +137,18 @@ mod tests {
         assert_eq!(unwrap_environment_key(&root, &moved, &wrapped).unwrap_err(), OpenError::DamagedOrMoved);
         let renumbered = WrappedKey { version: 4, ..wrapped };
         assert_eq!(unwrap_environment_key(&root, &SCOPE, &renumbered).unwrap_err(), OpenError::DamagedOrMoved);
+    }
+
+    #[test]
+    fn the_systems_key_is_no_environments_key_and_opens_in_its_cluster_and_version_only() {
+        let entropy = SeededEntropy::new(1);
+        let (root, key) = (Key::generate(&entropy), Key::generate(&entropy));
+        let wrapped = wrap_system_key(&root, 2, &[1; 16], 3, &key, &entropy);
+        assert_eq!(unwrap_system_key(&root, &[1; 16], &wrapped).unwrap(), key);
+        assert_eq!(unwrap_system_key(&root, &[2; 16], &wrapped).unwrap_err(), OpenError::DamagedOrMoved);
+        assert_eq!(unwrap_environment_key(&root, &SCOPE, &wrapped).unwrap_err(), OpenError::DamagedOrMoved);
+        let renumbered = WrappedKey { version: 4, ..wrapped };
+        assert_eq!(unwrap_system_key(&root, &[1; 16], &renumbered).unwrap_err(), OpenError::DamagedOrMoved);
     }
 
     #[test]

@@ -7,11 +7,16 @@ use crate::{
     hex::{self, HexError},
     kdf::Kdf,
     key::{KEY_BYTES, Key},
+    ring::Ring,
     seal_file::{KmsReference, SealFileError, SealKind, SealedWith},
+    sealed::{self, Binding, OpenError, Purpose},
     secret_bytes::SecretBytes,
     shamir::{self, ShareError, Shares},
     share::Share,
 };
+
+const HANDOVER_CONTEXT: &str = "holdfast/v1/seal handover";
+const HANDOVER_VERSION: u32 = 1;
 
 /// The key that seals the ring, and how it is come by. It is never written as it is.
 pub struct SealKey {
@@ -93,6 +98,31 @@ impl SealKey {
         Ok(SealKey { key, with: SealedWith::AwsKms(reference) })
     }
 
+    /// The key in a form for another node of the same cluster: sealed by what every unsealed node holds and nobody else, and bound to
+    /// the generation of the seal file that it opens.
+    #[must_use]
+    pub fn hand_over(&self, ring: &Ring, cluster: &[u8; 16], generation: u64, entropy: &dyn Entropy) -> Vec<u8> {
+        let carrier = ring.identity().derive(HANDOVER_CONTEXT, cluster);
+        sealed::seal(&carrier, HANDOVER_VERSION, &handover(cluster, generation), self.key.expose(), entropy)
+    }
+
+    /// The key that another node handed over, for the seal that `with` describes.
+    ///
+    /// # Errors
+    /// When it comes from another cluster, belongs to another generation, or was changed.
+    pub fn take_over(
+        handed: &[u8],
+        ring: &Ring,
+        cluster: &[u8; 16],
+        generation: u64,
+        with: &SealedWith,
+    ) -> Result<SealKey, OpenError> {
+        let carrier = ring.identity().derive(HANDOVER_CONTEXT, cluster);
+        let key = sealed::open(&carrier, &handover(cluster, generation), handed)?;
+        let key = Key::from_slice(key.expose()).ok_or(OpenError::DamagedOrMoved)?;
+        Ok(SealKey { key, with: with.clone() })
+    }
+
     /// Where the key comes from.
     #[must_use]
     pub fn kind(&self) -> SealKind {
@@ -110,10 +140,27 @@ impl SealKey {
     }
 }
 
+fn handover(cluster: &[u8; 16], generation: u64) -> Binding {
+    Binding::new(Purpose::SealHandover).bytes(cluster).u64(generation)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::entropy::SeededEntropy;
+
+    #[test]
+    fn a_key_is_handed_over_to_nodes_of_the_cluster_for_one_generation() {
+        let entropy = SeededEntropy::new(7);
+        let (ring, other) = (Ring::generate(&entropy), Ring::generate(&entropy));
+        let key = SealKey::from_key_file(&SealKey::generate_key_file(&entropy)).unwrap();
+        let handed = key.hand_over(&ring, &[1; 16], 4, &entropy);
+        let taken = SealKey::take_over(&handed, &ring, &[1; 16], 4, key.sealed_with()).unwrap();
+        assert_eq!((taken.key(), taken.kind()), (key.key(), key.kind()));
+        assert!(SealKey::take_over(&handed, &other, &[1; 16], 4, key.sealed_with()).is_err());
+        assert!(SealKey::take_over(&handed, &ring, &[2; 16], 4, key.sealed_with()).is_err());
+        assert!(SealKey::take_over(&handed, &ring, &[1; 16], 5, key.sealed_with()).is_err());
+    }
 
     #[test]
     fn a_generated_key_file_is_read_back() {

@@ -61,6 +61,12 @@ pub enum Purpose {
     Identity = 9,
     /// What a new cluster starts from.
     Bootstrap = 10,
+    /// The system's own key wrapped by the root key.
+    SystemKey = 11,
+    /// Something small that the system keeps for itself, sealed by its own key.
+    SystemSecret = 12,
+    /// A new seal key on its way from one node to another.
+    SealHandover = 13,
 }
 
 /// What a blob is bound to: its associated data, as parts that each carry their length.

@@ -27,6 +27,9 @@ pub(super) fn found(state: &State, context: &Context, founding: Founding) -> Res
         return Err(Rejection::Limit(format!("a cluster has at most {} environments", limits::ENVIRONMENTS_MAX)));
     }
     let mut events = vec![Event::ClusterFounded { cluster: state.cluster }];
+    if let Some(keys) = founding.keys {
+        events.extend(crate::keys::founding(keys)?);
+    }
     for (name, id, wrapped_key) in founding.environments {
         events.push(Event::environment_created(name, id, String::new(), wrapped_key));
     }

@@ -177,7 +177,10 @@ impl Desk<'_> {
         environment: &EnvironmentName,
         path: SecretPath,
     ) -> Result<Permit<SecretPath>, Rejection> {
-        self.state.authorize(&self.asking(), capability, Some(environment), path)
+        let permit = self.state.authorize(&self.asking(), capability, Some(environment), path)?;
+        // After the rules, so that whoever may do nothing there is not told that it is sealed; root is no exception.
+        self.state.keys.check_open(environment)?;
+        Ok(permit)
     }
 
     pub(crate) fn permit_system(&self, capability: Capability, subject: &str) -> Result<Permit<String>, Rejection> {

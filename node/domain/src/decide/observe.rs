@@ -16,6 +16,7 @@ impl Desk<'_> {
         }
         let permit = self.state.authorize_listing(&self.asking(), &environment, prefix)?;
         self.state.environment(&environment)?;
+        self.state.keys.check_open(&environment)?;
         Ok((vec![Event::Observed { operation, environment: Some(environment), subject: permit.subject }], Answer::Done))
     }
 

@@ -45,7 +45,7 @@ impl Desk<'_> {
         let update = self.permit(Capability::Update, environment, path.clone());
         let create = self.permit(Capability::Create, environment, path);
         match (update, create) {
-            (Err(Rejection::Denied { principal, subject, environment, why, .. }), Err(_)) => {
+            (Err(Rejection::Denied { principal, subject, environment, why, .. }), Err(Rejection::Denied { .. })) => {
                 Err(Rejection::Denied { principal, capability: "write".into(), subject, environment, why })
             }
             (update, _) if exists => update,
@@ -56,7 +56,7 @@ impl Desk<'_> {
     /// The event that adds the next version of a secret.
     pub(super) fn added(&self, adding: Adding<'_>) -> Decided {
         let Adding { environment, path, existing, sealed, about, cause, at } = adding;
-        check_sealed(&sealed, self.current_key(&environment)?)?;
+        check_sealed(&sealed, &self.state.environment(&environment)?.about.keys)?;
         let version = existing.map_or(1, |secret| secret.newest + 1);
         let mut after = existing.map_or_else(About::default, |secret| secret.about.clone());
         after.change(&about);
@@ -73,11 +73,6 @@ impl Desk<'_> {
             cause,
         };
         Ok((vec![event], Answer::Written { version, expires }))
-    }
-
-    fn current_key(&self, environment: &EnvironmentName) -> Result<u32, Rejection> {
-        let about = &self.state.environment(environment)?.about;
-        about.keys.last().map(|(version, _)| *version).ok_or_else(|| Rejection::not_found("key of environment", environment))
     }
 
     pub(super) fn read(&self, environment: EnvironmentName, path: SecretPath, version: Option<u64>) -> Decided {
@@ -284,22 +279,25 @@ pub(super) fn check_expectation(
     if met { Ok(()) } else { Err(Rejection::conflict(path, newest, expected)) }
 }
 
-fn check_sealed(sealed: &Sealed, current_key: u32) -> Result<(), Rejection> {
+/// Any version of the key that the environment still has will do: the newest is drawn at one node and known at others later.
+fn check_sealed(sealed: &Sealed, keys: &[(u32, bytes::Bytes)]) -> Result<(), Rejection> {
     if sealed.seal.size_bytes as usize > limits::VALUE_BYTES_MAX || sealed.payload_bytes() > limits::SEALED_BYTES_MAX {
         return Err(Rejection::Limit(format!("a value is at most {} bytes", limits::VALUE_BYTES_MAX)));
     }
     if !sealed.is_whole() {
         return Err(Rejection::invalid("the sealed value is not whole"));
     }
-    if sealed.seal.key_version > current_key {
+    if !keys.iter().any(|(version, _)| *version == sealed.seal.key_version) {
         return Err(Rejection::invalid("the value is sealed by a key that the environment does not have"));
     }
     Ok(())
 }
 
-/// The door fetched sealed bytes from its own state: they must still be the version that is meant.
+/// The door fetched sealed bytes from its own state: they must still be the version that is meant. The id tells: bytes sealed under one
+/// id open to one value, whichever version of the key wraps their data key by now.
 fn check_same(path: &SecretPath, version: &Version, sealed: &Sealed) -> Result<(), Rejection> {
-    if version.seal == sealed.seal {
+    let (known, given) = (&version.seal, &sealed.seal);
+    if (known.value_id, known.size_bytes, known.structured) == (given.value_id, given.size_bytes, given.structured) {
         return Ok(());
     }
     Err(Rejection::Conflict { path: path.to_string(), found: format!("v{}", version.number), expected: "another version".into() })

@@ -5,6 +5,7 @@ use crate::batch::{Batch, Decision};
 use crate::event::Event;
 use crate::identity::IdentityEvent;
 use crate::ids::{EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
+use crate::keys::tally;
 use crate::operation::Operation;
 use crate::policy::{Memo, Policy, ROOT, Role};
 use crate::secret::{About, Secret, Version, VersionState};
@@ -146,7 +147,7 @@ impl State {
                 self.digest.subtract(row::ROLE, &old);
                 Ok(())
             }
-            Event::Keys(event) => self.keys.fold(event, &at, &mut self.digest),
+            Event::Keys(event) => self.fold_keys(event, &at),
             Event::Identity(event) => self.fold_identity(event, &at),
             Event::Guard(event) => self.guard.fold(event, &at, &mut self.digest),
             Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => Ok(()),
@@ -222,6 +223,7 @@ impl State {
             };
             secret.about.change(about);
             self.digest.add(row::SECRET, &(environment, &secret));
+            self.keys.uses.shift(environment, &Vec::new(), &tally(&secret));
             home.secrets.insert(path.clone(), Arc::new(secret));
             return Ok(());
         }
@@ -278,7 +280,21 @@ impl State {
         Ok(())
     }
 
-    fn with_secret(
+    /// Changes what does not change with every write of an environment.
+    pub(crate) fn with_about(
+        &mut self,
+        environment: &EnvironmentName,
+        change: impl FnOnce(&mut EnvironmentAbout) -> Result<(), &'static str>,
+    ) -> Result<(), &'static str> {
+        let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
+        self.digest.subtract(row::ENVIRONMENT, &*home.about);
+        let about = Arc::make_mut(&mut home.about);
+        change(about)?;
+        self.digest.add(row::ENVIRONMENT, &*about);
+        Ok(())
+    }
+
+    pub(crate) fn with_secret(
         &mut self,
         environment: &EnvironmentName,
         path: &SecretPath,
@@ -287,9 +303,11 @@ impl State {
         let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
         let slot = home.secrets.get_mut(path).ok_or("its secret does not exist")?;
         self.digest.subtract(row::SECRET, &(environment, &**slot));
+        let before = tally(slot);
         let secret = Arc::make_mut(slot);
         change(secret)?;
         self.digest.add(row::SECRET, &(environment, &*secret));
+        self.keys.uses.shift(environment, &before, &tally(secret));
         Ok(())
     }
 

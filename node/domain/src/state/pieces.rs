@@ -4,7 +4,7 @@ use super::{Digest, Environment, EnvironmentAbout, Receipt, State};
 use crate::guard::GuardPiece;
 use crate::identity::IdentityPiece;
 use crate::ids::{ClusterId, EnvironmentName, Revision, Stamp};
-use crate::keys::KeysPiece;
+use crate::keys::{KeysPiece, tally};
 use crate::policy::{Memo, Policy, Role};
 use crate::secret::Secret;
 use crate::token::Token;
@@ -102,6 +102,7 @@ impl State {
             }
             Piece::Secret(name, secret) => {
                 let environment = self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?;
+                self.keys.uses.shift(&name, &Vec::new(), &tally(&secret));
                 environment.secrets.insert(secret.path.clone(), secret);
             }
             Piece::Token(token) => {

@@ -238,6 +238,7 @@ fn events() -> Vec<(String, Event)> {
     add("", Event::SecretRead { environment, path, secret, version: 12 });
     examples.extend(events_of_access());
     examples.extend(events_of_looking());
+    examples.extend(crate::spec::keys::examples::examples());
     examples
 }
 
@@ -346,7 +347,7 @@ fn small_state() -> State {
     };
     let items = vec![TransactItem { path: path("db/password"), expect: Some(Expectation::Absent), change: put }];
     let commands = [
-        Command::Found(Box::new(Founding { environments, root_token: [1; 32] })),
+        Command::Found(Box::new(Founding { environments, root_token: [1; 32], keys: None })),
         Command::PutPolicy { name: policy("readers"), rules: vec![rule("read", "db/+/x*", true)] },
         Command::Transact { environment: environment(), items },
     ];

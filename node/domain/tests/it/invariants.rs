@@ -3,7 +3,9 @@
 mod identities;
 
 use node_domain::ids::{EnvironmentName, Revision, Stamp};
+use node_domain::keys::KeysEvent;
 use node_domain::limits;
+use node_domain::secret::VersionState;
 use node_domain::state::Piece;
 use node_domain::{Batch, Decision, Event, State};
 use proto_record::codec::{self, Kind};
@@ -35,6 +37,25 @@ pub(crate) fn check_step(step: &Step<'_>) {
     receipts_are_bounded(step.after);
     tokens_end_in_order(step.after);
     identities::check(step);
+    uses_of_keys_are_counted(step.after);
+}
+
+/// What is carried along is what counting says, and no value is sealed by a key that is not there.
+pub(crate) fn uses_of_keys_are_counted(state: &State) {
+    for home in state.environments() {
+        let mut counted = std::collections::BTreeMap::<u32, u64>::new();
+        let versions = home.secrets.values().flat_map(|secret| &secret.versions);
+        for version in versions.filter(|version| version.state != VersionState::Destroyed) {
+            *counted.entry(version.seal.key_version).or_default() += 1;
+        }
+        for (version, count) in &counted {
+            assert_eq!(state.keys().uses(&home.about.name, *version), *count, "{} k{version}", home.about.name);
+            assert!(home.about.keys.iter().any(|(known, _)| known == version), "{} has lost k{version}", home.about.name);
+        }
+        for (version, _) in home.about.keys.iter().filter(|(version, _)| !counted.contains_key(version)) {
+            assert_eq!(state.keys().uses(&home.about.name, *version), 0, "{} k{version}", home.about.name);
+        }
+    }
 }
 
 pub(crate) fn stamps_strictly_increase(step: &Step<'_>) {
@@ -143,7 +164,9 @@ pub(crate) fn environments_do_not_touch_each_other(step: &Step<'_>) {
     for environment in step.before.environments() {
         let name = &environment.about.name;
         let after = step.after.environment(name).expect("an environment never goes");
-        assert_eq!(environment.about, after.about, "{name} itself was changed");
+        if !step.decision.events.iter().any(|event| matches!(event, Event::Keys(_))) {
+            assert_eq!(environment.about, after.about, "{name} itself was changed");
+        }
         if !touched.contains(&name) {
             assert!(environment.secrets == after.secrets, "{name} was changed by {:?}", step.decision.events);
         }
@@ -161,7 +184,8 @@ fn environment_of(event: &Event) -> Option<&EnvironmentName> {
         | Event::SecretVersionsDeleted { environment, .. }
         | Event::SecretVersionsUndeleted { environment, .. }
         | Event::SecretVersionsDestroyed { environment, .. }
-        | Event::SecretMoved { environment, .. } => Some(environment),
+        | Event::SecretMoved { environment, .. }
+        | Event::Keys(KeysEvent::Rewrapped { environment, .. }) => Some(environment),
         _ => None,
     }
 }
@@ -220,6 +244,7 @@ pub(crate) fn assert_same_state(one: &State, other: &State) {
             (Piece::Receipt(one), Piece::Receipt(other)) => one == other,
             (Piece::Role(one), Piece::Role(other)) => one == other,
             (Piece::Identity(one), Piece::Identity(other)) => one == other,
+            (Piece::Keys(one), Piece::Keys(other)) => one == other,
             _ => false,
         };
         assert!(same, "pieces differ: {pair:?}");

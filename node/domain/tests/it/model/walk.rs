@@ -59,7 +59,7 @@ impl Walk {
         let name = |name: &str| EnvironmentName::parse(name).unwrap();
         let environments =
             PLACES.iter().enumerate().map(|(at, place)| (name(place), [at as u8; 16], WRAPPED_KEY_MARK.into())).collect();
-        let founding = Command::Found(Box::new(Founding { environments, root_token: token_hash(0) }));
+        let founding = Command::Found(Box::new(Founding { environments, root_token: token_hash(0), keys: None }));
         let asking = Asking { now: walk.now, token: None, request: u64::MAX, content: 0 };
         walk.decide(&asking, founding).expect("a new cluster can be founded");
         walk.people();

@@ -254,7 +254,7 @@ impl Wish {
                 subject: "x//y".into(),
                 rejection: node_domain::Rejection::invalid("it does not parse"),
             },
-            Wish::FoundAgain => Command::Found(Box::new(Founding { environments: Vec::new(), root_token: [99; 32] })),
+            Wish::FoundAgain => Command::Found(Box::new(Founding { environments: Vec::new(), root_token: [99; 32], keys: None })),
             _ => Command::ListEnvironments,
         }
     }

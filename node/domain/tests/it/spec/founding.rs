@@ -55,6 +55,6 @@ fn a_founding_names_at_most_256_environments() {
     let names: Vec<String> = (0..=limits::ENVIRONMENTS_MAX).map(|at| format!("e{at}")).collect();
     let environments = names.iter().map(|name| (environment(name), [1; 16], "key".into())).collect();
     newborn()
-        .when("root", found(Founding { environments, root_token: [0; 32] }))
+        .when("root", found(Founding { environments, root_token: [0; 32], keys: None }))
         .then_refuses("a cluster has at most 256 environments");
 }

@@ -8,6 +8,7 @@ mod environments;
 mod founding;
 mod hiding;
 mod journal;
+pub(crate) mod keys;
 mod matrix;
 mod moving;
 mod policies;
