@@ -195,6 +195,13 @@ impl Event {
         }
     }
 
+    /// Whether it goes along with what was asked rather than being it: a receipt does not answer with it, and a request that led to
+    /// nothing else may be asked again.
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        matches!(self, Event::Guard(event) if event.is_aside())
+    }
+
     /// About how many bytes the event takes in the log, never much less than it does.
     #[must_use]
     pub fn size_hint(&self) -> usize {

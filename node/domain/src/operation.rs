@@ -84,6 +84,7 @@ operations! {
     SecretWatch = 24 "secret.watch",
     EnvironmentList = 40 "environment.list",
     EnvironmentCreate = 41 "environment.create",
+    EnvironmentSet = 42 "environment.set",
     TokenCreate = 50 "token.create",
     TokenLookupSelf = 51 "token.lookup-self",
     TokenList = 52 "token.list",
@@ -106,6 +107,15 @@ operations! {
     ClusterRemove = 83 "cluster.remove",
     ClusterTransferLeader = 84 "cluster.transfer-leader",
     ClusterSnapshot = 85 "cluster.snapshot",
+    AlertRaise = 170 "alert.raise",
+    AlertList = 171 "alert.list",
+    AlertAcknowledge = 172 "alert.acknowledge",
+    AlertTest = 173 "alert.test",
+    AlertDeliver = 174 "alert.deliver",
+    SinkPut = 175 "sink.put",
+    SinkDelete = 176 "sink.delete",
+    SinkList = 177 "sink.list",
+    AddressSeen = 178 "address.seen",
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl State {
 
     fn remember_receipt(&mut self, decision: &Decision) {
         let Some(actor) = &decision.actor else { return };
-        if !decision.events.iter().any(Event::is_change) {
+        if !decision.events.iter().any(|event| event.is_change() && !event.is_aside()) {
             return;
         }
         let versions = decision.events.iter().flat_map(|event| self.answered_versions(event)).collect();

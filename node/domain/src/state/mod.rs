@@ -283,7 +283,7 @@ impl State {
         Sight::new(self.policies_of(asking.token), environment)
     }
 
-    fn policies_of<'a>(&'a self, token: &'a Token) -> impl Iterator<Item = &'a Policy> {
+    pub(crate) fn policies_of<'a>(&'a self, token: &'a Token) -> impl Iterator<Item = &'a Policy> {
         token.policies.iter().filter_map(|name| self.policies.get(name)).map(|policy| &**policy)
     }
 
