@@ -269,7 +269,13 @@ impl Outbox {
         true
     }
 
-    pub(super) fn acknowledge(&mut self, id: u64, by: PrincipalName, at: &At<'_>, digest: &mut Digest) -> Result<(), &'static str> {
+    pub(super) fn acknowledge(
+        &mut self,
+        id: u64,
+        by: PrincipalName,
+        at: &At<'_>,
+        digest: &mut Digest,
+    ) -> Result<(), &'static str> {
         let known = self.change(id, digest, |alert| alert.acknowledged = Some((by, at.stamp)));
         if known { Ok(()) } else { Err("its alert does not exist") }
     }

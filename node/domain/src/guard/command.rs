@@ -12,11 +12,18 @@ pub enum GuardCommand {
     /// The door lists from its view.
     ListAlerts,
     /// 0 acknowledges all.
-    Acknowledge { alert: u64 },
-    TestAlert { severity: Severity, text: String },
+    Acknowledge {
+        alert: u64,
+    },
+    TestAlert {
+        severity: Severity,
+        text: String,
+    },
     ListSinks,
     PutSink(SinkWish),
-    DeleteSink { name: SinkName },
+    DeleteSink {
+        name: SinkName,
+    },
 }
 
 /// What the cluster asks of itself: the leader's managers, without a token.

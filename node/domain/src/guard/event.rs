@@ -13,15 +13,37 @@ use std::net::IpAddr;
 #[allow(missing_docs)]
 pub enum GuardEvent {
     /// Its id is the number of its record, unless it counts up an older one.
-    AlertRaised { kind: AlertKind, severity: Severity, subject: String, text: String },
-    AlertAcknowledged { alert: u64 },
-    AlertDelivered { alert: u64, sink: SinkName },
-    AlertAttempted { alert: u64, sink: SinkName, error: String },
+    AlertRaised {
+        kind: AlertKind,
+        severity: Severity,
+        subject: String,
+        text: String,
+    },
+    AlertAcknowledged {
+        alert: u64,
+    },
+    AlertDelivered {
+        alert: u64,
+        sink: SinkName,
+    },
+    AlertAttempted {
+        alert: u64,
+        sink: SinkName,
+        error: String,
+    },
     /// What is sealed in it is empty in a journal leaf.
-    SinkPut { sink: Box<Sink>, digest: [u8; 32] },
-    SinkDeleted { name: SinkName },
+    SinkPut {
+        sink: Box<Sink>,
+        digest: [u8; 32],
+    },
+    SinkDeleted {
+        name: SinkName,
+    },
     /// A principal came from somewhere for the first time.
-    AddressSeen { principal: PrincipalName, address: IpAddr },
+    AddressSeen {
+        principal: PrincipalName,
+        address: IpAddr,
+    },
 }
 
 impl GuardEvent {

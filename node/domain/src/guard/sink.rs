@@ -60,7 +60,10 @@ pub struct SinkWish {
 impl SinkWish {
     pub(super) fn check(&self) -> Result<(), Rejection> {
         if self.place.len() > limits::TEXT_BYTES_MAX || self.sealed.len() > limits::SINK_BYTES_MAX {
-            return Err(Rejection::Limit(format!("address and credentials of a sink are at most {} bytes", limits::SINK_BYTES_MAX)));
+            return Err(Rejection::Limit(format!(
+                "address and credentials of a sink are at most {} bytes",
+                limits::SINK_BYTES_MAX
+            )));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod access;
 mod environments;
 mod founding;
+mod guard;
 mod hiding;
 mod journal;
 mod moving;
