@@ -13,6 +13,7 @@ use crate::engine::proposer::{self, Proposer, Submission};
 use crate::engine::snapshots::{Snapshots, Standing};
 use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published, Sealing, Values, View};
+use crate::managers::alerts::AlertManager;
 use crate::serve;
 use node_domain::{Ask, Command, State};
 use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
@@ -170,6 +171,13 @@ impl Node {
         let door =
             Arc::new(Door { node_id: id, conduit, sealing, values, journal: journal.clone(), stopping: stop_clients.clone() });
         found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
+
+        let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
+        let stop = stop_peers.clone();
+        others.spawn(async move {
+            alerts.run(stop).await;
+            Ok(())
+        });
 
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let identity = tonic::transport::Identity::from_pem(

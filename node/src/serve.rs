@@ -1,6 +1,7 @@
 //! The port for clients: TLS, the services, health and reflection.
 
 use crate::api::access::{PoliciesService, TokensService};
+use crate::api::alerts::AlertsService;
 use crate::api::audit::AuditService;
 use crate::api::cluster::ClusterService;
 use crate::api::door::Door;
@@ -70,6 +71,7 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
         .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
         .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
+        .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door, replica })))
         .serve_with_incoming_shutdown(nodelay, stop.cancelled_owned())
         .await;

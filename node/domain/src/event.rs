@@ -136,9 +136,21 @@ pub enum Event {
 pub enum Cause {
     Put,
     Patch,
-    Rollback { to: u64 },
-    Copy { from: SecretPath, version: u64 },
+    Rollback {
+        to: u64,
+    },
+    Copy {
+        from: SecretPath,
+        version: u64,
+    },
     Transaction,
+    /// It was approved for another environment and came from there.
+    Promotion {
+        promotion: u64,
+        environment: EnvironmentName,
+        path: SecretPath,
+        version: u64,
+    },
 }
 
 impl Event {
@@ -161,6 +173,7 @@ impl Event {
                 Cause::Rollback { .. } => Operation::SecretRollback,
                 Cause::Copy { .. } => Operation::SecretCopy,
                 Cause::Transaction => Operation::SecretTransact,
+                Cause::Promotion { .. } => Operation::PromotionApply,
             },
             Event::SecretMetadataChanged { .. } => Operation::SecretSetMetadata,
             Event::SecretVersionsDeleted { .. } => Operation::SecretDelete,
@@ -240,7 +253,7 @@ impl Event {
                     path: path.clone(),
                     secret: *secret,
                     version: *version,
-                    sealed: Sealed { seal: sealed.seal.clone(), payload: None },
+                    sealed: Sealed { payload: None, reuse: None, checked: None, seal: sealed.seal.clone() },
                     expires: *expires,
                     oldest_kept: *oldest_kept,
                     about: about.clone(),

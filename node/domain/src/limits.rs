@@ -84,8 +84,25 @@ pub const BURST_PRINCIPALS_MAX: usize = 10_000;
 pub const KNOWN_PRINCIPALS_MAX: usize = 10_000;
 /// Addresses remembered of each.
 pub const KNOWN_ADDRESSES_MAX: usize = 16;
+/// Secrets of one promotion.
+pub const PROMOTION_ITEMS_MAX: usize = 64;
+/// Promotions remembered.
+pub const PROMOTIONS_MAX: usize = 256;
+/// How long a promotion waits to be approved and applied.
+pub const PROMOTION_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// Names of fields that a difference lists of each kind.
+pub const DIFFERENCE_FIELDS_MAX: usize = 32;
+/// Approvals that a promotion needs where nothing else is said.
+pub const APPROVALS_DEFAULT: u32 = 1;
+/// Most approvals that a promotion can need.
+pub const APPROVALS_MAX: u32 = 8;
+/// Most rules for values.
+pub const VALUE_RULES_MAX: usize = 256;
+/// Longest regular expression or schema of a rule for values, in bytes.
+pub const RULE_TEXT_BYTES_MAX: usize = 16 << 10;
 
 const _: () = {
+    assert!(PROMOTION_ITEMS_MAX <= TRANSACTION_ITEMS_MAX, "a promotion is one decision, as a transaction is");
     assert!(ALERT_SUBJECT_BYTES_MAX >= 2 * NAME_BYTES_MAX + 16, "a violation names a principal and an environment");
     assert!(TRANSACTION_BYTES_MAX >= SEALED_BYTES_MAX, "one largest value must fit a transaction");
     assert!(VERSIONS_DEFAULT <= VERSIONS_MAX);

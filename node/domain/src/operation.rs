@@ -116,6 +116,16 @@ operations! {
     SinkDelete = 176 "sink.delete",
     SinkList = 177 "sink.list",
     AddressSeen = 178 "address.seen",
+    PromotionPlan = 180 "promotion.plan",
+    PromotionRead = 181 "promotion.read",
+    PromotionApprove = 182 "promotion.approve",
+    PromotionReject = 183 "promotion.reject",
+    PromotionApply = 184 "promotion.apply",
+    PromotionCancel = 185 "promotion.cancel",
+    RulePut = 190 "rule.put",
+    RuleDelete = 191 "rule.delete",
+    RuleList = 192 "rule.list",
+    RuleCheck = 193 "rule.check",
 }
 
 #[cfg(test)]

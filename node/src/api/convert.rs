@@ -32,11 +32,12 @@ asked! {
 
 macro_rules! asked_of_system {
     ($($message:ty $(: $subject:ident)?),* $(,)?) => {
-        $(impl Asked for $message {
+        $(impl $crate::api::door::Asked for $message {
             $(fn subject(&self) -> &str { &self.$subject })?
         })*
     };
 }
+pub(crate) use asked_of_system;
 
 asked_of_system! {
     v1::ListEnvironmentsRequest, v1::LookupSelfRequest, v1::ListTokensRequest, v1::ListPoliciesRequest, v1::StatusRequest,

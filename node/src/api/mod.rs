@@ -1,6 +1,7 @@
 //! The gRPC services: each call is parsed, brought to its outcome by the door, and answered from the view that holds it.
 
 pub(crate) mod access;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod convert;

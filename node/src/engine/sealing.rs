@@ -11,7 +11,7 @@ use std::sync::Arc;
 use storage_crypto::entropy::{Entropy, random};
 use storage_crypto::key::Key;
 use storage_crypto::keyring::{WrappedKey, unwrap_environment_key, wrap_environment_key};
-use storage_crypto::sealed::OpenError;
+use storage_crypto::sealed::{self, Binding, OpenError, Purpose};
 use storage_crypto::secret_bytes::SecretBytes;
 use storage_crypto::value::{SealedValue, ValueScope};
 
@@ -120,6 +120,24 @@ impl Sealing {
             ciphertext: payload.ciphertext.to_vec(),
         };
         sealed.open(&key, &self.scope(environment.id)).map_err(SealingError::Value)
+    }
+
+    /// Seals something that belongs to no environment, such as the address of a sink; `what` is the place it is bound to.
+    pub(crate) fn seal_system(&self, what: &str, bytes: &[u8]) -> Vec<u8> {
+        sealed::seal(&self.system_key(), ROOT_VERSION, &self.system_binding(what), bytes, self.entropy())
+    }
+
+    /// Opens what was sealed for this very place.
+    pub(crate) fn open_system(&self, what: &str, bytes: &[u8]) -> Result<SecretBytes, OpenError> {
+        sealed::open(&self.system_key(), &self.system_binding(what), bytes)
+    }
+
+    fn system_key(&self) -> Key {
+        self.root.derive("holdfast/v1/system", &self.cluster)
+    }
+
+    fn system_binding(&self, what: &str) -> Binding {
+        Binding::new(Purpose::System).bytes(&self.cluster).bytes(what.as_bytes())
     }
 
     fn key(&self, environment: &EnvironmentAbout, version: u32) -> Result<Arc<Key>, SealingError> {

@@ -61,6 +61,8 @@ pub enum Purpose {
     Identity = 9,
     /// What a new cluster starts from.
     Bootstrap = 10,
+    /// Something of the system that is no key: the address of a sink, the seed of a second factor.
+    System = 20,
 }
 
 /// What a blob is bound to: its associated data, as parts that each carry their length.

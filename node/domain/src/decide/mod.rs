@@ -3,7 +3,7 @@
 mod access;
 mod founding;
 mod observe;
-mod secrets;
+pub(crate) mod secrets;
 mod transact;
 
 pub use founding::FOUNDER;
@@ -204,7 +204,8 @@ impl Desk<'_> {
                 | Command::Destroy { .. }
                 | Command::Move { .. }
                 | Command::PutPolicy { .. }
-                | Command::PutRole { .. },
+                | Command::PutRole { .. }
+                | Command::Guard(_),
                 versions,
             ) => Answer::Versions(versions.iter().map(|(version, _)| *version).collect()),
             (_, [(version, expires)]) => Answer::Written { version: *version, expires: *expires },

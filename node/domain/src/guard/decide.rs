@@ -1,9 +1,9 @@
 //! What a request about guard leads to.
 
-use super::{AlertKind, GuardCommand, GuardEvent, GuardUpkeep, Severity, Sink, SinkWish, notice};
+use super::{AlertKind, EnvironmentChange, GuardCommand, GuardEvent, GuardUpkeep, Severity, Sink, SinkWish, notice};
 use crate::decide::{Answer, Context, Decided, Desk};
 use crate::event::Event;
-use crate::ids::SinkName;
+use crate::ids::{EnvironmentName, SinkName};
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Capability;
@@ -19,6 +19,18 @@ impl Desk<'_> {
             GuardCommand::ListSinks => self.observe_system(Capability::Alerts, Operation::SinkList, String::new()),
             GuardCommand::PutSink(wish) => self.put_sink(wish),
             GuardCommand::DeleteSink { name } => self.delete_sink(name),
+            GuardCommand::SetEnvironment { environment, change } => self.set_environment(environment, change),
+            GuardCommand::PlanPromotion { from, to, items } => self.plan_promotion(from, to, items),
+            GuardCommand::ReadPromotion { id } => self.look_at_promotion(id),
+            GuardCommand::ListPromotions => self.list_promotions(),
+            GuardCommand::ApprovePromotion { id } => self.approve_promotion(id),
+            GuardCommand::RejectPromotion { id, reason } => self.reject_promotion(id, reason),
+            GuardCommand::CancelPromotion { id } => self.cancel_promotion(id),
+            GuardCommand::ApplyPromotion { id, sealed } => self.apply_promotion(id, sealed),
+            GuardCommand::PutRule(rule) => self.put_rule(*rule),
+            GuardCommand::DeleteRule { name } => self.delete_rule(name),
+            GuardCommand::ListRules => self.observe_system(Capability::Governance, Operation::RuleList, String::new()),
+            GuardCommand::CheckRules { environment } => self.check_rules(environment),
         }
     }
 
@@ -52,6 +64,13 @@ impl Desk<'_> {
         }
         let digest = *blake3::hash(&wish.sealed).as_bytes();
         Ok((vec![Event::Guard(GuardEvent::SinkPut { sink: Box::new(Sink::new(wish)), digest })], Answer::Done))
+    }
+
+    fn set_environment(&self, environment: EnvironmentName, change: EnvironmentChange) -> Decided {
+        self.permit_system(Capability::Governance, environment.as_str())?;
+        self.state.environment(&environment)?;
+        change.check()?;
+        Ok((vec![Event::Guard(GuardEvent::EnvironmentSet { environment, change })], Answer::Done))
     }
 
     fn delete_sink(&self, name: SinkName) -> Decided {

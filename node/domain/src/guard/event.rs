@@ -1,8 +1,8 @@
 //! What happened to guard.
 
-use super::{AlertKind, Severity, Sink};
+use super::{AlertKind, EnvironmentChange, Promotion, Severity, Sink, ValueRule};
 use crate::event::What;
-use crate::ids::{PrincipalName, SinkName};
+use crate::ids::{EnvironmentName, PrincipalName, RuleName, SinkName};
 use crate::operation::Operation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,38 @@ pub enum GuardEvent {
         principal: PrincipalName,
         address: IpAddr,
     },
+    EnvironmentSet {
+        environment: EnvironmentName,
+        change: EnvironmentChange,
+    },
+    PromotionPlanned {
+        plan: Box<Promotion>,
+    },
+    PromotionApproved {
+        promotion: u64,
+        to: EnvironmentName,
+    },
+    PromotionRejected {
+        promotion: u64,
+        to: EnvironmentName,
+        reason: String,
+    },
+    PromotionCancelled {
+        promotion: u64,
+        to: EnvironmentName,
+    },
+    /// The versions stand before it in the same decision.
+    PromotionApplied {
+        promotion: u64,
+        to: EnvironmentName,
+        versions: Vec<u64>,
+    },
+    RulePut {
+        rule: Box<ValueRule>,
+    },
+    RuleDeleted {
+        name: RuleName,
+    },
 }
 
 impl GuardEvent {
@@ -58,6 +90,14 @@ impl GuardEvent {
             GuardEvent::SinkPut { .. } => Operation::SinkPut,
             GuardEvent::SinkDeleted { .. } => Operation::SinkDelete,
             GuardEvent::AddressSeen { .. } => Operation::AddressSeen,
+            GuardEvent::EnvironmentSet { .. } => Operation::EnvironmentSet,
+            GuardEvent::PromotionPlanned { .. } => Operation::PromotionPlan,
+            GuardEvent::PromotionApproved { .. } => Operation::PromotionApprove,
+            GuardEvent::PromotionRejected { .. } => Operation::PromotionReject,
+            GuardEvent::PromotionCancelled { .. } => Operation::PromotionCancel,
+            GuardEvent::PromotionApplied { .. } => Operation::PromotionApply,
+            GuardEvent::RulePut { .. } => Operation::RulePut,
+            GuardEvent::RuleDeleted { .. } => Operation::RuleDelete,
         }
     }
 
@@ -84,6 +124,10 @@ impl GuardEvent {
             GuardEvent::SinkPut { sink, .. } => sink.sealed.len() + sink.place.len(),
             GuardEvent::AlertRaised { subject, text, .. } => subject.len() + text.len(),
             GuardEvent::AlertAttempted { error, .. } => error.len(),
+            GuardEvent::PromotionPlanned { plan } => plan.size_hint(),
+            GuardEvent::PromotionRejected { reason, .. } => reason.len(),
+            GuardEvent::PromotionApplied { versions, .. } => versions.len() * 9,
+            GuardEvent::RulePut { rule } => rule.size_hint(),
             _ => 0,
         }
     }
@@ -112,6 +156,19 @@ impl GuardEvent {
             GuardEvent::SinkPut { sink, .. } => What::system(sink.name.as_str()),
             GuardEvent::SinkDeleted { name } => What::system(name.as_str()),
             GuardEvent::AddressSeen { principal, .. } => What::system(principal.as_str()),
+            GuardEvent::EnvironmentSet { environment, .. } => What { environment: environment.as_str(), ..What::system("") },
+            GuardEvent::PromotionPlanned { plan } => promotion(&plan.to, plan.id),
+            GuardEvent::PromotionApproved { promotion: id, to }
+            | GuardEvent::PromotionRejected { promotion: id, to, .. }
+            | GuardEvent::PromotionCancelled { promotion: id, to }
+            | GuardEvent::PromotionApplied { promotion: id, to, .. } => promotion(to, *id),
+            GuardEvent::RulePut { rule } => What::system(rule.name.as_str()),
+            GuardEvent::RuleDeleted { name } => What::system(name.as_str()),
         }
     }
+}
+
+/// A promotion as a record shows it: where it goes, and its id where versions stand.
+fn promotion(to: &EnvironmentName, id: u64) -> What<'_> {
+    What { environment: to.as_str(), version: id, ..What::system("promotion") }
 }

@@ -97,6 +97,11 @@ fn of_rejection(state: &State, token: Option<&Token>, rejection: &Rejection) -> 
             let who = token.map_or("somebody without a valid token", |token| token.principal.as_str());
             alert(state, AlertKind::Throttled, Severity::Warning, who, what.clone())
         }
+        Rejection::AgainstRule { path, environment, rule, .. } => {
+            let who = token.map_or("somebody", |token| token.principal.as_str());
+            let text = format!("{who} tried to put a value at {environment}:{path} that rule {rule} refuses");
+            alert(state, AlertKind::Governance, Severity::Warning, &format!("{who}: rule {rule}"), text)
+        }
         _ => None,
     }
 }

@@ -1,6 +1,10 @@
 //! What all records so far amount to, as far as guard goes.
 
-use super::{Alert, AlertCounts, GuardEvent, Known, KnownAddresses, Outbox, Sink};
+use super::{
+    Alert, AlertCounts, EnvironmentSettings, GuardEvent, Known, KnownAddresses, Outbox, Promotion, PromotionState, Promotions,
+    Settings, Sink, ValueRule, ValueRules,
+};
+use crate::ids::{EnvironmentName, Revision};
 use crate::state::{At, Digest};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -12,6 +16,12 @@ pub struct GuardState {
     pub outbox: Outbox,
     /// Where principals came from before.
     pub known: Known,
+    /// Settings of environments.
+    pub settings: Settings,
+    /// Plans to carry values from one environment to another.
+    pub promotions: Promotions,
+    /// Rules for values.
+    pub rules: ValueRules,
 }
 
 /// One piece of it in a snapshot.
@@ -23,6 +33,11 @@ pub enum GuardPiece {
     Alert(Arc<Alert>),
     Counts(AlertCounts),
     Known(Arc<KnownAddresses>),
+    Settings(EnvironmentName, EnvironmentSettings),
+    Promotion(Arc<Promotion>),
+    Rule(Arc<ValueRule>),
+    /// The record that changed a rule last.
+    RulesChanged(Revision),
 }
 
 impl GuardState {
@@ -48,6 +63,42 @@ impl GuardState {
                 self.known.add(principal, *address, at.stamp, digest);
                 Ok(())
             }
+            GuardEvent::EnvironmentSet { environment, change } => {
+                self.settings.change(environment, change, digest);
+                Ok(())
+            }
+            GuardEvent::RulePut { rule } => {
+                self.rules.put(ValueRule::clone(rule), at, digest);
+                Ok(())
+            }
+            GuardEvent::RuleDeleted { name } => self.rules.delete(name, at, digest),
+            event => self.fold_promotion(event, at, digest),
+        }
+    }
+
+    fn fold_promotion(&mut self, event: &GuardEvent, at: &At<'_>, digest: &mut Digest) -> Result<(), &'static str> {
+        let by = || at.actor.cloned().ok_or("somebody without a name changes a promotion");
+        match event {
+            GuardEvent::PromotionPlanned { plan } => {
+                self.promotions.add(Promotion::clone(plan), at, digest);
+                Ok(())
+            }
+            GuardEvent::PromotionApproved { promotion, .. } => {
+                let by = by()?;
+                self.promotions.change(*promotion, digest, |plan| plan.approved_by.push(by))
+            }
+            GuardEvent::PromotionRejected { promotion, reason, .. } => {
+                let state = PromotionState::Rejected { by: by()?, reason: reason.clone() };
+                self.promotions.change(*promotion, digest, |plan| plan.state = state)
+            }
+            GuardEvent::PromotionCancelled { promotion, .. } => {
+                self.promotions.change(*promotion, digest, |plan| plan.state = PromotionState::Cancelled)
+            }
+            GuardEvent::PromotionApplied { promotion, versions, .. } => {
+                let state = PromotionState::Applied { by: by()?, versions: versions.clone() };
+                self.promotions.change(*promotion, digest, |plan| plan.state = state)
+            }
+            _ => Err("it is nothing that happens to a promotion"),
         }
     }
 
@@ -60,6 +111,10 @@ impl GuardState {
             .chain(self.outbox.alerts().map(|alert| GuardPiece::Alert(alert.clone())))
             .chain(counts)
             .chain(self.known.rows().map(|known| GuardPiece::Known(known.clone())))
+            .chain(self.settings.rows().map(|(environment, set)| GuardPiece::Settings(environment.clone(), *set)))
+            .chain(self.promotions.plans().map(|plan| GuardPiece::Promotion(plan.clone())))
+            .chain(self.rules.rules().map(|rule| GuardPiece::Rule(rule.clone())))
+            .chain(self.rules.changed_piece().map(GuardPiece::RulesChanged))
     }
 
     /// Takes in one piece of a snapshot.
@@ -69,6 +124,10 @@ impl GuardState {
             GuardPiece::Alert(alert) => self.outbox.take_alert(alert),
             GuardPiece::Counts(counts) => self.outbox.take_counts(counts),
             GuardPiece::Known(known) => self.known.take(known),
+            GuardPiece::Settings(environment, settings) => self.settings.take(environment, settings),
+            GuardPiece::Promotion(plan) => self.promotions.take(plan),
+            GuardPiece::Rule(rule) => self.rules.take(rule),
+            GuardPiece::RulesChanged(revision) => self.rules.take_changed(revision),
         }
     }
 
@@ -76,5 +135,8 @@ impl GuardState {
     pub(crate) fn add_rows(&self, digest: &mut Digest) {
         self.outbox.add_rows(digest);
         self.known.add_rows(digest);
+        self.settings.add_rows(digest);
+        self.promotions.add_rows(digest);
+        self.rules.add_rows(digest);
     }
 }

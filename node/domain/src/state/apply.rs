@@ -3,6 +3,7 @@
 use super::{At, Digest, Environment, EnvironmentAbout, Receipt, State};
 use crate::batch::{Batch, Decision};
 use crate::event::Event;
+use crate::guard::GuardEvent;
 use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
 use crate::operation::Operation;
 use crate::policy::{Policy, ROOT, Role};
@@ -190,6 +191,7 @@ impl State {
             created_by: actor,
             expires: *expires,
             seal: sealed.seal.clone(),
+            reuse: sealed.reuse,
             index: seq,
         };
         let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
@@ -208,6 +210,7 @@ impl State {
             };
             secret.about.change(about);
             self.digest.add(row::SECRET, &(environment, &secret));
+            self.reuse.add(environment, &secret);
             home.secrets.insert(path.clone(), Arc::new(secret));
             return Ok(());
         }
@@ -273,9 +276,11 @@ impl State {
         let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
         let slot = home.secrets.get_mut(path).ok_or("its secret does not exist")?;
         self.digest.subtract(row::SECRET, &(environment, &**slot));
+        self.reuse.remove(slot);
         let secret = Arc::make_mut(slot);
         change(secret)?;
         self.digest.add(row::SECRET, &(environment, &*secret));
+        self.reuse.add(environment, secret);
         Ok(())
     }
 
@@ -288,6 +293,9 @@ impl State {
             | Event::SecretVersionsUndeleted { versions, .. }
             | Event::SecretVersionsDestroyed { versions, .. } => versions.iter().map(|version| (*version, None)).collect(),
             Event::SecretMoved { environment, to, .. } => vec![(self.newest(environment, to.as_str()), None)],
+            // A promotion answers with its id, and with what it wrote where it was applied: that stands in the event before.
+            Event::Guard(GuardEvent::PromotionPlanned { plan }) => vec![(plan.id, None)],
+            Event::Guard(GuardEvent::RulePut { rule }) => vec![(rule.version, None)],
             Event::PolicyPut { version, .. } | Event::RolePut { version, .. } => vec![(*version, None)],
             // The check of a transaction, which no other item of it changes.
             Event::Observed { operation: Operation::SecretTransact, environment: Some(environment), subject } => {

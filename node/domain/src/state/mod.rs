@@ -10,7 +10,7 @@ pub use digest::Digest;
 pub use pieces::{BadPieces, Piece};
 pub use receipts::{Receipt, Receipts};
 
-use crate::guard::GuardState;
+use crate::guard::{GuardState, ReuseIndex};
 use crate::identity::IdentityState;
 use crate::ids::{
     Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, RoleName, SecretId, SecretPath,
@@ -45,6 +45,8 @@ pub struct State {
     pub(crate) keys: KeysState,
     pub(crate) identity: IdentityState,
     pub(crate) guard: GuardState,
+    /// Follows from the secrets.
+    pub(crate) reuse: ReuseIndex,
     pub(crate) receipts: Receipts,
     pub(crate) digest: Digest,
 }
@@ -112,6 +114,7 @@ impl State {
             keys: KeysState::default(),
             identity: IdentityState::default(),
             guard: GuardState::default(),
+            reuse: ReuseIndex::default(),
             receipts: Receipts::default(),
             digest: Digest::default(),
         }

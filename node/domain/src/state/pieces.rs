@@ -102,6 +102,7 @@ impl State {
             }
             Piece::Secret(name, secret) => {
                 let environment = self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?;
+                self.reuse.add(&name, &secret);
                 environment.secrets.insert(secret.path.clone(), secret);
             }
             Piece::Token(token) => {
