@@ -10,6 +10,7 @@ use crate::engine::fold::Fold;
 use crate::engine::forward::{Forwarder, forward_service};
 use crate::engine::materializer::Materializer;
 use crate::engine::proposer::{self, Proposer, Submission};
+use crate::engine::rules::RuleChecker;
 use crate::engine::snapshots::{Snapshots, Standing};
 use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published, Sealing, Values, View};
@@ -168,8 +169,15 @@ impl Node {
         });
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels));
         let sealing = local.sealing.clone();
-        let door =
-            Arc::new(Door { node_id: id, conduit, sealing, values, journal: journal.clone(), stopping: stop_clients.clone() });
+        let door = Arc::new(Door {
+            node_id: id,
+            conduit,
+            sealing,
+            values,
+            journal: journal.clone(),
+            rules: RuleChecker::default(),
+            stopping: stop_clients.clone(),
+        });
         found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
 
         let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());

@@ -6,6 +6,8 @@ use crate::api::audit::AuditService;
 use crate::api::cluster::ClusterService;
 use crate::api::door::Door;
 use crate::api::environments::EnvironmentsService;
+use crate::api::promotions::PromotionsService;
+use crate::api::rules::ValueRulesService;
 use crate::api::secrets::SecretsService;
 use proto::v1;
 use raft::{Replica, Role};
@@ -72,6 +74,8 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
         .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
         .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
+        .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
+        .add_service(sized!(v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door, replica })))
         .serve_with_incoming_shutdown(nodelay, stop.cancelled_owned())
         .await;

@@ -25,6 +25,7 @@ pub(crate) struct Sealing {
     root: Key,
     tokens: Key,
     fingerprints: Key,
+    reuse: Key,
     opened: RwLock<HashMap<(EnvironmentId, u32), Arc<Key>>>,
     entropy: Arc<dyn Entropy>,
 }
@@ -52,6 +53,7 @@ impl Sealing {
             cluster,
             tokens: root.derive("holdfast/v1/token-hash", &cluster),
             fingerprints: root.derive("holdfast/v1/request-fingerprint", &cluster),
+            reuse: root.derive("holdfast/v1/value-reuse", &cluster),
             root,
             opened: RwLock::default(),
             entropy,
@@ -78,6 +80,12 @@ impl Sealing {
         hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 
+    /// The same for one value in every environment; says nothing of the value to whoever lacks the key.
+    fn reuse_fingerprint(&self, plaintext: &[u8]) -> [u8; 16] {
+        let hash = self.reuse.keyed_hash(plaintext);
+        std::array::from_fn(|at| hash[at])
+    }
+
     /// A new environment's id and its first key, wrapped.
     pub(crate) fn new_environment(&self) -> (EnvironmentId, Bytes) {
         let id = random(self.entropy());
@@ -99,7 +107,8 @@ impl Sealing {
         let payload = Payload { wrapped_key: sealed.wrapped_key.into(), ciphertext: sealed.ciphertext.into() };
         // Sizes are bounded at the door, far below what the field holds.
         let size = u32::try_from(plaintext.len()).unwrap_or(u32::MAX);
-        Ok(Sealed::new(sealed.key_version, sealed.value_id, size, structured, payload))
+        let sealed = Sealed::new(sealed.key_version, sealed.value_id, size, structured, payload);
+        Ok(Sealed { reuse: Some(self.reuse_fingerprint(plaintext)), ..sealed })
     }
 
     /// Opens a stored value, after checking that it is the one that the state names.

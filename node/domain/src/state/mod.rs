@@ -19,7 +19,7 @@ use crate::ids::{
 use crate::keys::KeysState;
 use crate::policy::{self, Asking, Capability, Policy, Role, Sight, Verdict};
 use crate::rejection::Rejection;
-use crate::secret::{Secret, VersionState};
+use crate::secret::{Secret, Version, VersionState};
 use crate::token::Token;
 use bytes::Bytes;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -222,6 +222,12 @@ impl State {
     #[must_use]
     pub fn guard(&self) -> &GuardState {
         &self.guard
+    }
+
+    /// Another environment whose newest versions have this value too, as far as fingerprints tell.
+    #[must_use]
+    pub fn reused_elsewhere(&self, environment: &EnvironmentName, version: &Version) -> Option<&EnvironmentName> {
+        version.reuse.as_ref().and_then(|value| self.reuse.elsewhere(value, environment))
     }
 
     /// All live tokens, by accessor.
