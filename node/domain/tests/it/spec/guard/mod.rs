@@ -1,7 +1,10 @@
 //! What watches over values and people.
 
 mod alerts;
+mod golden;
 mod isolation;
+mod promotions;
+mod rules;
 
 use super::*;
 use node_domain::Command;
