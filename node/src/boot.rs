@@ -10,9 +10,11 @@ use crate::engine::fold::Fold;
 use crate::engine::forward::{Forwarder, forward_service};
 use crate::engine::materializer::Materializer;
 use crate::engine::proposer::{self, Proposer, Submission};
+use crate::engine::rules::RuleChecker;
 use crate::engine::snapshots::{Snapshots, Standing};
 use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published, Sealing, Values, View};
+use crate::managers::alerts::AlertManager;
 use crate::serve;
 use node_domain::{Ask, Command, State};
 use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
@@ -168,9 +170,23 @@ impl Node {
         });
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels));
         let sealing = local.sealing.clone();
-        let door =
-            Arc::new(Door { node_id: id, conduit, sealing, values, journal: journal.clone(), stopping: stop_clients.clone() });
+        let door = Arc::new(Door {
+            node_id: id,
+            conduit,
+            sealing,
+            values,
+            journal: journal.clone(),
+            rules: RuleChecker::default(),
+            stopping: stop_clients.clone(),
+        });
         found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
+
+        let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
+        let stop = stop_peers.clone();
+        others.spawn(async move {
+            alerts.run(stop).await;
+            Ok(())
+        });
 
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let identity = tonic::transport::Identity::from_pem(

@@ -16,6 +16,7 @@ pub mod dev;
 mod engine;
 pub mod kit;
 pub mod logging;
+mod managers;
 pub mod memory;
 mod serve;
 

@@ -1,12 +1,15 @@
 //! The port for clients: TLS, the services, health and reflection.
 
 use crate::api::access::TokensService;
+use crate::api::alerts::AlertsService;
 use crate::api::audit::AuditService;
 use crate::api::cluster::ClusterService;
 use crate::api::door::Door;
 use crate::api::environments::EnvironmentsService;
 use crate::api::policies::{PoliciesService, RolesService};
+use crate::api::promotions::PromotionsService;
 use crate::api::secrets::SecretsService;
+use crate::api::value_rules::ValueRulesService;
 use proto::v1;
 use raft::{Replica, Role};
 use std::sync::Arc;
@@ -72,6 +75,9 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
         .add_service(sized!(v1::roles_server::RolesServer::new(RolesService(door.clone()))))
         .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
+        .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
+        .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
+        .add_service(sized!(v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door, replica })))
         .serve_with_incoming_shutdown(nodelay, stop.cancelled_owned())
         .await;

@@ -20,6 +20,18 @@ impl fmt::Debug for crate::v1::Fields {
     }
 }
 
+impl fmt::Debug for crate::v1::WebhookSink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WebhookSink(redacted)")
+    }
+}
+
+impl fmt::Debug for crate::v1::SmtpSink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SmtpSink(redacted)")
+    }
+}
+
 impl fmt::Debug for crate::v1::CreateTokenResponse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("CreateTokenResponse").field("details", &self.details).finish_non_exhaustive()

@@ -136,9 +136,21 @@ pub enum Event {
 pub enum Cause {
     Put,
     Patch,
-    Rollback { to: u64 },
-    Copy { from: SecretPath, version: u64 },
+    Rollback {
+        to: u64,
+    },
+    Copy {
+        from: SecretPath,
+        version: u64,
+    },
     Transaction,
+    /// It was approved for another environment and came from there.
+    Promotion {
+        promotion: u64,
+        environment: EnvironmentName,
+        path: SecretPath,
+        version: u64,
+    },
 }
 
 impl Event {
@@ -161,6 +173,7 @@ impl Event {
                 Cause::Rollback { .. } => Operation::SecretRollback,
                 Cause::Copy { .. } => Operation::SecretCopy,
                 Cause::Transaction => Operation::SecretTransact,
+                Cause::Promotion { .. } => Operation::PromotionApply,
             },
             Event::SecretMetadataChanged { .. } => Operation::SecretSetMetadata,
             Event::SecretVersionsDeleted { .. } => Operation::SecretDelete,
@@ -208,6 +221,13 @@ impl Event {
         self.is_change() && !matches!(self, Event::Identity(IdentityEvent::TokenUsed { .. }))
     }
 
+    /// Whether it goes along with what was asked rather than being it: a receipt does not answer with it, and a request that led to
+    /// nothing else may be asked again.
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        matches!(self, Event::Guard(event) if event.is_aside())
+    }
+
     /// About how many bytes the event takes in the log, never much less than it does.
     #[must_use]
     pub fn size_hint(&self) -> usize {
@@ -249,7 +269,7 @@ impl Event {
                     path: path.clone(),
                     secret: *secret,
                     version: *version,
-                    sealed: Sealed { seal: sealed.seal.clone(), payload: None },
+                    sealed: Sealed { payload: None, reuse: None, checked: None, seal: sealed.seal.clone() },
                     expires: *expires,
                     oldest_kept: *oldest_kept,
                     about: about.clone(),

@@ -4,6 +4,7 @@ use crate::batch::Decision;
 use crate::command::Command;
 use crate::decide::{Answer, Context, FOUNDER, decide, refusal};
 use crate::event::Event;
+use crate::guard::notice::Recent;
 use crate::ids::{Accessor, PrincipalName, RequestId, Revision, Stamp, TokenHash};
 use crate::limits;
 use crate::rejection::Rejection;
@@ -32,13 +33,14 @@ pub struct Ask {
 #[derive(Clone, Debug)]
 pub struct Head {
     state: State,
+    recent: Recent,
 }
 
 impl Head {
     /// A head that starts at a committed state.
     #[must_use]
     pub fn new(committed: State) -> Head {
-        Head { state: committed }
+        Head { state: committed, recent: Recent::default() }
     }
 
     /// The revision that the next decision rests on.
@@ -71,6 +73,7 @@ impl Head {
             Err(rejection) => (self.refused(&context, &quoted, &rejection), Err(rejection)),
         };
         events.extend(token.as_deref().and_then(identity::login::used));
+        events.extend(guard::notice::of_decision(&self.state, &context, token.as_deref(), &mut self.recent, &events));
         let actor = actor(&quoted, token.as_deref(), &events);
         let source = limits::cut(ask.source, limits::SOURCE_BYTES_MAX);
         let decision = Decision {
@@ -94,7 +97,6 @@ impl Head {
         if let Command::Login(login) = command {
             events.extend(identity::login::refused(&self.state, context, login));
         }
-        events.extend(guard::notice::of_refusal(&self.state, context, rejection));
         events
     }
 }

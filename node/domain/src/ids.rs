@@ -131,6 +131,16 @@ name!(
     check_role
 );
 name!(
+    /// A name of a place that alerts go to.
+    SinkName,
+    check_sink
+);
+name!(
+    /// A name of a rule for values.
+    RuleName,
+    check_rule
+);
+name!(
     /// Who asks: a person, a service, a pipeline.
     PrincipalName,
     check_principal
@@ -162,6 +172,14 @@ fn check_policy(text: &str) -> Result<(), BadName> {
 
 fn check_role(text: &str) -> Result<(), BadName> {
     check_name("role", text)
+}
+
+fn check_sink(text: &str) -> Result<(), BadName> {
+    check_name("sink", text)
+}
+
+fn check_rule(text: &str) -> Result<(), BadName> {
+    check_name("rule", text)
 }
 
 fn check_principal(text: &str) -> Result<(), BadName> {

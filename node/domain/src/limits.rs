@@ -80,6 +80,50 @@ pub const QUOTE_BYTES_MAX: usize = 128;
 pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Entries of one page where nothing else is said.
 pub const PAGE_ENTRIES_DEFAULT: usize = 1_000;
+/// Alerts kept.
+pub const ALERTS_MAX: usize = 1_000;
+/// The same alert within this time counts up instead of adding.
+pub const ALERT_REPEAT_MS: u64 = 10 * 60 * 1000;
+/// Repetitions of one alert that are recorded.
+pub const ALERT_COUNT_MAX: u64 = 10_000;
+/// Longest subject of an alert, in bytes: two names and what stands between them.
+pub const ALERT_SUBJECT_BYTES_MAX: usize = 192;
+/// Longest text of an alert, or of what went wrong with its delivery, in bytes.
+pub const ALERT_TEXT_BYTES_MAX: usize = 1024;
+/// Most places that alerts go to.
+pub const SINKS_MAX: usize = 32;
+/// Most sealed bytes of one such place.
+pub const SINK_BYTES_MAX: usize = 8 << 10;
+/// How long a sink that failed once is left alone.
+pub const SINK_WAIT_MS_MIN: u64 = 1_000;
+/// How long a sink that fails again and again is left alone.
+pub const SINK_WAIT_MS_MAX: u64 = 10 * 60 * 1000;
+/// So many denials …
+pub const BURST_DENIALS: u32 = 10;
+/// … within this time are a burst.
+pub const BURST_WINDOW_MS: u64 = 60 * 1000;
+/// Principals and addresses whose denials the leader counts.
+pub const BURST_PRINCIPALS_MAX: usize = 10_000;
+/// Principals whose addresses are remembered.
+pub const KNOWN_PRINCIPALS_MAX: usize = 10_000;
+/// Addresses remembered of each.
+pub const KNOWN_ADDRESSES_MAX: usize = 16;
+/// Secrets of one promotion.
+pub const PROMOTION_ITEMS_MAX: usize = 64;
+/// Promotions remembered.
+pub const PROMOTIONS_MAX: usize = 256;
+/// How long a promotion waits to be approved and applied.
+pub const PROMOTION_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// Names of fields that a difference lists of each kind.
+pub const DIFFERENCE_FIELDS_MAX: usize = 32;
+/// Approvals that a promotion needs where nothing else is said.
+pub const APPROVALS_DEFAULT: u32 = 1;
+/// Most approvals that a promotion can need.
+pub const APPROVALS_MAX: u32 = 8;
+/// Most rules for values.
+pub const VALUE_RULES_MAX: usize = 256;
+/// Longest regular expression or schema of a rule for values, in bytes.
+pub const RULE_TEXT_BYTES_MAX: usize = 16 << 10;
 
 // Identities.
 
@@ -140,6 +184,8 @@ const _: () = {
 };
 
 const _: () = {
+    assert!(PROMOTION_ITEMS_MAX <= TRANSACTION_ITEMS_MAX, "a promotion is one decision, as a transaction is");
+    assert!(ALERT_SUBJECT_BYTES_MAX >= 2 * NAME_BYTES_MAX + 16, "a violation names a principal and an environment");
     assert!(TRANSACTION_BYTES_MAX >= SEALED_BYTES_MAX, "one largest value must fit a transaction");
     assert!(
         (ENVIRONMENTS_MAX * ENVIRONMENT_KEYS_MAX + SYSTEM_KEYS_MAX) * (WRAPPED_KEY_BYTES_MAX + 128) < TRANSACTION_BYTES_MAX,

@@ -62,7 +62,13 @@ impl Operation {
         Some(match self {
             Operation::Found | Operation::EnvironmentList | Operation::TokenLookupSelf => return None,
             // What nodes and managers record by themselves.
-            Operation::SealInit | Operation::SealUnseal | Operation::KeyRewrap | Operation::KeyRetire => return None,
+            Operation::SealInit
+            | Operation::SealUnseal
+            | Operation::KeyRewrap
+            | Operation::KeyRetire
+            | Operation::AlertRaise
+            | Operation::AlertDeliver
+            | Operation::AddressSeen => return None,
             // Whoever logs in or unwraps has no token yet, and the rest the cluster records by itself.
             Operation::LoginPassword
             | Operation::LoginMachine
@@ -126,6 +132,21 @@ impl Operation {
             | Operation::ClusterRemove
             | Operation::ClusterTransferLeader
             | Operation::ClusterSnapshot => Capability::Cluster,
+            Operation::AlertList
+            | Operation::AlertAcknowledge
+            | Operation::AlertTest
+            | Operation::SinkPut
+            | Operation::SinkDelete
+            | Operation::SinkList => Capability::Alerts,
+            Operation::PromotionPlan | Operation::PromotionRead | Operation::PromotionApply | Operation::PromotionCancel => {
+                Capability::Promote
+            }
+            Operation::PromotionApprove | Operation::PromotionReject => Capability::Approve,
+            Operation::RulePut
+            | Operation::RuleDelete
+            | Operation::RuleList
+            | Operation::RuleCheck
+            | Operation::EnvironmentSet => Capability::Governance,
             Operation::SealSeal
             | Operation::SealRekey
             | Operation::KeyRotateRoot
@@ -179,6 +200,7 @@ operations! {
     SecretWatch = 24 "secret.watch",
     EnvironmentList = 40 "environment.list",
     EnvironmentCreate = 41 "environment.create",
+    EnvironmentSet = 42 "environment.set",
     TokenCreate = 50 "token.create",
     TokenLookupSelf = 51 "token.lookup-self",
     TokenList = 52 "token.list",
@@ -252,6 +274,25 @@ operations! {
     IssuerPut = 139 "issuer.put",
     IssuerList = 140 "issuer.list",
     IssuerDelete = 141 "issuer.delete",
+    AlertRaise = 170 "alert.raise",
+    AlertList = 171 "alert.list",
+    AlertAcknowledge = 172 "alert.acknowledge",
+    AlertTest = 173 "alert.test",
+    AlertDeliver = 174 "alert.deliver",
+    SinkPut = 175 "sink.put",
+    SinkDelete = 176 "sink.delete",
+    SinkList = 177 "sink.list",
+    AddressSeen = 178 "address.seen",
+    PromotionPlan = 180 "promotion.plan",
+    PromotionRead = 181 "promotion.read",
+    PromotionApprove = 182 "promotion.approve",
+    PromotionReject = 183 "promotion.reject",
+    PromotionApply = 184 "promotion.apply",
+    PromotionCancel = 185 "promotion.cancel",
+    RulePut = 190 "rule.put",
+    RuleDelete = 191 "rule.delete",
+    RuleList = 192 "rule.list",
+    RuleCheck = 193 "rule.check",
 }
 
 #[cfg(test)]

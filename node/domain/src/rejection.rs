@@ -112,6 +112,26 @@ pub enum Rejection {
         /// When, in milliseconds since 1970.
         at_ms: u64,
     },
+    /// The value, or how long it would be valid, breaks a rule for values. It never says what is in the value.
+    #[error("rule {rule} refuses the value of {path} in {environment}: {why}")]
+    AgainstRule {
+        /// Which secret.
+        path: String,
+        /// Where.
+        environment: String,
+        /// Which rule.
+        rule: String,
+        /// What it wants.
+        why: String,
+    },
+    /// The value was checked by rules that are no longer in force, or for another type: it has to be checked again.
+    #[error("the rules for {path} have changed at record {}: try again", .rules.0)]
+    RulesMoved {
+        /// Which secret.
+        path: String,
+        /// The record that changed a rule last.
+        rules: Revision,
+    },
 }
 
 impl Rejection {

@@ -1,5 +1,7 @@
 //! A sealed value as the domain sees it: bytes it cannot open, and a reference that binds a version to exactly these bytes.
 
+use crate::ids::{Revision, RuleName};
+use crate::secret::SecretType;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,22 @@ pub struct Sealed {
     pub seal: SealRef,
     /// The bytes; absent in a journal leaf.
     pub payload: Option<Payload>,
+    /// A keyed hash of the value, the same in every environment, that finds one value in several of them. It is kept in the state
+    /// and stands in no journal leaf.
+    pub reuse: Option<[u8; 16]>,
+    /// What the node that had the plaintext found; only on the way to the leader.
+    pub checked: Option<Box<Checked>>,
+}
+
+/// A value held against the rules for values, by the node that took it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The record that changed a rule last, as that node knew it.
+    pub rules: Revision,
+    /// The type that the secret has with this version.
+    pub kind: SecretType,
+    /// The first rule that the value breaks, and what it wants.
+    pub broken: Option<(RuleName, String)>,
 }
 
 impl Sealed {
@@ -41,7 +59,12 @@ impl Sealed {
     #[must_use]
     pub fn new(key_version: u32, value_id: [u8; 16], size_bytes: u32, structured: bool, payload: Payload) -> Sealed {
         let digest = payload.digest(key_version, &value_id);
-        Sealed { seal: SealRef { key_version, value_id, digest, size_bytes, structured }, payload: Some(payload) }
+        Sealed {
+            seal: SealRef { key_version, value_id, digest, size_bytes, structured },
+            payload: Some(payload),
+            reuse: None,
+            checked: None,
+        }
     }
 
     /// Whether the payload is there and is the one that the reference names.

@@ -60,6 +60,8 @@ pub struct Version {
     pub expires: Option<Stamp>,
     /// Which bytes it is.
     pub seal: SealRef,
+    /// A keyed hash of the value that is the same in every environment, where one was taken.
+    pub reuse: Option<[u8; 16]>,
     /// The record that made it.
     pub index: Revision,
 }
@@ -166,6 +168,20 @@ pub struct AboutChange {
 }
 
 impl AboutChange {
+    /// Says all of a new secret that is said of this one.
+    #[must_use]
+    pub fn all_of(about: &About) -> AboutChange {
+        AboutChange {
+            description: Some(about.description.clone()),
+            owner: Some(about.owner.clone()),
+            kind: Some(about.kind),
+            tags: Some(about.tags.clone()),
+            custom: Some(about.custom.clone()),
+            max_versions: None,
+            ttl_ms: about.ttl_ms,
+        }
+    }
+
     /// Whether nothing would change.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -31,16 +31,17 @@ asked! {
 
 macro_rules! asked_of_system {
     ($($message:ty $(: $subject:ident)?),* $(,)?) => {
-        $(impl Asked for $message {
+        $(impl $crate::api::door::Asked for $message {
             $(fn subject(&self) -> &str { &self.$subject })?
         })*
     };
 }
+pub(crate) use asked_of_system;
 
 asked_of_system! {
     v1::ListEnvironmentsRequest, v1::LookupSelfRequest, v1::ListTokensRequest, v1::ListPoliciesRequest, v1::StatusRequest,
     v1::HeadRequest, v1::TailRequest, v1::ExportRequest, v1::TriggerSnapshotRequest, v1::AddLearnerRequest, v1::MemberRequest,
-    v1::CreateEnvironmentRequest: name, v1::CreateTokenRequest: principal, v1::RevokeTokenRequest: accessor,
+    v1::CreateEnvironmentRequest: name, v1::SetEnvironmentRequest: name, v1::CreateTokenRequest: principal, v1::RevokeTokenRequest: accessor,
     v1::GetPolicyRequest: name, v1::DeletePolicyRequest: name, v1::QueryRequest: subject,
     v1::ListRolesRequest, v1::PutRoleRequest: name, v1::GetRoleRequest: name, v1::DeleteRoleRequest: name,
 }
@@ -161,6 +162,14 @@ pub(crate) fn selection(request: &v1::VersionsRequest) -> Result<Selection, Reje
         (false, []) => Ok(Selection::Newest),
         (false, versions) => Ok(Selection::These(versions.to_vec())),
     }
+}
+
+/// What an empty text leaves out.
+pub(crate) fn optional<T, E: Into<Rejection>>(
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, Rejection> {
+    if text.is_empty() { Ok(None) } else { parse(text).map(Some).map_err(Into::into) }
 }
 
 pub(crate) fn path(text: &str) -> Result<SecretPath, Rejection> {

@@ -1,6 +1,8 @@
 //! Where every call comes in: who asks, under which request id, until when; and where its outcome goes out.
 
 use crate::api::status;
+use crate::api::writing::TRIES;
+use crate::engine::rules::RuleChecker;
 use crate::engine::{Conduit, Sealing, Values, View};
 use node_domain::ids::EnvironmentName;
 use node_domain::limits;
@@ -28,6 +30,8 @@ pub(crate) struct Door {
     pub(crate) sealing: Arc<Sealing>,
     pub(crate) values: Arc<Values>,
     pub(crate) journal: Journal,
+    /// Rules for values, compiled.
+    pub(crate) rules: RuleChecker,
     /// Cancelled when the node stops: streams end then.
     pub(crate) stopping: CancellationToken,
 }
@@ -149,6 +153,25 @@ impl Door {
         metrics::counter!("holdfast_operations_total", "operation" => operation.word(), "refused" => if decided.answer.is_ok() { "no" } else { "yes" })
             .increment(1);
         Ok(decided.answer.map(|answer| Done { index: decided.index, answer, view }))
+    }
+
+    /// As `submit`, for a command that carries values held against rules: where the rules moved meanwhile, it is made again.
+    pub(crate) async fn submit_checked<F: Future<Output = Result<Command, Rejection>> + Send>(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        asked: &(dyn Asked + Sync),
+        parse: impl Fn() -> F + Send + Sync,
+    ) -> Result<Done, Status> {
+        for _ in 1..TRIES {
+            let command = parse().await;
+            match self.decided(caller, operation, asked, command).await? {
+                Err(Rejection::RulesMoved { .. }) => {}
+                decided => return decided.map_err(|rejection| status::refused(&rejection)),
+            }
+        }
+        let command = parse().await;
+        self.submit(caller, operation, asked, command).await
     }
 
     /// The environment with this name. One that this node does not know may be new: it catches up once before it says no.

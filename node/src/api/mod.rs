@@ -1,6 +1,7 @@
 //! The gRPC services: each call is parsed, brought to its outcome by the door, and answered from the view that holds it.
 
 pub(crate) mod access;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod convert;
@@ -8,11 +9,13 @@ pub(crate) mod door;
 pub(crate) mod environments;
 pub(crate) mod listing;
 pub(crate) mod policies;
+pub(crate) mod promotions;
 pub(crate) mod reading;
 pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod simulation;
 pub(crate) mod status;
+pub(crate) mod value_rules;
 pub(crate) mod watch;
 pub(crate) mod writing;
 

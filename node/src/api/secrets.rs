@@ -90,8 +90,8 @@ fn parse_versions(
 impl Secrets for SecretsService {
     async fn put(&self, request: Request<v1::PutRequest>) -> Reply<v1::PutResponse> {
         let (caller, message) = self.0.receive_change(request, Operation::SecretPut);
-        let command = self.0.parse_put(&caller, &message).await;
-        written(&self.0.submit(&caller, Operation::SecretPut, &message, command).await?)
+        let parse = || self.0.parse_put(&caller, &message);
+        written(&self.0.submit_checked(&caller, Operation::SecretPut, &message, parse).await?)
     }
 
     async fn patch(&self, request: Request<v1::PatchRequest>) -> Reply<v1::PutResponse> {
@@ -102,7 +102,7 @@ impl Secrets for SecretsService {
             tries -= 1;
             let command = self.0.parse_patch(&caller, &message).await;
             match self.0.decided(&caller, Operation::SecretPatch, &message, command).await? {
-                Err(Rejection::Conflict { .. }) if tries > 0 => {}
+                Err(Rejection::Conflict { .. } | Rejection::RulesMoved { .. }) if tries > 0 => {}
                 Err(rejection) => return Err(status::refused(&rejection)),
                 Ok(done) => return written(&done),
             }
@@ -198,8 +198,8 @@ impl Secrets for SecretsService {
 
     async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Reply<v1::PutResponse> {
         let (caller, message) = self.0.receive_change(request, Operation::SecretRollback);
-        let command = self.0.parse_rollback(&caller, &message).await;
-        written(&self.0.submit(&caller, Operation::SecretRollback, &message, command).await?)
+        let parse = || self.0.parse_rollback(&caller, &message);
+        written(&self.0.submit_checked(&caller, Operation::SecretRollback, &message, parse).await?)
     }
 
     async fn delete(&self, request: Request<v1::VersionsRequest>) -> Reply<v1::VersionsResponse> {
@@ -219,8 +219,8 @@ impl Secrets for SecretsService {
 
     async fn copy(&self, request: Request<v1::CopyRequest>) -> Reply<v1::PutResponse> {
         let (caller, message) = self.0.receive_change(request, Operation::SecretCopy);
-        let command = self.0.parse_copy(&caller, &message).await;
-        written(&self.0.submit(&caller, Operation::SecretCopy, &message, command).await?)
+        let parse = || self.0.parse_copy(&caller, &message);
+        written(&self.0.submit_checked(&caller, Operation::SecretCopy, &message, parse).await?)
     }
 
     async fn r#move(&self, request: Request<v1::CopyRequest>) -> Reply<v1::PutResponse> {
@@ -238,8 +238,8 @@ impl Secrets for SecretsService {
 
     async fn transact(&self, request: Request<v1::TransactRequest>) -> Reply<v1::TransactResponse> {
         let (caller, message) = self.0.receive_change(request, Operation::SecretTransact);
-        let command = self.0.parse_transact(&caller, &message).await;
-        let done = self.0.submit(&caller, Operation::SecretTransact, &message, command).await?;
+        let parse = || self.0.parse_transact(&caller, &message);
+        let done = self.0.submit_checked(&caller, Operation::SecretTransact, &message, parse).await?;
         reply(v1::TransactResponse { versions: versions(&done), index: done.index })
     }
 

@@ -20,6 +20,8 @@ pub(crate) fn code(rejection: &Rejection) -> Code {
         Rejection::Violation { .. } => Code::PermissionDenied,
         Rejection::Sealed { .. } => Code::FailedPrecondition,
         Rejection::NodeFault(_) => Code::Internal,
+        Rejection::AgainstRule { .. } => Code::InvalidArgument,
+        Rejection::RulesMoved { .. } => Code::Aborted,
     }
 }
 

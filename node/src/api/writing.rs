@@ -2,11 +2,14 @@
 
 use crate::api::door::{Caller, Door};
 use crate::api::{convert, status};
+use crate::engine::View;
+use crate::engine::rules::Candidate;
 use node_domain::command::{Expectation, TransactChange, TransactItem};
-use node_domain::ids::{EnvironmentName, SecretPath};
+use node_domain::ids::{EnvironmentName, SecretId, SecretPath};
 use node_domain::limits;
-use node_domain::sealed::Sealed;
-use node_domain::secret::Version;
+use node_domain::sealed::{Checked, Sealed};
+use node_domain::secret::{SecretType, Version};
+use node_domain::state::EnvironmentAbout;
 use node_domain::{Command, Rejection};
 use prost::Message;
 use proto::v1;
@@ -21,16 +24,13 @@ impl Door {
         let path = convert::path(&message.path)?;
         let (environment, about) = self.environment(caller, &message.environment).await?;
         let plaintext = convert::plaintext(message.value.as_ref())?;
-        let sealed = self.sealing.seal(&about, &plaintext.bytes, plaintext.structured).map_err(sealing)?;
+        let change = convert::about_change(message.metadata.as_ref())?;
+        let view = self.view();
+        let kind = change.kind.unwrap_or_else(|| kind_of(&view, &environment, &path));
+        let holding = Holding { environment: &environment, path: &path, kind, structured: plaintext.structured };
+        let sealed = self.seal_checked(&view, &about, &holding, &plaintext.bytes)?;
         let expect = convert::expectation(message.expect.as_ref())?;
-        Ok(Command::Put {
-            environment,
-            path,
-            sealed,
-            expect,
-            about: convert::about_change(message.metadata.as_ref())?,
-            patch: false,
-        })
+        Ok(Command::Put { environment, path, sealed, expect, about: change, patch: false })
     }
 
     /// Merges fields into the newest version, which is the one that the caller expects where he expects one. The merged value is
@@ -55,7 +55,10 @@ impl Door {
         message.remove.iter().for_each(|name| drop(fields.json.remove(name)));
         let merged = v1::Value { kind: Some(v1::value::Kind::Fields(fields)) };
         let plaintext = convert::plaintext(Some(&merged))?;
-        let sealed = self.sealing.seal(&about, &plaintext.bytes, true).map_err(sealing)?;
+        let view = self.view();
+        let kind = kind_of(&view, &environment, &path);
+        let holding = Holding { environment: &environment, path: &path, kind, structured: true };
+        let sealed = self.seal_checked(&view, &about, &holding, &plaintext.bytes)?;
         let expect = Some(Expectation::Version(version.number));
         Ok(Command::Put { environment, path, sealed, expect, about: Default::default(), patch: true })
     }
@@ -64,7 +67,11 @@ impl Door {
         self.check_known(caller).await?;
         let path = convert::path(&message.path)?;
         let (environment, _) = self.environment(caller, &message.environment).await?;
-        let (_, sealed, _) = self.stored(caller, &environment, &path, Start::Version(message.to_version)).await?;
+        let (_, mut sealed, opened) = self.stored(caller, &environment, &path, Start::Version(message.to_version)).await?;
+        let view = self.view();
+        let kind = kind_of(&view, &environment, &path);
+        let holding = Holding { environment: &environment, path: &path, kind, structured: sealed.seal.structured };
+        sealed.checked = self.held(&view, &holding, opened.expose());
         let expect = convert::expectation(message.expect.as_ref())?;
         Ok(Command::Rollback { environment, path, to: message.to_version, sealed, expect })
     }
@@ -73,7 +80,11 @@ impl Door {
         self.check_known(caller).await?;
         let (from, to) = (convert::path(&message.from)?, convert::path(&message.to)?);
         let (environment, _) = self.environment(caller, &message.environment).await?;
-        let (_, sealed, _) = self.stored(caller, &environment, &from, Start::Newest { expected: None }).await?;
+        let (_, mut sealed, opened) = self.stored(caller, &environment, &from, Start::Newest { expected: None }).await?;
+        let view = self.view();
+        let kind = kind_of(&view, &environment, &from);
+        let holding = Holding { environment: &environment, path: &to, kind, structured: sealed.seal.structured };
+        sealed.checked = self.held(&view, &holding, opened.expose());
         Ok(Command::Copy { environment, from, to, sealed, expect: convert::expectation(message.expect.as_ref())? })
     }
 
@@ -88,11 +99,12 @@ impl Door {
             let change = match item.change.as_ref().ok_or_else(|| Rejection::invalid("an item puts, deletes or checks"))? {
                 v1::transact_item::Change::Put(put) => {
                     let plaintext = convert::plaintext(put.value.as_ref())?;
-                    let sealed = self.sealing.seal(&about, &plaintext.bytes, plaintext.structured).map_err(sealing)?;
-                    TransactChange::Put {
-                        sealed: Box::new(sealed),
-                        about: Box::new(convert::about_change(put.metadata.as_ref())?),
-                    }
+                    let change = convert::about_change(put.metadata.as_ref())?;
+                    let (view, path) = (self.view(), convert::path(&item.path)?);
+                    let kind = change.kind.unwrap_or_else(|| kind_of(&view, &environment, &path));
+                    let holding = Holding { environment: &environment, path: &path, kind, structured: plaintext.structured };
+                    let sealed = self.seal_checked(&view, &about, &holding, &plaintext.bytes)?;
+                    TransactChange::Put { sealed: Box::new(sealed), about: Box::new(change) }
                 }
                 v1::transact_item::Change::Delete(true) => TransactChange::Delete,
                 v1::transact_item::Change::Check(true) => TransactChange::Check,
@@ -121,16 +133,61 @@ impl Door {
             found = version_in(&view, caller, environment, path, start);
         }
         let (secret, version) = found?;
+        let (sealed, opened) = self.opened(&view, environment, secret, &version).await?;
+        Ok((version, sealed, opened))
+    }
+
+    /// A stored version, sealed and opened. Whether the caller may have that done is checked before.
+    pub(crate) async fn opened(
+        &self,
+        view: &View,
+        environment: &EnvironmentName,
+        secret: SecretId,
+        version: &Version,
+    ) -> Result<(Sealed, SecretBytes), Rejection> {
         let values = self.values.clone();
         let (home, key) = (environment.clone(), (secret, version.number));
         let payload = tokio::task::spawn_blocking(move || values.find(&home, key)).await;
         let payload = payload.ok().and_then(Result::ok).flatten();
-        let payload = payload.ok_or_else(|| Rejection::not_found("value of", format!("{path} v{}", version.number)))?;
+        let payload = payload.ok_or_else(|| Rejection::not_found("value of", format!("{environment} v{}", version.number)))?;
         let about = &view.state.environment(environment)?.about;
         let opened = self.sealing.open(about, &version.seal, &payload).map_err(sealing)?;
-        let sealed = Sealed { seal: version.seal.clone(), payload: Some((*payload).clone()) };
-        Ok((version, sealed, opened))
+        let payload = Some((*payload).clone());
+        Ok((Sealed { seal: version.seal.clone(), payload, reuse: version.reuse, checked: None }, opened))
     }
+
+    /// Seals a plaintext for an environment, with what the rules for values say of it.
+    pub(crate) fn seal_checked(
+        &self,
+        view: &View,
+        about: &EnvironmentAbout,
+        holding: &Holding<'_>,
+        plaintext: &[u8],
+    ) -> Result<Sealed, Rejection> {
+        let mut sealed = self.sealing.seal(about, plaintext, holding.structured).map_err(sealing)?;
+        sealed.checked = self.held(view, holding, plaintext);
+        Ok(sealed)
+    }
+
+    /// A plaintext held against the rules that this node knows.
+    fn held(&self, view: &View, holding: &Holding<'_>, plaintext: &[u8]) -> Option<Box<Checked>> {
+        let Holding { environment, path, kind, structured } = *holding;
+        self.rules.check(&view.state.guard().rules, &Candidate { environment, path, kind, plaintext, structured })
+    }
+}
+
+/// Where a value comes to stand, for the rules that are about it.
+pub(crate) struct Holding<'a> {
+    pub(crate) environment: &'a EnvironmentName,
+    pub(crate) path: &'a SecretPath,
+    pub(crate) kind: SecretType,
+    pub(crate) structured: bool,
+}
+
+/// The type of what stands there, as this node knows it.
+fn kind_of(view: &View, environment: &EnvironmentName, path: &SecretPath) -> SecretType {
+    let home = view.state.environment(environment).ok();
+    home.and_then(|home| home.secrets.get(path)).map_or(SecretType::default(), |secret| secret.about.kind)
 }
 
 /// From which version a change starts.
@@ -143,7 +200,7 @@ enum Start {
 }
 
 fn version_in(
-    view: &crate::engine::View,
+    view: &View,
     caller: &Caller,
     environment: &EnvironmentName,
     path: &SecretPath,

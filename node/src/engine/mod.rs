@@ -8,6 +8,7 @@ pub(crate) mod fold;
 pub(crate) mod forward;
 pub(crate) mod materializer;
 pub(crate) mod proposer;
+pub(crate) mod rules;
 pub(crate) mod sealing;
 pub(crate) mod snapshots;
 pub(crate) mod stores;

@@ -33,6 +33,7 @@ pub(crate) struct Sealing {
     tokens: Key,
     fingerprints: Key,
     learned: RwLock<Learned>,
+    reuse: Key,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -81,6 +82,7 @@ impl Sealing {
             cluster,
             tokens: ring.lookup().derive("holdfast/v1/token-hash", &cluster),
             fingerprints: ring.lookup().derive("holdfast/v1/request-fingerprint", &cluster),
+            reuse: ring.lookup().derive("holdfast/v1/value-reuse", &cluster),
             learned: RwLock::new(Learned { root: ring.current().0, ..Learned::default() }),
             ring: RwLock::new(ring),
             entropy,
@@ -153,6 +155,12 @@ impl Sealing {
         hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 
+    /// The same for one value in every environment; says nothing of the value to whoever lacks the key.
+    fn reuse_fingerprint(&self, plaintext: &[u8]) -> [u8; 16] {
+        let hash = self.reuse.keyed_hash(plaintext);
+        std::array::from_fn(|at| hash[at])
+    }
+
     /// Seals a plaintext for an environment, by its newest key.
     pub(crate) fn seal(
         &self,
@@ -166,7 +174,8 @@ impl Sealing {
         let payload = Payload { wrapped_key: sealed.wrapped_key.into(), ciphertext: sealed.ciphertext.into() };
         // Sizes are bounded at the door, far below what the field holds.
         let size = u32::try_from(plaintext.len()).unwrap_or(u32::MAX);
-        Ok(Sealed::new(sealed.key_version, sealed.value_id, size, structured, payload))
+        let sealed = Sealed::new(sealed.key_version, sealed.value_id, size, structured, payload);
+        Ok(Sealed { reuse: Some(self.reuse_fingerprint(plaintext)), ..sealed })
     }
 
     /// Opens a stored value, after checking that it is the one that the state names.

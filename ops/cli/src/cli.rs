@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{audit, cluster, environment, export, import, policy, program, role, secret, token, watch},
+    commands::{alert, audit, cluster, environment, export, import, policy, program, promote, role, rule, secret, token, watch},
     exit::{self, Failure},
     settings::{Globals, Session},
 };
@@ -60,6 +60,15 @@ pub(crate) enum Command {
     /// The cluster and its members.
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Alerts: what somebody should look at, and where it is sent.
+    #[command(subcommand)]
+    Alert(alert::Command),
+    /// Carry values from one environment to another, by a plan that others approve.
+    #[command(subcommand)]
+    Promote(promote::Command),
+    /// Rules for values: what may come in.
+    #[command(subcommand)]
+    Rule(rule::Command),
     /// Print the completion script of a shell.
     Completion(program::Completion),
     /// Write the manual pages to a folder.
@@ -89,6 +98,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Role(command) => command.run(&session).await,
         Command::Audit(command) => command.run(&session).await,
         Command::Cluster(command) => command.run(&session).await,
+        Command::Alert(command) => command.run(&session).await,
+        Command::Promote(command) => command.run(&session).await,
+        Command::Rule(command) => command.run(&session).await,
         Command::Completion(command) => command.run(&session),
         Command::Man(command) => command.run(&session),
         Command::Version => program::version(&session),

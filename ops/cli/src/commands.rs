@@ -1,5 +1,6 @@
 //! One file for each noun: its arguments, and what it does with them.
 
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod cluster;
 pub(crate) mod environment;
@@ -7,7 +8,9 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod policy;
 pub(crate) mod program;
+pub(crate) mod promote;
 pub(crate) mod role;
+pub(crate) mod rule;
 pub(crate) mod secret;
 pub(crate) mod token;
 pub(crate) mod watch;

@@ -22,7 +22,7 @@ use crate::{
     config::{ClientConfig, ConfigError, Token},
     error::ClientError,
     retry,
-    services::{Audit, Cluster, Environments, Policies, Roles, Secrets, Tokens},
+    services::{Alerts, Audit, Cluster, Environments, Policies, Promotions, Roles, Secrets, Tokens, ValueRules},
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -137,6 +137,24 @@ impl Client {
     #[must_use]
     pub fn cluster(&self) -> Cluster<'_> {
         Cluster(self)
+    }
+
+    /// Alerts and where they go.
+    #[must_use]
+    pub fn alerts(&self) -> Alerts<'_> {
+        Alerts(self)
+    }
+
+    /// Promotions between environments.
+    #[must_use]
+    pub fn promotions(&self) -> Promotions<'_> {
+        Promotions(self)
+    }
+
+    /// Rules for values.
+    #[must_use]
+    pub fn value_rules(&self) -> ValueRules<'_> {
+        ValueRules(self)
     }
 
     /// The connection that the next call would use, for the generated clients of [`crate::v1`]. It carries the token and a

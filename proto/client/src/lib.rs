@@ -36,6 +36,6 @@ pub use crate::{
     client::{Client, Credentials, Service},
     config::{ClientConfig, ConfigError, Identity, Token},
     error::ClientError,
-    services::{Audit, Cluster, Environments, Policies, Roles, Secrets, Tokens},
+    services::{Alerts, Audit, Cluster, Environments, Policies, Promotions, Roles, Secrets, Tokens, ValueRules},
     streams::{Answers, ReadStream},
 };

@@ -1,8 +1,9 @@
 //! Every call of the contract as a method: one message in, one answer out.
 
 use proto::v1::{
-    self, audit_client::AuditClient, cluster_client::ClusterClient, environments_client::EnvironmentsClient,
-    policies_client::PoliciesClient, roles_client::RolesClient, secrets_client::SecretsClient, tokens_client::TokensClient,
+    self, alerts_client::AlertsClient, audit_client::AuditClient, cluster_client::ClusterClient,
+    environments_client::EnvironmentsClient, policies_client::PoliciesClient, promotions_client::PromotionsClient,
+    roles_client::RolesClient, secrets_client::SecretsClient, tokens_client::TokensClient, value_rules_client::ValueRulesClient,
 };
 
 use crate::{
@@ -120,6 +121,8 @@ service! {
         list(ListEnvironmentsRequest) -> ListEnvironmentsResponse;
         /// Creates an environment with keys of its own.
         create(CreateEnvironmentRequest) -> Environment;
+        /// Changes settings of an environment.
+        set(SetEnvironmentRequest) -> Environment;
     }
     streams {}
 }
@@ -191,6 +194,64 @@ service! {
         /// Leaves and links, in order.
         export(ExportRequest) -> ExportedRecord;
     }
+}
+
+service! {
+    /// Alerts and where they go.
+    Alerts as AlertsClient, raw alerts;
+    calls {
+        /// Alerts, the newest last.
+        list(ListAlertsRequest) -> ListAlertsResponse;
+        /// Takes note of an alert.
+        acknowledge(AcknowledgeAlertRequest) -> AcknowledgeAlertResponse;
+        /// Raises an alert that says nothing.
+        test(TestAlertRequest) -> TestAlertResponse;
+        /// Sends alerts to one more place.
+        put_sink(PutSinkRequest) -> AlertSink;
+        /// Sends alerts there no more.
+        delete_sink(DeleteSinkRequest) -> DeleteSinkResponse;
+        /// Where alerts go, and how far behind each place is.
+        list_sinks(ListSinksRequest) -> ListSinksResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Promotions between environments.
+    Promotions as PromotionsClient, raw promotions;
+    calls {
+        /// Plans which values go from one environment to another.
+        plan(PlanPromotionRequest) -> Promotion;
+        /// A plan and where it stands.
+        get(PromotionRequest) -> Promotion;
+        /// Plans that the caller may see.
+        list(ListPromotionsRequest) -> ListPromotionsResponse;
+        /// Says yes to a plan of somebody else.
+        approve(PromotionRequest) -> Promotion;
+        /// Says no to a plan.
+        reject(PromotionRequest) -> Promotion;
+        /// Takes a plan of one's own back.
+        cancel(PromotionRequest) -> Promotion;
+        /// Carries out an approved plan.
+        apply(PromotionRequest) -> Promotion;
+    }
+    streams {}
+}
+
+service! {
+    /// Rules for values.
+    ValueRules as ValueRulesClient, raw value_rules;
+    calls {
+        /// Writes a rule.
+        put(PutValueRuleRequest) -> ValueRule;
+        /// Deletes a rule.
+        delete(DeleteValueRuleRequest) -> DeleteValueRuleResponse;
+        /// Lists the rules.
+        list(ListValueRulesRequest) -> ListValueRulesResponse;
+        /// Finds secrets that break a rule.
+        check(CheckValueRulesRequest) -> CheckValueRulesResponse;
+    }
+    streams {}
 }
 
 service! {

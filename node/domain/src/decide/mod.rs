@@ -4,7 +4,7 @@ mod access;
 mod founding;
 mod observe;
 mod policies;
-mod secrets;
+pub(crate) mod secrets;
 mod transact;
 
 pub use founding::FOUNDER;
@@ -130,7 +130,10 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         Command::DeletePolicy { name } => desk.delete_policy(name),
         Command::Audit { operation, subject } => desk.look_at_journal(operation, subject),
         Command::Cluster { operation, node } => desk.ask_of_cluster(operation, node),
-        Command::Malformed { rejection, .. } => Err(rejection),
+        Command::Malformed { environment, subject, rejection, .. } => match EnvironmentName::parse(&environment) {
+            Ok(environment) => Err(desk.sharpened(&environment, &subject, rejection)),
+            Err(_) => Err(rejection),
+        },
         Command::PutRole { name, description, policies } => desk.put_role(name, description, policies),
         Command::ReadRole { name } => desk.read_role(&name),
         Command::ListRoles => desk.observe_system(Capability::Policies, Operation::RoleList, String::new()),
@@ -177,7 +180,9 @@ impl Desk<'_> {
         environment: &EnvironmentName,
         path: SecretPath,
     ) -> Result<Permit<SecretPath>, Rejection> {
-        let permit = self.state.authorize(&self.asking(), capability, Some(environment), path)?;
+        // A path is a counted reference: keeping it costs nothing.
+        let permit = self.state.authorize(&self.asking(), capability, Some(environment), path.clone());
+        let permit = permit.map_err(|rejection| self.sharpened(environment, path.as_str(), rejection))?;
         // After the rules, so that whoever may do nothing there is not told that it is sealed; root is no exception.
         self.state.keys.check_open(environment)?;
         Ok(permit)
@@ -185,6 +190,11 @@ impl Desk<'_> {
 
     pub(crate) fn permit_system(&self, capability: Capability, subject: &str) -> Result<Permit<String>, Rejection> {
         self.state.authorize(&self.asking(), capability, None, subject.to_owned())
+    }
+
+    /// A denial in an environment that the caller has nothing to do with is told as what it is.
+    pub(crate) fn sharpened(&self, environment: &EnvironmentName, subject: &str, rejection: Rejection) -> Rejection {
+        guard::isolation::sharpened(self.state, &self.asking(), environment, subject, rejection)
     }
 
     fn answer_again(&self, receipt: &Receipt, command: &Command) -> Decided {
@@ -200,7 +210,8 @@ impl Desk<'_> {
                 | Command::Destroy { .. }
                 | Command::Move { .. }
                 | Command::PutPolicy { .. }
-                | Command::PutRole { .. },
+                | Command::PutRole { .. }
+                | Command::Guard(_),
                 versions,
             ) => Answer::Versions(versions.iter().map(|(version, _)| *version).collect()),
             (_, [(version, expires)]) => Answer::Written { version: *version, expires: *expires },

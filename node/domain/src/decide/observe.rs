@@ -14,7 +14,8 @@ impl Desk<'_> {
         if prefix.len() > limits::PATH_BYTES_MAX {
             return Err(Rejection::invalid(format!("a prefix is at most {} bytes", limits::PATH_BYTES_MAX)));
         }
-        let permit = self.state.authorize_listing(&self.asking(), &environment, prefix)?;
+        let permit = self.state.authorize_listing(&self.asking(), &environment, prefix.clone());
+        let permit = permit.map_err(|rejection| self.sharpened(&environment, &prefix, rejection))?;
         self.state.environment(&environment)?;
         self.state.keys.check_open(&environment)?;
         Ok((vec![Event::Observed { operation, environment: Some(environment), subject: permit.subject }], Answer::Done))

@@ -3,7 +3,8 @@
 use super::{Answer, Decided, Desk, Readable};
 use crate::command::{Expectation, Selection};
 use crate::event::{Cause, Event};
-use crate::ids::{EnvironmentName, SecretId, SecretPath};
+use crate::guard::Incoming;
+use crate::ids::{EnvironmentName, SecretId, SecretPath, Stamp};
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Capability;
@@ -54,13 +55,16 @@ impl Desk<'_> {
     }
 
     /// The event that adds the next version of a secret.
-    pub(super) fn added(&self, adding: Adding<'_>) -> Decided {
-        let Adding { environment, path, existing, sealed, about, cause, at } = adding;
+    pub(crate) fn added(&self, adding: Adding<'_>) -> Decided {
+        let Adding { environment, path, existing, mut sealed, about, cause, at } = adding;
         check_sealed(&sealed, &self.state.environment(&environment)?.about.keys)?;
         let version = existing.map_or(1, |secret| secret.newest + 1);
         let mut after = existing.map_or_else(About::default, |secret| secret.about.clone());
         after.change(&about);
         let expires = after.expiry(self.context.stamp);
+        let incoming = Incoming { environment: &environment, path: &path, kind: after.kind, sealed: &sealed, expires };
+        let alert = self.check_value_rules(&incoming)?;
+        sealed.checked = None;
         let event = Event::SecretVersionAdded {
             secret: existing.map_or(SecretId(self.seq(at).0), |secret| secret.id),
             oldest_kept: (version + 1).saturating_sub(after.versions_kept()),
@@ -72,7 +76,7 @@ impl Desk<'_> {
             about,
             cause,
         };
-        Ok((vec![event], Answer::Written { version, expires }))
+        Ok((std::iter::once(event).chain(alert).collect(), Answer::Written { version, expires }))
     }
 
     pub(super) fn read(&self, environment: EnvironmentName, path: SecretPath, version: Option<u64>) -> Decided {
@@ -118,16 +122,9 @@ impl Desk<'_> {
         let path = self.permit(Capability::Read, &environment, path)?.subject;
         let secret = self.state.environment(&environment)?.secret(&path)?;
         let version = secret.readable(version)?;
-        self.check_valid(secret, version)?;
+        check_valid(secret, version, self.context.stamp)?;
         let readable = Readable { secret: secret.id, version: version.clone(), index: self.seq(at) };
         Ok((Event::SecretRead { environment, secret: secret.id, version: version.number, path }, readable))
-    }
-
-    fn check_valid(&self, secret: &Secret, version: &Version) -> Result<(), Rejection> {
-        match version.expires.filter(|end| *end <= self.context.stamp) {
-            Some(end) => Err(Rejection::expired(secret.path.as_str(), version.number, end)),
-            None => Ok(()),
-        }
     }
 
     pub(super) fn set_metadata(&self, environment: EnvironmentName, path: SecretPath, about: AboutChange) -> Decided {
@@ -185,19 +182,11 @@ impl Desk<'_> {
         let home = self.state.environment(&environment)?;
         let source = home.secret(&from)?;
         let newest = source.readable(None)?;
-        self.check_valid(source, newest)?;
+        check_valid(source, newest, self.context.stamp)?;
         check_same(&from, newest, &sealed)?;
         let existing = home.secrets.get(&to);
         check_expectation(&to, existing, Some(expect.unwrap_or(Expectation::Absent)))?;
-        let about = AboutChange {
-            description: Some(source.about.description.clone()),
-            owner: Some(source.about.owner.clone()),
-            kind: Some(source.about.kind),
-            tags: Some(source.about.tags.clone()),
-            custom: Some(source.about.custom.clone()),
-            max_versions: None,
-            ttl_ms: source.about.ttl_ms,
-        };
+        let about = AboutChange::all_of(&source.about);
         // A copy is a read of its source, and stands in the journal as one.
         let read =
             Event::SecretRead { environment: environment.clone(), path: from.clone(), secret: source.id, version: newest.number };
@@ -254,15 +243,22 @@ impl Desk<'_> {
 }
 
 /// A version about to be added.
-pub(super) struct Adding<'a> {
-    pub(super) environment: EnvironmentName,
-    pub(super) path: SecretPath,
-    pub(super) existing: Option<&'a Arc<Secret>>,
-    pub(super) sealed: Sealed,
-    pub(super) about: AboutChange,
-    pub(super) cause: Cause,
+pub(crate) struct Adding<'a> {
+    pub(crate) environment: EnvironmentName,
+    pub(crate) path: SecretPath,
+    pub(crate) existing: Option<&'a Arc<Secret>>,
+    pub(crate) sealed: Sealed,
+    pub(crate) about: AboutChange,
+    pub(crate) cause: Cause,
     /// Which event of the decision it will be.
-    pub(super) at: usize,
+    pub(crate) at: usize,
+}
+
+pub(crate) fn check_valid(secret: &Secret, version: &Version, now: Stamp) -> Result<(), Rejection> {
+    match version.expires.filter(|end| *end <= now) {
+        Some(end) => Err(Rejection::expired(secret.path.as_str(), version.number, end)),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn check_expectation(

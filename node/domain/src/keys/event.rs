@@ -189,7 +189,7 @@ impl Rewrap {
     }
 
     fn without_payload(&self) -> Rewrap {
-        let sealed = Sealed { seal: self.sealed.seal.clone(), payload: None };
+        let sealed = Sealed { payload: None, reuse: None, checked: None, seal: self.sealed.seal.clone() };
         Rewrap { path: self.path.clone(), secret: self.secret, version: self.version, sealed }
     }
 }

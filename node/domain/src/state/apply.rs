@@ -3,6 +3,7 @@
 use super::{At, Digest, Environment, EnvironmentAbout, Receipt, State};
 use crate::batch::{Batch, Decision};
 use crate::event::Event;
+use crate::guard::GuardEvent;
 use crate::identity::IdentityEvent;
 use crate::ids::{EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
 use crate::keys::tally;
@@ -69,7 +70,8 @@ impl State {
         let Some(actor) = &decision.actor else { return };
         // The answer of a login held a token that is kept nowhere: there is nothing to answer a second asking with.
         let logged_in = decision.events.iter().any(Event::is_login);
-        if logged_in || !decision.events.iter().any(Event::is_answered_again) {
+        let answerable = |event: &Event| event.is_answered_again() && !event.is_aside();
+        if logged_in || !decision.events.iter().any(answerable) {
             return;
         }
         let versions = decision.events.iter().flat_map(|event| self.answered_versions(event)).collect();
@@ -205,6 +207,7 @@ impl State {
             created_by: actor,
             expires: *expires,
             seal: sealed.seal.clone(),
+            reuse: sealed.reuse,
             index: seq,
         };
         let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
@@ -224,6 +227,7 @@ impl State {
             secret.about.change(about);
             self.digest.add(row::SECRET, &(environment, &secret));
             self.keys.uses.shift(environment, &Vec::new(), &tally(&secret));
+            self.reuse.add(environment, &secret);
             home.secrets.insert(path.clone(), Arc::new(secret));
             return Ok(());
         }
@@ -304,10 +308,12 @@ impl State {
         let slot = home.secrets.get_mut(path).ok_or("its secret does not exist")?;
         self.digest.subtract(row::SECRET, &(environment, &**slot));
         let before = tally(slot);
+        self.reuse.remove(slot);
         let secret = Arc::make_mut(slot);
         change(secret)?;
         self.digest.add(row::SECRET, &(environment, &*secret));
         self.keys.uses.shift(environment, &before, &tally(secret));
+        self.reuse.add(environment, secret);
         Ok(())
     }
 
@@ -320,6 +326,9 @@ impl State {
             | Event::SecretVersionsUndeleted { versions, .. }
             | Event::SecretVersionsDestroyed { versions, .. } => versions.iter().map(|version| (*version, None)).collect(),
             Event::SecretMoved { environment, to, .. } => vec![(self.newest(environment, to.as_str()), None)],
+            // A promotion answers with its id, and with what it wrote where it was applied: that stands in the event before.
+            Event::Guard(GuardEvent::PromotionPlanned { plan }) => vec![(plan.id, None)],
+            Event::Guard(GuardEvent::RulePut { rule }) => vec![(rule.version, None)],
             Event::PolicyPut { version, .. } | Event::RolePut { version, .. } => vec![(*version, None)],
             // The check of a transaction, which no other item of it changes.
             Event::Observed { operation: Operation::SecretTransact, environment: Some(environment), subject } => {

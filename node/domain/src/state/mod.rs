@@ -13,7 +13,7 @@ pub use digest::Digest;
 pub use pieces::{BadPieces, Piece};
 pub use receipts::{Receipt, Receipts};
 
-use crate::guard::GuardState;
+use crate::guard::{GuardState, ReuseIndex};
 use crate::identity::IdentityState;
 use crate::ids::{
     Accessor, ClusterId, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, Revision, RoleName, SecretId, SecretPath,
@@ -22,7 +22,7 @@ use crate::ids::{
 use crate::keys::KeysState;
 use crate::policy::{Asking, Capability, Explanation, Grants, Memo, Policy, Role, Sight, Verdict};
 use crate::rejection::Rejection;
-use crate::secret::{Secret, VersionState};
+use crate::secret::{Secret, Version, VersionState};
 use crate::token::Token;
 use bytes::Bytes;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -54,6 +54,8 @@ pub struct State {
     pub(crate) keys: KeysState,
     pub(crate) identity: IdentityState,
     pub(crate) guard: GuardState,
+    /// Follows from the secrets.
+    pub(crate) reuse: ReuseIndex,
     pub(crate) receipts: Receipts,
     pub(crate) digest: Digest,
 }
@@ -124,6 +126,7 @@ impl State {
             keys: KeysState::default(),
             identity: IdentityState::default(),
             guard: GuardState::default(),
+            reuse: ReuseIndex::default(),
             receipts: Receipts::default(),
             digest: Digest::default(),
         }
@@ -231,6 +234,12 @@ impl State {
     #[must_use]
     pub fn guard(&self) -> &GuardState {
         &self.guard
+    }
+
+    /// Another environment whose newest versions have this value too, as far as fingerprints tell.
+    #[must_use]
+    pub fn reused_elsewhere(&self, environment: &EnvironmentName, version: &Version) -> Option<&EnvironmentName> {
+        version.reuse.as_ref().and_then(|value| self.reuse.elsewhere(value, environment))
     }
 
     /// Asks the token's rules whether it may use `capability` on `subject`.

@@ -103,6 +103,7 @@ impl State {
             Piece::Secret(name, secret) => {
                 let environment = self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?;
                 self.keys.uses.shift(&name, &Vec::new(), &tally(&secret));
+                self.reuse.add(&name, &secret);
                 environment.secrets.insert(secret.path.clone(), secret);
             }
             Piece::Token(token) => {

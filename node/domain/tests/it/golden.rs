@@ -86,7 +86,7 @@ mod kinds {
     }
     pub(super) mod cause {
         use super::Cause;
-        variants!(Cause: Put Patch Rollback Copy Transaction);
+        variants!(Cause: Put Patch Rollback Copy Transaction Promotion);
         pub(in super::super) fn name(cause: &Cause) -> &'static str {
             name_of(cause)
         }
@@ -95,7 +95,7 @@ mod kinds {
     pub(super) mod rejection {
         use super::Rejection;
         variants!(Rejection: NotAuthenticated Denied Invalid NotFound NotReadable Conflict Exists Limit RequestReused
-            Violation Throttled Sealed NodeFault NotLoggedIn UnwrappedBefore);
+            Violation Throttled Sealed NodeFault NotLoggedIn UnwrappedBefore AgainstRule RulesMoved);
         pub(in super::super) fn name(rejection: &Rejection) -> &'static str {
             name_of(rejection)
         }
@@ -172,6 +172,12 @@ fn causes() -> Vec<Cause> {
         Cause::Rollback { to: 4 },
         Cause::Copy { from: path("db/old"), version: 2 },
         Cause::Transaction,
+        Cause::Promotion {
+            promotion: 4711,
+            environment: EnvironmentName::parse("staging").unwrap(),
+            path: path("db/old"),
+            version: 2,
+        },
     ]
 }
 
@@ -203,6 +209,13 @@ fn rejections() -> Vec<Rejection> {
         Rejection::NodeFault("the disk is full".into()),
         Rejection::NotLoggedIn("the password is wrong".into()),
         Rejection::UnwrappedBefore { at_ms: 1_790_000_000_000 },
+        Rejection::AgainstRule {
+            path: "db/password".into(),
+            environment: "production".into(),
+            rule: "strong".into(),
+            why: "it wants a digit".into(),
+        },
+        Rejection::RulesMoved { path: "db/password".into(), rules: Revision(300) },
     ]
 }
 

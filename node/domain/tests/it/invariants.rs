@@ -38,6 +38,7 @@ pub(crate) fn check_step(step: &Step<'_>) {
     tokens_end_in_order(step.after);
     identities::check(step);
     uses_of_keys_are_counted(step.after);
+    the_outbox_is_bounded_and_owes_only_to_sinks(step.after);
 }
 
 /// What is carried along is what counting says, and no value is sealed by a key that is not there.
@@ -137,6 +138,7 @@ pub(crate) fn leaves_say_what_was_decided(step: &Step<'_>) {
         assert_eq!(leaf.operation, event.operation() as u16);
         assert_eq!(leaf.actor, step.decision.actor.as_ref().map_or("-", |actor| actor.as_str()));
         let (outcome, reason) = match event {
+            Event::Refused { rejection, .. } if rejection.is_violation() => (Outcome::Violation, rejection.to_string()),
             Event::Refused { rejection, .. } if rejection.is_denial() => (Outcome::Denied, rejection.to_string()),
             Event::Refused { rejection, .. } => (Outcome::Refused, rejection.to_string()),
             _ => (Outcome::Done, String::new()),
@@ -245,8 +247,22 @@ pub(crate) fn assert_same_state(one: &State, other: &State) {
             (Piece::Role(one), Piece::Role(other)) => one == other,
             (Piece::Identity(one), Piece::Identity(other)) => one == other,
             (Piece::Keys(one), Piece::Keys(other)) => one == other,
+            (Piece::Guard(one), Piece::Guard(other)) => one == other,
             _ => false,
         };
         assert!(same, "pieces differ: {pair:?}");
+    }
+}
+
+/// Alerts are bounded, what was recorded of each adds up, and nothing is owed to a sink that does not exist.
+pub(crate) fn the_outbox_is_bounded_and_owes_only_to_sinks(state: &State) {
+    let outbox = &state.guard().outbox;
+    let alerts: Vec<_> = outbox.alerts().collect();
+    assert!(alerts.len() <= limits::ALERTS_MAX, "{} alerts are kept", alerts.len());
+    assert!(alerts.windows(2).all(|pair| pair[0].id < pair[1].id), "alerts are out of order");
+    for alert in alerts {
+        assert!(alert.count >= 1 && alert.first <= alert.last && alert.id <= state.revision().0, "{alert:?}");
+        assert!(alert.owed.iter().all(|owed| outbox.sink(owed).is_some()), "{alert:?} is owed to nobody");
+        assert!(alert.owed.windows(2).all(|pair| pair[0] < pair[1]), "{alert:?} is owed twice");
     }
 }

@@ -25,6 +25,15 @@ pub(crate) enum Command {
         #[arg(long, default_value = "")]
         description: String,
     },
+    /// Change settings of an environment.
+    #[command(after_help = "Examples:\n  holdfast env set production --approvals 2")]
+    Set {
+        /// Its name.
+        name: String,
+        /// Approvals that a promotion into it needs.
+        #[arg(long, required = true)]
+        approvals: Option<u32>,
+    },
 }
 
 impl Command {
@@ -32,6 +41,7 @@ impl Command {
         match self {
             Command::List => list(session).await,
             Command::Create { name, description } => create(session, name, description).await,
+            Command::Set { name, approvals } => set(session, name, approvals).await,
         }
     }
 }
@@ -56,6 +66,13 @@ async fn create(session: &Session, name: String, description: String) -> Result<
     session.out.done(&document(&created), &format!("created {}", created.name))
 }
 
+async fn set(session: &Session, name: String, approvals: Option<u32>) -> Result<(), Failure> {
+    let answer = session.client().await?.environments().set(v1::SetEnvironmentRequest { name: name.clone(), approvals }).await;
+    let answer = answer.doing(|| format!("change the environment {name}"))?;
+    let sentence = format!("promotions into {} need {} approvals", answer.name, answer.approvals);
+    session.out.done(&document(&answer), &sentence)
+}
+
 fn document(environment: &v1::Environment) -> Value {
     json!({
         "name": environment.name,
@@ -63,5 +80,6 @@ fn document(environment: &v1::Environment) -> Value {
         "created": time::utc(environment.created_at_ms),
         "secrets": environment.secrets,
         "key_version": environment.key_version,
+        "approvals": environment.approvals,
     })
 }

@@ -182,8 +182,12 @@ impl Walk {
         invariants::pieces_round_trip(&self.replayed);
         assert_eq!(self.head.revision(), self.replayed.revision());
         if let Err(rejection) = &answer {
-            assert!(matches!(&decision.events[..], [Event::Refused { rejection: recorded, .. }] if recorded == rejection));
+            assert!(matches!(&decision.events[..], [Event::Refused { rejection: recorded, .. }, noticed @ ..]
+                if recorded == rejection && noticed.iter().all(Event::is_aside)));
         }
+        // Alerts stand beside what was asked: the model knows nothing of them but their records.
+        let noticed = decision.events.iter().filter(|event| event.is_aside()).count() as u64;
+        (self.model.records, self.model.stamp) = (self.model.records + noticed, self.model.stamp + noticed);
         for event in &decision.events {
             *self.seen.entry(sight(event)).or_default() += 1;
         }
@@ -384,7 +388,8 @@ fn told(answer: &Result<Answer, Rejection>) -> Result<Told, No> {
 fn no(rejection: &Rejection) -> No {
     match rejection {
         Rejection::NotAuthenticated => No::Unauthenticated,
-        Rejection::Denied { .. } => No::Denied,
+        // Which denials are violations has specifications of its own.
+        Rejection::Denied { .. } | Rejection::Violation { .. } => No::Denied,
         Rejection::Invalid(_) => No::Invalid,
         Rejection::NotFound { .. } => No::NotFound,
         Rejection::NotReadable { .. } => No::NotReadable,

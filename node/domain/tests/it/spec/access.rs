@@ -46,9 +46,11 @@ fn a_rule_of_one_environment_is_about_no_other() {
         .when("ana", read_in("staging", "a"))
         .then_reads(["a v1"])
         .when("ana", read("a"))
-        .then_denies("ana may not read a in production: no rule allows it")
+        .then_denies(
+            "ana has no business in production (a): this attempt is recorded as a violation: the one for staging is staging:a",
+        )
         .when("ana", put_in("production", "b"))
-        .then_denies("ana may not write b in production: no rule allows it");
+        .then_denies("ana has no business in production (b): this attempt is recorded as a violation");
 }
 
 #[test]

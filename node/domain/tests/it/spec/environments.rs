@@ -74,5 +74,5 @@ fn asking_for_a_secret_of_an_environment_that_is_not_there_says_so_only_to_who_m
         .when("bob", read_in("nowhere", "a"))
         .then_denies("bob may not read a in nowhere: no rule allows it")
         .when("bob", read_in("staging", "a"))
-        .then_denies("bob may not read a in staging: no rule allows it");
+        .then_denies("bob has no business in staging (a): this attempt is recorded as a violation");
 }

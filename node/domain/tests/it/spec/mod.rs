@@ -6,6 +6,7 @@ mod access;
 mod conditions;
 mod environments;
 mod founding;
+mod guard;
 mod hiding;
 mod journal;
 pub(crate) mod keys;

@@ -83,12 +83,43 @@ impl World {
         self.ask(who, [request_id; 16], content, request)
     }
 
-    fn ask(mut self, who: &str, request_id: [u8; 16], fingerprint: u64, request: Request) -> Asked {
-        let command = request(&mut self);
-        let credential = self.tokens.get(who).copied();
-        let ask = Ask { credential, request: request_id, fingerprint, source: "1/127.0.0.1".into(), address: self.address };
-        self.now = Stamp(self.now.0 + 1000);
+    fn ask(self, who: &str, request_id: [u8; 16], fingerprint: u64, request: Request) -> Asked {
+        self.ask_at(None, who, (request_id, fingerprint), request)
+    }
+
+    /// As `when`, from this address.
+    pub(crate) fn when_from(mut self, address: &str, who: &str, request: Request) -> Asked {
+        let drawn = self.draw();
+        self.ask_at(Some(address), who, (u128::from(drawn).to_be_bytes(), drawn), request)
+    }
+
+    /// As `when_under`, from this address.
+    pub(crate) fn when_under_from(self, address: &str, (request_id, content): (u8, u64), who: &str, request: Request) -> Asked {
+        self.ask_at(Some(address), who, ([request_id; 16], content), request)
+    }
+
+    fn ask_at(mut self, address: Option<&str>, who: &str, (request, fingerprint): ([u8; 16], u64), asked: Request) -> Asked {
+        let ask = self.next_ask(address, who, request, fingerprint);
+        let command = asked(&mut self);
         self.decide(ask, command)
+    }
+
+    fn next_ask(&mut self, address: Option<&str>, who: &str, request: [u8; 16], fingerprint: u64) -> Ask {
+        let credential = self.tokens.get(who).copied();
+        self.now = Stamp(self.now.0 + 1000);
+        let address = address.map(|text| text.parse().unwrap()).or(self.address);
+        Ask { credential, request, fingerprint, source: "1/127.0.0.1".into(), address }
+    }
+
+    /// As `when`, for a thousand of them: it is done, and what must always be so is not looked at.
+    pub(crate) fn when_unchecked(mut self, who: &str, request: Request) -> World {
+        let drawn = self.draw();
+        let ask = self.next_ask(None, who, u128::from(drawn).to_be_bytes(), drawn);
+        let command = request(&mut self);
+        let (decision, answer) = self.head.decide(self.now, ask, command).expect("what is decided fits");
+        self.state.apply(&decision).expect("what is decided fits");
+        answer.expect("it should be done");
+        self
     }
 
     /// Decides, follows, and checks what must always be so.
@@ -100,18 +131,18 @@ impl World {
         invariants::pieces_round_trip(&self.state);
         assert_eq!(self.head.revision(), self.state.revision());
         if let Err(rejection) = &answer {
-            let [Event::Refused { rejection: recorded, .. }, counted @ ..] = decision.events.as_slice() else {
-                panic!("a refusal is one record, not {:?}", decision.events)
+            let [Event::Refused { rejection: recorded, .. }, noticed @ ..] = decision.events.as_slice() else {
+                panic!("a refusal starts with its record, not {:?}", decision.events)
             };
             assert_eq!(recorded, rejection, "the record says something else than the answer");
-            // What a refusal counts: a failed login, a use of a token that has a number of them.
+            // What a refusal counts: a failed login, a use of a token that has a number of them; and what it raises.
             let counts = |event: &Event| {
                 matches!(event, Event::Identity(IdentityEvent::LoginFailed { .. } | IdentityEvent::TokenUsed { .. }))
             };
-            assert!(counted.iter().all(counts), "a refusal is one record, not {:?}", decision.events);
-            if !counted.iter().any(Event::is_change) {
-                assert_eq!(before.digest(), self.state.digest(), "a refusal changed the state");
-            }
+            let aside = |event: &Event| event.is_aside() || counts(event);
+            assert!(noticed.iter().all(aside), "a refusal led to more than counts and alerts: {noticed:?}");
+            let changed = before.digest() != self.state.digest();
+            assert_eq!(changed, noticed.iter().any(Event::is_change), "a refusal changed the state");
         }
         Asked { world: self, decision, answer }
     }
