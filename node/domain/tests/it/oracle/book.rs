@@ -293,7 +293,7 @@ impl Question {
         let system = dice.once_in(5);
         let listing = !system && dice.once_in(4);
         Question {
-            word: if listing { "list" } else { dice.pick(&CAPABILITIES) },
+            word: if listing { "list" } else { dice.pick::<&str>(&CAPABILITIES) },
             place: (!system).then(|| (*dice.pick(&PLACES)).to_owned()),
             subject: if listing && count > 0 && dice.once_in(2) { format!("{subject}/") } else { subject },
             listing,
