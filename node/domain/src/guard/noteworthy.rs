@@ -51,11 +51,13 @@ fn of_keys(state: &State, token: Option<&Token>, event: &KeysEvent) -> Option<Ev
             let text = format!("{who} rotated the key of the system to v{version}");
             (AlertKind::Key, Severity::Note, format!("the key of the system v{version}"), text)
         }
-        KeysEvent::RootRotated { version, .. } => {
+        KeysEvent::RootRotated { version, .. } if *version > state.keys.root() => {
             let text = format!("the root key was rotated to v{version}");
             (AlertKind::Key, Severity::Warning, format!("the root key v{version}"), text)
         }
-        KeysEvent::SystemKeyAdded { .. }
+        // The same root key once more takes in what was wrapped meanwhile.
+        KeysEvent::RootRotated { .. }
+        | KeysEvent::SystemKeyAdded { .. }
         | KeysEvent::SealInitialized { .. }
         | KeysEvent::Rewrapped { .. }
         | KeysEvent::EnvironmentKeyRetired { .. } => return None,

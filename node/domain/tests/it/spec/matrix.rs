@@ -24,6 +24,7 @@ const HOLDERS: &[(&str, &[Allowed])] = &[
     ("no-policy", &[]),
     ("reader", &[(Some("production"), "read list")]),
     ("writer", &[(Some("production"), "read create update list metadata")]),
+    ("owner", &[(Some("production"), "read create update list metadata delete destroy")]),
     ("developer", &[(Some("staging"), "read create update list metadata delete destroy")]),
     ("operator", &[(None, "cluster environments alerts governance")]),
     ("auditor", &[(None, "audit")]),
@@ -173,4 +174,4 @@ fn every_capability_that_the_map_names_is_held_by_somebody_in_the_table_who_may_
 }
 
 /// What needs two rights that nobody in the table has together.
-const ROOTS: &[Operation] = &[];
+const ROOTS: &[Operation] = &[Operation::PolicySimulate];

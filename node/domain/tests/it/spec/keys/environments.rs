@@ -10,7 +10,7 @@ const WORDS: &str = "environment production is sealed: holdfast env unseal produ
 fn in_a_sealed_environment_nothing_is_read_written_or_listed_not_even_by_root() {
     let world = given([added("a", 1), added("a", 2)])
         .when("root", seal(HOME))
-        .recording(["environment.seal production - done"])
+        .recording(["environment.seal production - done", "alert.raise - production sealed done"])
         .then_is_done();
     let asked = world
         .when("root", read("a"))
@@ -60,7 +60,7 @@ fn unsealing_brings_everything_back() {
     given([added("a", 1)])
         .when("root", seal(HOME))
         .when("root", unseal(HOME))
-        .recording(["environment.unseal production - done"])
+        .recording(["environment.unseal production - done", "alert.raise - production unsealed done"])
         .when("root", put("a"))
         .then_writes(2);
 }

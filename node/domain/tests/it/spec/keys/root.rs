@@ -32,7 +32,7 @@ fn a_new_root_key_wraps_every_key_of_the_state() {
         .when("root", ask(KeysCommand::RotateSystem { version: 1, wrapped_key: wrapped("system") }))
         .when("root", seal(ELSEWHERE))
         .when("holdfast", rotate_root(2, |_| {}))
-        .recording(["key.rotate-root - - v2 done"])
+        .recording(["key.rotate-root - - v2 done", "alert.raise - the root key v2 done"])
         .by("holdfast");
     let state = &asked.world.state;
     assert_eq!(state.keys().root(), 2);
@@ -57,7 +57,7 @@ fn a_key_that_is_missing_or_left_over_lets_the_whole_rotation_wait() {
         .when("holdfast", rotate_root(2, |wrapped| wrapped.environments.reverse()))
         .then_refuses(words)
         .when("holdfast", rotate_root(2, |_| {}))
-        .recording(["key.rotate-root - - v2 done"]);
+        .recording(["key.rotate-root - - v2 done", "alert.raise - the root key v2 done"]);
 }
 
 #[test]
@@ -90,7 +90,9 @@ fn a_changed_seal_is_remembered_by_its_generation() {
         let seal = SealAbout { kind: "shamir".into(), shares: 5, threshold: 3, set: "0011".into(), generation };
         upkeep(KeysUpkeep::SealChanged(seal))
     };
-    let asked = given([]).when("holdfast", changed(4)).recording(["seal.rekey - shamir v4 done"]);
+    let asked = given([])
+        .when("holdfast", changed(4))
+        .recording(["seal.rekey - shamir v4 done", "alert.raise - the seal, generation 4 done"]);
     assert_eq!(asked.world.state.keys().seal().map(|seal| seal.generation), Some(4));
     asked.when("holdfast", changed(3)).then_refuses("the seal is at generation 4, not generation 3");
 }
@@ -99,10 +101,10 @@ fn a_changed_seal_is_remembered_by_its_generation() {
 fn nodes_say_that_they_were_unsealed_and_are_about_to_be_sealed() {
     given([])
         .when("holdfast", upkeep(KeysUpkeep::NodeUnsealed { node: 2, kind: "shamir".into() }))
-        .recording(["seal.unseal - node-2 done"])
+        .recording(["seal.unseal - node-2 done", "alert.raise - node-2 unsealed done"])
         .by("holdfast")
         .when("root", ask(KeysCommand::SealNode { node: 2 }))
-        .recording(["seal.seal - node-2 done"])
+        .recording(["seal.seal - node-2 done", "alert.raise - node-2 sealed done"])
         .by("root");
     given([granted("ana", "keys", "node-1")])
         .when("ana", ask(KeysCommand::SealNode { node: 2 }))

@@ -19,7 +19,7 @@ fn a_rotation_adds_a_version_and_every_value_stays_readable() {
     let asked = given([added("db/password", 1)])
         .when("root", rotate(HOME, 2))
         .then_answers(Answer::Keys(Box::new(KeysAnswer::Version(2))))
-        .recording(["key.rotate production - v2 done"])
+        .recording(["key.rotate production - v2 done", "alert.raise - the key of production v2 done"])
         .by("root");
     assert_eq!(versions(&asked.world), [1, 2]);
     let asked = asked.when("root", read("db/password"));
@@ -43,7 +43,7 @@ fn rotating_needs_the_capability_on_the_name_of_the_environment() {
         .then_denies("ana may not keys production in the system: no rule allows it")
         .recording(["key.rotate production - denied"])
         .when("ana", rotate("staging", 2))
-        .recording(["key.rotate staging - v2 done"]);
+        .recording(["key.rotate staging - v2 done", "alert.raise - the key of staging v2 done"]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_key_is_retired_when_no_value_needs_it() {
         .when("root", put_under("c", 1))
         .then_refuses("the value is sealed by a key that the environment does not have")
         .when("root", rotate(HOME, 3))
-        .recording(["key.rotate production - v3 done"]);
+        .recording(["key.rotate production - v3 done", "alert.raise - the key of production v3 done"]);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn the_system_has_a_key_of_its_own() {
         .when("root", rotate(1))
         .recording(["key.rotate-system - - v1 done"])
         .when("root", rotate(2))
-        .recording(["key.rotate-system - - v2 done"]);
+        .recording(["key.rotate-system - - v2 done", "alert.raise - the key of the system v2 done"]);
     assert_eq!(asked.world.state.keys().system().map(|(version, _)| version).collect::<Vec<_>>(), [1, 2]);
     given([granted("ana", "keys", "production")])
         .when("ana", rotate(1))

@@ -218,15 +218,21 @@ samples! {
     SinkList => By(guard(GuardCommand::ListSinks)),
     AddressSeen => Beside(full_world().and(calling_from(Some("192.0.2.1"))), read("live")),
     PromotionPlan => By(plan()),
-    PromotionRead => By(of_plan(false, |id| GuardCommand::ReadPromotion { id })),
-    PromotionApprove => By(of_plan(false, |id| GuardCommand::ApprovePromotion { id })),
-    PromotionReject => By(of_plan(false, |id| GuardCommand::RejectPromotion { id, reason: "not today".into() })),
+    PromotionRead => By(of_plan(|id| GuardCommand::ReadPromotion { id })),
+    PromotionApprove => By(of_plan(|id| GuardCommand::ApprovePromotion { id })),
+    PromotionReject => By(of_plan(|id| GuardCommand::RejectPromotion { id, reason: "not today".into() })),
     PromotionApply => By(Box::new(|world| {
         let sealed = vec![world.seal("promoted")];
         let id = with_a_plan(world, true);
         Command::Guard(Box::new(GuardCommand::ApplyPromotion { id, sealed }))
     })),
-    PromotionCancel => By(of_plan(false, |id| GuardCommand::CancelPromotion { id })),
+    PromotionCancel => By(Box::new(|world| {
+        // It is for who asked for the plan: here whoever may approve, for the sake of the table.
+        let command = plan()(world);
+        world.establish_as("approver", command);
+        let id = world.state.guard().promotions.plans().next_back().unwrap().id;
+        Command::Guard(Box::new(GuardCommand::CancelPromotion { id }))
+    })),
     RulePut => By(guard(GuardCommand::PutRule(Box::new(value_rule())))),
     RuleDelete => By(with_root(
         guard(GuardCommand::PutRule(Box::new(value_rule()))),
@@ -378,8 +384,8 @@ fn with_a_plan(world: &mut World, approved: bool) -> u64 {
     id
 }
 
-fn of_plan(approved: bool, ask: impl FnOnce(u64) -> GuardCommand + 'static) -> Request {
-    Box::new(move |world| Command::Guard(Box::new(ask(with_a_plan(world, approved)))))
+fn of_plan(ask: impl FnOnce(u64) -> GuardCommand + 'static) -> Request {
+    Box::new(move |world| Command::Guard(Box::new(ask(with_a_plan(world, false)))))
 }
 
 fn value_rule() -> ValueRule {
