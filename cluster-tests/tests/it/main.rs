@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod access;
 mod api;
 mod bad_input;
 mod command_line;

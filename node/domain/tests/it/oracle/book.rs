@@ -292,8 +292,9 @@ impl Question {
             (0..count).map(|_| if dice.once_in(10) { STRANGE } else { *dice.pick(&SEGMENTS) }).collect::<Vec<_>>().join("/");
         let system = dice.once_in(5);
         let listing = !system && dice.once_in(4);
+        let word = *dice.pick(&CAPABILITIES);
         Question {
-            word: if listing { "list" } else { *dice.pick(&CAPABILITIES) },
+            word: if listing { "list" } else { word },
             place: (!system).then(|| (*dice.pick(&PLACES)).to_owned()),
             subject: if listing && count > 0 && dice.once_in(2) { format!("{subject}/") } else { subject },
             listing,

@@ -7,8 +7,11 @@ use crate::golden::assert_golden;
 use node_domain::operation::Operation;
 use node_domain::policy::Whom;
 
-/// Who asks, and the rules of his policy `of-<who>`: where, what.
-const HOLDERS: &[(&str, &[(Option<&str>, &str)])] = &[
+/// Where, and what: every environment and the system where it names none.
+type Allowed = (Option<&'static str>, &'static str);
+
+/// Who asks, and the rules of his policy `of-<who>`.
+const HOLDERS: &[(&str, &[Allowed])] = &[
     ("nobody", &[]),
     ("no-policy", &[]),
     ("reader", &[(Some("production"), "read list")]),

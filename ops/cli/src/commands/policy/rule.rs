@@ -74,7 +74,14 @@ impl When {
     /// Conditions as a command line names them.
     pub(super) fn parse(words: &[String]) -> Result<When, Failure> {
         let mut when = When::default();
+        let mut in_hours = false;
         for word in words {
+            // Days are separated by commas, and so are conditions: `hours=mon,wed/08:00-18:00` comes in two pieces.
+            if let (true, false, Some(hours)) = (in_hours && word != "mfa", word.contains('='), when.hours.as_mut()) {
+                *hours = format!("{hours},{word}");
+                continue;
+            }
+            in_hours = word.starts_with("hours=");
             match word.split_once('=') {
                 None if word == "mfa" => when.mfa = true,
                 Some(("address", network)) => when.addresses.push(network.to_owned()),
@@ -172,6 +179,9 @@ mod tests {
         let message = When::parse(&words).unwrap().message().unwrap();
         assert_eq!(when(&message), "mfa,address=10.0.0.0/8,hours=22:00-06:00,token-age=3600s");
         assert_eq!(time::parse_duration_ms(&age(1500)).unwrap(), 1500);
+        let days = ["hours=mon", "wed", "fri/08:00-18:00", "mfa"].map(str::to_owned);
+        let message = When::parse(&days).unwrap().message().unwrap();
+        assert_eq!((message.hours.as_str(), message.mfa), ("mon,wed,fri/08:00-18:00", true));
         for bad in ["mfa=1", "adress=a", "hours", ""] {
             assert!(When::parse(&[bad.to_owned()]).is_err(), "{bad:?}");
         }
