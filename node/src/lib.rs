@@ -14,8 +14,11 @@ pub mod clock;
 pub mod config;
 pub mod dev;
 mod engine;
+mod fault;
 pub mod kit;
 pub mod logging;
+mod managers;
+pub mod seal;
 mod serve;
 
 pub use engine::sealing::TOKEN_PREFIX;

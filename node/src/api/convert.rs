@@ -45,6 +45,23 @@ asked_of_system! {
     v1::GetPolicyRequest: name, v1::DeletePolicyRequest: name, v1::QueryRequest: subject,
 }
 
+asked_of_system! {
+    v1::KeyStatusRequest, v1::RotateRootRequest, v1::DropRootsRequest, v1::RekeyRequest, v1::ConfirmRekeyRequest, v1::SealFileRequest,
+    v1::SealRequest,
+}
+
+impl Asked for v1::RotateKeyRequest {
+    fn environment(&self) -> &str {
+        &self.environment
+    }
+}
+
+impl Asked for v1::SealEnvironmentRequest {
+    fn environment(&self) -> &str {
+        &self.environment
+    }
+}
+
 impl Asked for v1::GetManyRequest {
     fn environment(&self) -> &str {
         &self.environment

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{audit, cluster, environment, export, import, policy, program, secret, token, watch},
+    commands::{audit, cluster, environment, export, import, key, operator, policy, program, secret, token, watch},
     exit::{self, Failure},
     settings::{Globals, Session},
 };
@@ -57,6 +57,12 @@ pub(crate) enum Command {
     /// The cluster and its members.
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Keys of environments and of the system.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// The seal: keys of a new cluster, unsealing, new shares, a new root key.
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Print the completion script of a shell.
     Completion(program::Completion),
     /// Write the manual pages to a folder.
@@ -85,6 +91,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Policy(command) => command.run(&session).await,
         Command::Audit(command) => command.run(&session).await,
         Command::Cluster(command) => command.run(&session).await,
+        Command::Key(command) => command.run(&session).await,
+        Command::Operator(command) => command.run(&session).await,
         Command::Completion(command) => command.run(&session),
         Command::Man(command) => command.run(&session),
         Command::Version => program::version(&session),

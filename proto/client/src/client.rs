@@ -22,7 +22,7 @@ use crate::{
     config::{ClientConfig, ConfigError, Token},
     error::ClientError,
     retry,
-    services::{Audit, Cluster, Environments, Policies, Secrets, Tokens},
+    services::{Audit, Cluster, Environments, Keys, Policies, Seal, Secrets, Tokens},
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -131,6 +131,18 @@ impl Client {
     #[must_use]
     pub fn cluster(&self) -> Cluster<'_> {
         Cluster(self)
+    }
+
+    /// Keys of environments, of the system and of the cluster.
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(self)
+    }
+
+    /// The seal of a node: ask each node by itself ([`each_node`](Client::each_node)).
+    #[must_use]
+    pub fn seal(&self) -> Seal<'_> {
+        Seal(self)
     }
 
     /// The connection that the next call would use, for the generated clients of [`crate::v1`]. It carries the token and a

@@ -36,6 +36,6 @@ pub use crate::{
     client::{Client, Credentials, Service},
     config::{ClientConfig, ConfigError, Identity, Token},
     error::ClientError,
-    services::{Audit, Cluster, Environments, Policies, Secrets, Tokens},
+    services::{Audit, Cluster, Environments, Keys, Policies, Seal, Secrets, Tokens},
     streams::{Answers, ReadStream},
 };

@@ -4,7 +4,7 @@ use super::{At, Digest, Environment, EnvironmentAbout, Receipt, State};
 use crate::batch::{Batch, Decision};
 use crate::event::Event;
 use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
-use crate::keys::tally;
+use crate::keys::{KeysEvent, tally};
 use crate::operation::Operation;
 use crate::policy::{Policy, ROOT, Role};
 use crate::secret::{About, Secret, Version, VersionState};
@@ -307,6 +307,9 @@ impl State {
             | Event::SecretVersionsDestroyed { versions, .. } => versions.iter().map(|version| (*version, None)).collect(),
             Event::SecretMoved { environment, to, .. } => vec![(self.newest(environment, to.as_str()), None)],
             Event::PolicyPut { version, .. } | Event::RolePut { version, .. } => vec![(*version, None)],
+            Event::Keys(KeysEvent::EnvironmentKeyAdded { version, .. } | KeysEvent::SystemKeyAdded { version, .. }) => {
+                vec![(u64::from(*version), None)]
+            }
             // The check of a transaction, which no other item of it changes.
             Event::Observed { operation: Operation::SecretTransact, environment: Some(environment), subject } => {
                 vec![(self.newest(environment, subject), None)]
