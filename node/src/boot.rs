@@ -305,6 +305,8 @@ impl Node {
             tracing::warn!(%error, "the stores did not close cleanly");
         }
         tracing::info!(node = self.id, "node stopped");
+        // The replica holds the machine, and the machine the stores.
+        drop(self.replica);
         let deadline = tokio::time::Instant::now() + LETTING_GO;
         while self.stores.strong_count() > 0 {
             if tokio::time::Instant::now() > deadline {

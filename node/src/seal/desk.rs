@@ -51,6 +51,8 @@ enum Phase {
     /// Opened; the node is starting.
     Opening { file: Box<SealFile> },
     Unsealed { custody: Arc<Custody>, sealing: Arc<Sealing> },
+    /// The node is stopping; its keys go with it.
+    Sealing { file: Box<SealFile> },
 }
 
 struct Attempts {
@@ -111,6 +113,15 @@ impl SealDesk {
         *self.phase.lock() = Phase::Unsealed { custody, sealing };
     }
 
+    /// The node is about to forget its keys: what the desk knows of them goes now.
+    pub(crate) fn sealing(&self) {
+        let mut phase = self.phase.lock();
+        if let Phase::Unsealed { custody, .. } = &*phase {
+            let file = Box::new(custody.file());
+            *phase = Phase::Sealing { file };
+        }
+    }
+
     /// The node has forgotten its keys.
     pub(crate) fn sealed_again(&self) -> Result<(), String> {
         let file = read_seal(&self.seal_path)?.ok_or_else(|| format!("{} is gone", self.seal_path.display()))?;
@@ -151,6 +162,7 @@ impl SealDesk {
                 v1::SealStatusResponse { phase: "sealed".into(), progress, trouble: trouble.clone(), ..described(file, empty) }
             }
             Phase::Opening { file } => v1::SealStatusResponse { phase: "unsealing".into(), ..described(file, empty) },
+            Phase::Sealing { file } => v1::SealStatusResponse { phase: "sealing".into(), ..described(file, empty) },
             Phase::Unsealed { custody, sealing } => v1::SealStatusResponse {
                 phase: "unsealed".into(),
                 root_versions: custody.roots(),
@@ -167,6 +179,7 @@ impl SealDesk {
         let Phase::Sealed { file, shares, .. } = &mut *phase else {
             return match &*phase {
                 Phase::Uninitialized => Err(uninitialized()),
+                Phase::Sealing { .. } => Err(Status::unavailable("the node is being sealed: try again in a moment")),
                 _ => Ok(()),
             };
         };

@@ -52,13 +52,14 @@ pub async fn serve(
     let desk = Arc::new(SealDesk::new(&config, &ambient, Some(sender)).map_err(|cause| failed("the seal", cause))?);
     warn_of_memory();
     let mut by_itself = true;
+    let mut sealed = SealedPort::open(&config, &listener, desk.clone())?;
     loop {
-        let sealed = SealedPort::open(&config, &listener, desk.clone())?;
         let unsealed = match unsealed_by_itself(&config, &desk, by_itself).await {
             Some(unsealed) => unsealed,
             None => {
                 let status = desk.status();
-                say(&format!("node {} is {}: it answers holdfast operator at https://{}", status.node_id, status.phase, config.listen.client));
+                let place = &config.listen.client;
+                say(&format!("node {} is {}: it answers holdfast operator at https://{place}", status.node_id, status.phase));
                 tokio::select! {
                     () = &mut stop => { sealed.close().await; return Ok(()) }
                     Some(unsealed) = opened.recv() => unsealed,
@@ -74,11 +75,13 @@ pub async fn serve(
             reason = node.failed() => Some(Err(ServerError::Stopped(reason))),
             () = desk.asked_to_seal() => None,
         };
-        let gone = node.let_go().await;
         if let Some(ended) = ended {
+            node.shutdown().await;
             return ended;
         }
-        gone.map_err(ServerError::Stopped)?;
+        desk.sealing();
+        sealed = SealedPort::open(&config, &listener, desk.clone())?;
+        node.let_go().await.map_err(ServerError::Stopped)?;
         // What is sealed on purpose is not unsealed by itself again.
         by_itself = false;
         desk.sealed_again().map_err(|cause| failed("the seal", cause))?;
