@@ -14,10 +14,12 @@ pub mod clock;
 pub mod config;
 pub mod dev;
 mod engine;
+mod fault;
 pub mod kit;
 pub mod logging;
 mod managers;
 pub mod memory;
+pub mod seal;
 mod serve;
 
 pub use engine::sealing::TOKEN_PREFIX;

@@ -6,19 +6,26 @@ use crate::api::audit::AuditService;
 use crate::api::cluster::ClusterService;
 use crate::api::door::Door;
 use crate::api::environments::EnvironmentsService;
+use crate::api::keys::KeysService;
 use crate::api::policies::{PoliciesService, RolesService};
 use crate::api::promotions::PromotionsService;
 use crate::api::secrets::SecretsService;
 use crate::api::value_rules::ValueRulesService;
+use crate::boot::{self, BootError};
+use crate::config::Config;
+use crate::seal::Rotation;
+use crate::seal::service::SealService;
 use proto::v1;
 use raft::{Replica, Role};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 /// The largest message that a client may send: a whole transaction.
 const RECEIVE_BYTES_MAX: usize = 8 << 20;
@@ -41,32 +48,32 @@ macro_rules! sized {
     };
 }
 
+/// What clients are served with.
+pub(crate) struct Services {
+    pub(crate) door: Arc<Door>,
+    pub(crate) replica: Replica,
+    pub(crate) seal: SealService,
+    pub(crate) rotation: Arc<Rotation>,
+}
+
+/// What a node shows to clients.
+pub(crate) fn identity(config: &Config) -> Result<Identity, BootError> {
+    let certificate = boot::read("tls.client_certificate", &config.tls.client_certificate)?;
+    Ok(Identity::from_pem(certificate, boot::read("tls.client_key", &config.tls.client_key)?))
+}
+
 /// Serves clients until `stop`, and then until the calls under way are answered.
 pub(crate) async fn clients(
     listener: TcpListener,
     identity: Identity,
-    door: Arc<Door>,
-    replica: Replica,
+    services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
+    let Services { door, replica, seal, rotation } = services;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| error.to_string())?;
+    let reflection = reflection()?;
     let watching = tokio::spawn(report_health(reporter, replica.clone()));
-    let incoming = TcpListenerStream::new(listener);
-    let nodelay = futures::StreamExt::map(incoming, |stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
-    let served = Server::builder()
-        .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
-        .map_err(|error| format!("client certificate: {error:?}"))?
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
-        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
+    let served = server(identity)?
         .add_service(health)
         .add_service(reflection)
         .add_service(sized!(v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
@@ -78,11 +85,54 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
         .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
         .add_service(sized!(v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
-        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door, replica })))
-        .serve_with_incoming_shutdown(nodelay, stop.cancelled_owned())
+        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica })))
+        .add_service(sized!(v1::keys_server::KeysServer::new(KeysService { door, rotation })))
+        .add_service(v1::seal_server::SealServer::new(seal))
+        .serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned())
         .await;
     watching.abort();
     served.map_err(|error| format!("serve clients: {error:?}"))
+}
+
+/// Serves a node that is not unsealed, until `stop`: health, reflection and `routes`.
+pub(crate) async fn sealed(
+    listener: TcpListener,
+    identity: Identity,
+    routes: Routes,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+    reporter.set_service_status("holdfast.v1.Secrets", ServingStatus::NotServing).await;
+    let routes = routes.add_service(health).add_service(reflection()?);
+    let served = server(identity)?.add_routes(routes).serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned());
+    served.await.map_err(|error| format!("serve clients: {error:?}"))
+}
+
+fn server(identity: Identity) -> Result<Server, String> {
+    let server = Server::builder()
+        .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
+        .map_err(|error| format!("client certificate: {error:?}"))?;
+    Ok(server
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX))
+}
+
+fn incoming(listener: TcpListener) -> impl futures::Stream<Item = std::io::Result<TcpStream>> {
+    let incoming = TcpListenerStream::new(listener);
+    futures::StreamExt::map(incoming, |stream| stream.inspect(|stream| drop(stream.set_nodelay(true))))
+}
+
+fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, String> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| error.to_string())
 }
 
 /// Serving while a leader is known: then every node answers everything.

@@ -37,3 +37,16 @@ impl fmt::Debug for crate::v1::CreateTokenResponse {
         formatter.debug_struct("CreateTokenResponse").field("details", &self.details).finish_non_exhaustive()
     }
 }
+
+/// Messages of which nothing but the name may be printed.
+macro_rules! redacted {
+    ($($name:ident)*) => {
+        $(impl fmt::Debug for crate::v1::$name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(concat!(stringify!($name), "(redacted)"))
+            }
+        })*
+    };
+}
+
+redacted! { InitRequest InitResponse UnsealRequest RekeyRequest RekeyResponse ConfirmRekeyRequest }

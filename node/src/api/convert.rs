@@ -46,6 +46,23 @@ asked_of_system! {
     v1::ListRolesRequest, v1::PutRoleRequest: name, v1::GetRoleRequest: name, v1::DeleteRoleRequest: name,
 }
 
+asked_of_system! {
+    v1::KeyStatusRequest, v1::RotateRootRequest, v1::DropRootsRequest, v1::RekeyRequest, v1::ConfirmRekeyRequest, v1::SealFileRequest,
+    v1::SealRequest,
+}
+
+impl Asked for v1::RotateKeyRequest {
+    fn environment(&self) -> &str {
+        &self.environment
+    }
+}
+
+impl Asked for v1::SealEnvironmentRequest {
+    fn environment(&self) -> &str {
+        &self.environment
+    }
+}
+
 impl Asked for v1::GetManyRequest {
     fn environment(&self) -> &str {
         &self.environment

@@ -29,6 +29,9 @@ pub struct Config {
     /// Memory and disk.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// Rotation of keys in the background.
+    #[serde(default)]
+    pub keys: KeysConfig,
 }
 
 /// Who a node is.
@@ -168,6 +171,22 @@ impl Default for StorageConfig {
     }
 }
 
+/// Rotation of keys in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysConfig {
+    /// Values brought under a newer key in one second, at most.
+    pub rewrap_per_second: u32,
+    /// A key that wraps nothing any more stays for so long, in milliseconds: calls that sealed a value by it may still be under way.
+    pub retire_after_ms: u64,
+}
+
+impl Default for KeysConfig {
+    fn default() -> KeysConfig {
+        KeysConfig { rewrap_per_second: 2000, retire_after_ms: 65_000 }
+    }
+}
+
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -280,6 +299,9 @@ impl Config {
         }
         if replication.election_min_ms >= replication.election_max_ms {
             return wrong("replication.election_max_ms", "use more than replication.election_min_ms");
+        }
+        if self.keys.rewrap_per_second == 0 {
+            return wrong("keys.rewrap_per_second", "use 1 or more");
         }
         if self.storage.segment_bytes < 1 << 20 || self.storage.segment_bytes > 1 << 30 {
             return wrong("storage.segment_bytes", "use 1 MiB to 1 GiB");

@@ -7,7 +7,6 @@ mod system;
 mod wrapping;
 
 use crate::engine::View;
-use bytes::Bytes;
 use node_domain::State;
 use node_domain::ids::{ClusterId, EnvironmentId, EnvironmentName, TokenHash};
 use node_domain::sealed::{Payload, SealRef, Sealed};
@@ -96,11 +95,6 @@ impl Sealing {
     /// The version of the root key that new snapshots and new keys come under.
     pub(crate) fn root_version(&self) -> u32 {
         self.learned.read().root
-    }
-
-    /// The versions of the root key that this node holds.
-    pub(crate) fn root_versions(&self) -> Vec<u32> {
-        self.ring.read().versions().collect()
     }
 
     /// The key of snapshots under a version of the root key, which every node of the cluster opens.

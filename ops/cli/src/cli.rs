@@ -3,7 +3,10 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{alert, audit, cluster, environment, export, import, policy, program, promote, role, rule, secret, token, watch},
+    commands::{
+        alert, audit, cluster, environment, export, import, key, operator, policy, program, promote, role, rule, secret, token,
+        watch,
+    },
     exit::{self, Failure},
     settings::{Globals, Session},
 };
@@ -69,6 +72,12 @@ pub(crate) enum Command {
     /// Rules for values: what may come in.
     #[command(subcommand)]
     Rule(rule::Command),
+    /// Keys of environments and of the system.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// The seal: keys of a new cluster, unsealing, new shares, a new root key.
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Print the completion script of a shell.
     Completion(program::Completion),
     /// Write the manual pages to a folder.
@@ -101,6 +110,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Alert(command) => command.run(&session).await,
         Command::Promote(command) => command.run(&session).await,
         Command::Rule(command) => command.run(&session).await,
+        Command::Key(command) => command.run(&session).await,
+        Command::Operator(command) => command.run(&session).await,
         Command::Completion(command) => command.run(&session),
         Command::Man(command) => command.run(&session),
         Command::Version => program::version(&session),

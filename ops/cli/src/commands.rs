@@ -6,6 +6,8 @@ pub(crate) mod cluster;
 pub(crate) mod environment;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod key;
+pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod program;
 pub(crate) mod promote;

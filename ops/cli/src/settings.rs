@@ -166,7 +166,12 @@ impl Session {
 
     /// A client for the cluster.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
-        let mut config = ClientConfig::new(self.addresses.iter().cloned());
+        self.client_of(&self.addresses).await
+    }
+
+    /// A client of other nodes than the settings name, with everything else as they say.
+    pub(crate) async fn client_of(&self, addresses: &[String]) -> Result<Client, Failure> {
+        let mut config = ClientConfig::new(addresses.iter().cloned());
         config.token.clone_from(&self.token);
         config.timeout = self.timeout;
         config.server_name.clone_from(&self.server_name);

@@ -22,7 +22,7 @@ use crate::{
     config::{ClientConfig, ConfigError, Token},
     error::ClientError,
     retry,
-    services::{Alerts, Audit, Cluster, Environments, Policies, Promotions, Roles, Secrets, Tokens, ValueRules},
+    services::{Alerts, Audit, Cluster, Environments, Keys, Policies, Promotions, Roles, Seal, Secrets, Tokens, ValueRules},
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -155,6 +155,18 @@ impl Client {
     #[must_use]
     pub fn value_rules(&self) -> ValueRules<'_> {
         ValueRules(self)
+    }
+
+    /// Keys of environments, of the system and of the cluster.
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(self)
+    }
+
+    /// The seal of a node: ask each node by itself ([`each_node`](Client::each_node)).
+    #[must_use]
+    pub fn seal(&self) -> Seal<'_> {
+        Seal(self)
     }
 
     /// The connection that the next call would use, for the generated clients of [`crate::v1`]. It carries the token and a

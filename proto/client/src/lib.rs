@@ -36,6 +36,6 @@ pub use crate::{
     client::{Client, Credentials, Service},
     config::{ClientConfig, ConfigError, Identity, Token},
     error::ClientError,
-    services::{Alerts, Audit, Cluster, Environments, Policies, Promotions, Roles, Secrets, Tokens, ValueRules},
+    services::{Alerts, Audit, Cluster, Environments, Keys, Policies, Promotions, Roles, Seal, Secrets, Tokens, ValueRules},
     streams::{Answers, ReadStream},
 };

@@ -2,8 +2,9 @@
 
 use proto::v1::{
     self, alerts_client::AlertsClient, audit_client::AuditClient, cluster_client::ClusterClient,
-    environments_client::EnvironmentsClient, policies_client::PoliciesClient, promotions_client::PromotionsClient,
-    roles_client::RolesClient, secrets_client::SecretsClient, tokens_client::TokensClient, value_rules_client::ValueRulesClient,
+    environments_client::EnvironmentsClient, keys_client::KeysClient, policies_client::PoliciesClient,
+    promotions_client::PromotionsClient, roles_client::RolesClient, seal_client::SealClient, secrets_client::SecretsClient,
+    tokens_client::TokensClient, value_rules_client::ValueRulesClient,
 };
 
 use crate::{
@@ -270,6 +271,50 @@ service! {
         transfer_leader(MemberRequest) -> MembershipResponse;
         /// Makes a snapshot on the node that answers.
         trigger_snapshot(TriggerSnapshotRequest) -> TriggerSnapshotResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Keys of environments, of the system and of the cluster.
+    Keys as KeysClient, raw keys;
+    calls {
+        /// Versions of all keys, and how many values each wraps.
+        status(KeyStatusRequest) -> KeyStatusResponse;
+        /// Adds a version of an environment's key, or of the system's.
+        rotate(RotateKeyRequest) -> RotateKeyResponse;
+        /// Seals one environment, cluster-wide.
+        seal_environment(SealEnvironmentRequest) -> SealEnvironmentResponse;
+        /// Unseals it.
+        unseal_environment(SealEnvironmentRequest) -> SealEnvironmentResponse;
+        /// Makes a new root key and hands it to every member.
+        rotate_root(RotateRootRequest) -> RotateRootResponse;
+        /// Forgets root keys that nothing needs any more.
+        drop_roots(DropRootsRequest) -> DropRootsResponse;
+        /// Begins a change of the seal.
+        rekey(RekeyRequest) -> RekeyResponse;
+        /// Ends it.
+        confirm_rekey(ConfirmRekeyRequest) -> ConfirmRekeyResponse;
+        /// The sealed seal file, for a node that is new.
+        seal_file(SealFileRequest) -> SealFileResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// The seal of the node that answers.
+    Seal as SealClient, raw seal;
+    calls {
+        /// Where the node stands.
+        status(SealStatusRequest) -> SealStatusResponse;
+        /// Makes the keys of a new cluster.
+        init(InitRequest) -> InitResponse;
+        /// Takes the seal file of a cluster.
+        adopt(AdoptRequest) -> SealStatusResponse;
+        /// Gives a share, a passphrase or a key.
+        unseal(UnsealRequest) -> SealStatusResponse;
+        /// Forgets every key.
+        seal(SealRequest) -> SealStatusResponse;
     }
     streams {}
 }

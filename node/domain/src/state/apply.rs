@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::guard::GuardEvent;
 use crate::identity::IdentityEvent;
 use crate::ids::{EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
-use crate::keys::tally;
+use crate::keys::{KeysEvent, tally};
 use crate::operation::Operation;
 use crate::policy::{Memo, Policy, ROOT, Role};
 use crate::secret::{About, Secret, Version, VersionState};
@@ -330,6 +330,9 @@ impl State {
             Event::Guard(GuardEvent::PromotionPlanned { plan }) => vec![(plan.id, None)],
             Event::Guard(GuardEvent::RulePut { rule }) => vec![(rule.version, None)],
             Event::PolicyPut { version, .. } | Event::RolePut { version, .. } => vec![(*version, None)],
+            Event::Keys(KeysEvent::EnvironmentKeyAdded { version, .. } | KeysEvent::SystemKeyAdded { version, .. }) => {
+                vec![(u64::from(*version), None)]
+            }
             // The check of a transaction, which no other item of it changes.
             Event::Observed { operation: Operation::SecretTransact, environment: Some(environment), subject } => {
                 vec![(self.newest(environment, subject), None)]

@@ -25,6 +25,11 @@ impl Sealing {
         sealed::open(key, &self.system_binding(what), blob).map_err(SealingError::Value)
     }
 
+    /// The first version of the system's key, wrapped: for a founding.
+    pub(crate) fn first_system_key(&self) -> Bytes {
+        self.wrap_system(1, &Key::generate(self.entropy()))
+    }
+
     /// The version after the newest of the system's key, wrapped.
     pub(crate) fn next_system_key(&self, state: &State) -> (u32, Bytes) {
         let version = state.keys().system().last().map_or(1, |(newest, _)| newest.saturating_add(1));
