@@ -152,7 +152,8 @@ async fn serve_smtp(
                         return Ok(());
                     }
                 }
-                let _ = arrived.send(Post { headers: std::mem::take(&mut headers), body });
+                // Long lines were broken on the way: put them together again.
+                let _ = arrived.send(Post { headers: std::mem::take(&mut headers), body: body.replace("=\r\n", "") });
                 "250 taken\r\n"
             }
             "QUIT" => {

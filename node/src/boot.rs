@@ -3,6 +3,7 @@
 //! This file alone names the real clock, disk, network and entropy; tests boot the same function with others.
 
 use crate::api::door::Door;
+use crate::api::throttle::Throttle;
 use crate::bootstrap::Bootstrap;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -176,6 +177,7 @@ impl Node {
             values,
             journal: journal.clone(),
             rules: RuleChecker::default(),
+            throttle: Throttle::new(&config.limits),
             stopping: stop_clients.clone(),
         });
         found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
@@ -193,7 +195,14 @@ impl Node {
             read("tls.client_key", &config.tls.client_key)?,
         );
         let mut clients = JoinSet::new();
-        clients.spawn(serve::clients(client_listener, identity, door, replica.clone(), stop_clients.clone()));
+        clients.spawn(serve::clients(
+            client_listener,
+            identity,
+            door,
+            replica.clone(),
+            config.limits.connections_max,
+            stop_clients.clone(),
+        ));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         Ok(Node {
             id,

@@ -5,7 +5,8 @@
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
-    AdvertiseConfig, Config, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
+    AdvertiseConfig, Config, LimitsConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
+    TlsConfig,
 };
 use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
@@ -266,6 +267,7 @@ fn settings(node: &NodePlan) -> Config {
         log: LogConfig::default(),
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),
+        limits: LimitsConfig::default(),
     }
 }
 

@@ -9,12 +9,12 @@ use crate::api::environments::EnvironmentsService;
 use crate::api::promotions::PromotionsService;
 use crate::api::rules::ValueRulesService;
 use crate::api::secrets::SecretsService;
+use crate::connections;
 use proto::v1;
 use raft::{Replica, Role};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
@@ -46,6 +46,7 @@ pub(crate) async fn clients(
     identity: Identity,
     door: Arc<Door>,
     replica: Replica,
+    connections_max: u32,
     stop: CancellationToken,
 ) -> Result<(), String> {
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -55,8 +56,7 @@ pub(crate) async fn clients(
         .build_v1()
         .map_err(|error| error.to_string())?;
     let watching = tokio::spawn(report_health(reporter, replica.clone()));
-    let incoming = TcpListenerStream::new(listener);
-    let nodelay = futures::StreamExt::map(incoming, |stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
+    let incoming = connections::bounded(listener, connections_max as usize);
     let served = Server::builder()
         .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
         .map_err(|error| format!("client certificate: {error:?}"))?
@@ -77,7 +77,7 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
         .add_service(sized!(v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door, replica })))
-        .serve_with_incoming_shutdown(nodelay, stop.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await;
     watching.abort();
     served.map_err(|error| format!("serve clients: {error:?}"))

@@ -269,3 +269,56 @@ async fn a_rule_for_values_is_enforced_by_every_node_and_says_nothing_of_the_val
     let refused = world.root.value_rules().put(v1::PutValueRuleRequest { rule: Some(broken) }).await.unwrap_err();
     assert_eq!(refused.code, Code::InvalidArgument);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_too_much_is_told_when_to_ask_again_recorded_once_and_nobody_else_waits() {
+    let world = world_with(&["limits.requests_per_second=20", "limits.burst=40"]).await;
+    world.put("production", "a", "value").await;
+    let ana = world.who("ana", &["production:*:read"]).await.each_node().remove(0).1;
+    let bob = world.who("bob", &["production:*:read"]).await.each_node().remove(0).1;
+    let mut refused = Vec::new();
+    for _ in 0..200 {
+        refused.extend(get(&ana, "production", "a").await.err());
+    }
+    assert!(refused.len() > 20, "{} of 200 were refused", refused.len());
+    assert!(refused.iter().all(|error| error.code == Code::ResourceExhausted), "{:?}", refused[0]);
+    assert!(refused[0].message.starts_with("ana asks too much: try again in "), "{}", refused[0]);
+    let raw = v1::GetRequest { environment: "production".into(), path: "a".into(), version: 0 };
+    let mut status = None;
+    for _ in 0..100 {
+        status = ana.secrets().raw().get(raw.clone()).await.err().or(status);
+    }
+    let wait = status.as_ref().and_then(|status| status.metadata().get("retry-after-ms")).expect("it says when");
+    assert!(wait.to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(get(&bob, "production", "a").await.unwrap(), "value");
+    // Root has a bucket of its own: what it looks up here is within it.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let query = v1::QueryRequest { actor: "ana".into(), outcome: "refused".into(), ..Default::default() };
+    let records: Vec<_> = world.root.audit().query(query).await.unwrap().collect().await;
+    assert_eq!(records.len(), 1, "the first refusal in a minute is recorded, not each");
+    let alerts = world.root.alerts().list(v1::ListAlertsRequest::default()).await.unwrap().alerts;
+    assert!(alerts.iter().any(|alert| alert.kind == "throttled" && alert.subject == "ana"), "{alerts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_limit_are_sent_away_and_a_closed_one_makes_room() {
+    let world = world_with(&["limits.connections_max=4"]).await;
+    let address = world.root.each_node()[0].0.trim_start_matches("https://").to_owned();
+    let mut held = Vec::new();
+    let mut refused = 0;
+    for _ in 0..8 {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let mut byte = [0];
+        let read = tokio::io::AsyncReadExt::read(&mut stream, &mut byte);
+        match tokio::time::timeout(std::time::Duration::from_millis(300), read).await {
+            // Nothing is said before the handshake on a connection that was taken.
+            Err(_) => held.push(stream),
+            Ok(_) => refused += 1,
+        }
+    }
+    assert!(refused >= 4 && held.len() <= 4, "{refused} refused, {} held", held.len());
+    drop(held);
+    let alone = world.cluster.client(Some(0)).await;
+    let status = alone.cluster().status(v1::StatusRequest {}).await;
+    assert!(status.is_ok(), "{status:?}");
+}

@@ -113,8 +113,8 @@ impl Filter {
             let words: Vec<_> = Operation::ALL.iter().map(|known| known.word()).collect();
             return Err(Status::invalid_argument(format!("operation must be one of {}", words.join(", "))));
         }
-        if !["", "done", "denied", "refused"].contains(&asked.outcome.as_str()) {
-            return Err(Status::invalid_argument("outcome must be done, denied or refused"));
+        if !["", "done", "denied", "refused", "violation"].contains(&asked.outcome.as_str()) {
+            return Err(Status::invalid_argument("outcome must be done, denied, refused or violation"));
         }
         let limit = if asked.limit == 0 { QUERY_DEFAULT } else { asked.limit as usize };
         Ok(Filter { asked, limit })

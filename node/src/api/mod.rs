@@ -13,6 +13,7 @@ pub(crate) mod reading;
 pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod status;
+pub(crate) mod throttle;
 pub(crate) mod watch;
 pub(crate) mod writing;
 

@@ -29,6 +29,9 @@ pub struct Config {
     /// Memory and disk.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// How much may be asked of it.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// Who a node is.
@@ -162,6 +165,26 @@ pub struct StorageConfig {
     pub segment_bytes: u64,
 }
 
+/// How much may be asked of a node. 0 is no limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests of one principal in a second.
+    pub requests_per_second: u32,
+    /// Requests of one principal at once, after a rest; 0: as many as in a second.
+    pub burst: u32,
+    /// Requests about one environment in a second.
+    pub environment_requests_per_second: u32,
+    /// Connections of clients at a time.
+    pub connections_max: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> LimitsConfig {
+        LimitsConfig { requests_per_second: 0, burst: 0, environment_requests_per_second: 0, connections_max: 10_000 }
+    }
+}
+
 impl Default for StorageConfig {
     fn default() -> StorageConfig {
         StorageConfig { value_cache_bytes: 64 << 20, segment_bytes: storage::segment::SEGMENT_BYTES }
@@ -280,6 +303,9 @@ impl Config {
         }
         if replication.election_min_ms >= replication.election_max_ms {
             return wrong("replication.election_max_ms", "use more than replication.election_min_ms");
+        }
+        if self.limits.connections_max == 0 {
+            return wrong("limits.connections_max", "use at least 1");
         }
         if self.storage.segment_bytes < 1 << 20 || self.storage.segment_bytes > 1 << 30 {
             return wrong("storage.segment_bytes", "use 1 MiB to 1 GiB");

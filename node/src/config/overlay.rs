@@ -3,8 +3,8 @@
 //! `HOLDFAST_LISTEN_CLIENT` and `--set listen.client=…` mean the key `client` of the table `listen`.
 
 use super::{
-    AdvertiseConfig, Config, ConfigError, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
-    TlsConfig,
+    AdvertiseConfig, Config, ConfigError, LimitsConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig,
+    StorageConfig, TlsConfig,
 };
 use toml::{Table, Value};
 
@@ -74,6 +74,7 @@ fn every_key() -> Table {
         log: LogConfig::default(),
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),
+        limits: LimitsConfig::default(),
     };
     Table::try_from(&config).expect("settings are plain tables, texts and numbers")
 }
