@@ -6,6 +6,7 @@ mod founding;
 mod opening;
 
 use crate::api::door::Door;
+use crate::api::throttle::Throttle;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::forward::{Forwarder, forward_service};
@@ -181,6 +182,7 @@ impl Node {
             values,
             journal: journal.clone(),
             rules: RuleChecker::default(),
+            throttle: Throttle::new(&config.limits),
             stopping: stop_clients.clone(),
         });
         founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
@@ -200,7 +202,8 @@ impl Node {
         let mut clients = JoinSet::new();
         seal_desk.unsealed(custody, local.sealing.clone());
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
-        let services = Services { door, replica: replica.clone(), seal, rotation };
+        let connections_max = config.limits.connections_max;
+        let services = Services { door, replica: replica.clone(), seal, rotation, connections_max };
         clients.spawn(serve::clients(client_listener, serve::identity(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let _lock = local.lock;

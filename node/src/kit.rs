@@ -5,7 +5,7 @@
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
-    AdvertiseConfig, Config, KeysConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
+    AdvertiseConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
     TlsConfig,
 };
 use crate::engine::Sealing;
@@ -289,6 +289,7 @@ fn settings(node: &NodePlan) -> Config {
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),
         keys: KeysConfig::default(),
+        limits: LimitsConfig::default(),
     }
 }
 

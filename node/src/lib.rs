@@ -12,6 +12,7 @@ pub mod boot;
 mod bootstrap;
 pub mod clock;
 pub mod config;
+mod connections;
 pub mod dev;
 mod engine;
 mod fault;

@@ -13,14 +13,14 @@ use crate::api::secrets::SecretsService;
 use crate::api::value_rules::ValueRulesService;
 use crate::boot::{self, BootError};
 use crate::config::Config;
+use crate::connections;
 use crate::seal::Rotation;
 use crate::seal::service::SealService;
 use proto::v1;
 use raft::{Replica, Role};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
@@ -37,6 +37,8 @@ const CALLS_PER_CONNECTION_MAX: usize = 1024;
 const STREAMS_PER_CONNECTION_MAX: u32 = 1024;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Connections at a time to a node that is not unsealed.
+const SEALED_CONNECTIONS_MAX: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const WINDOW_BYTES: u32 = 4 << 20;
 
@@ -54,6 +56,8 @@ pub(crate) struct Services {
     pub(crate) replica: Replica,
     pub(crate) seal: SealService,
     pub(crate) rotation: Arc<Rotation>,
+    /// Connections at a time.
+    pub(crate) connections_max: u32,
 }
 
 /// What a node shows to clients.
@@ -69,10 +73,11 @@ pub(crate) async fn clients(
     services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let Services { door, replica, seal, rotation } = services;
+    let Services { door, replica, seal, rotation, connections_max } = services;
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = reflection()?;
     let watching = tokio::spawn(report_health(reporter, replica.clone()));
+    let incoming = connections::bounded(listener, connections_max as usize);
     let served = server(identity)?
         .add_service(health)
         .add_service(reflection)
@@ -88,7 +93,7 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica })))
         .add_service(sized!(v1::keys_server::KeysServer::new(KeysService { door, rotation })))
         .add_service(v1::seal_server::SealServer::new(seal))
-        .serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await;
     watching.abort();
     served.map_err(|error| format!("serve clients: {error:?}"))
@@ -105,7 +110,8 @@ pub(crate) async fn sealed(
     reporter.set_service_status("", ServingStatus::NotServing).await;
     reporter.set_service_status("holdfast.v1.Secrets", ServingStatus::NotServing).await;
     let routes = routes.add_service(health).add_service(reflection()?);
-    let served = server(identity)?.add_routes(routes).serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned());
+    let incoming = connections::bounded(listener, SEALED_CONNECTIONS_MAX);
+    let served = server(identity)?.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
     served.await.map_err(|error| format!("serve clients: {error:?}"))
 }
 
@@ -120,11 +126,6 @@ fn server(identity: Identity) -> Result<Server, String> {
         .initial_connection_window_size(WINDOW_BYTES)
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX))
-}
-
-fn incoming(listener: TcpListener) -> impl futures::Stream<Item = std::io::Result<TcpStream>> {
-    let incoming = TcpListenerStream::new(listener);
-    futures::StreamExt::map(incoming, |stream| stream.inspect(|stream| drop(stream.set_nodelay(true))))
 }
 
 fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, String> {

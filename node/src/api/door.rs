@@ -1,6 +1,7 @@
 //! Where every call comes in: who asks, under which request id, until when; and where its outcome goes out.
 
 use crate::api::status;
+use crate::api::throttle::{Throttle, Throttled};
 use crate::api::writing::TRIES;
 use crate::engine::rules::RuleChecker;
 use crate::engine::{Conduit, Sealing, Values, View};
@@ -32,6 +33,8 @@ pub(crate) struct Door {
     pub(crate) journal: Journal,
     /// Rules for values, compiled.
     pub(crate) rules: RuleChecker,
+    /// How much may be asked.
+    pub(crate) throttle: Throttle,
     /// Cancelled when the node stops: streams end then.
     pub(crate) stopping: CancellationToken,
 }
@@ -147,6 +150,11 @@ impl Door {
             (None, Ok(command)) => command,
             (Some(flaw), _) => malformed(operation, asked, flaw.clone()),
             (None, Err(rejection)) => malformed(operation, asked, rejection),
+        };
+        let command = match self.throttle.check(&self.view(), caller, asked.environment()) {
+            Ok(()) => command,
+            Err(Throttled { rejection, is_recorded: true }) => malformed(operation, asked, rejection),
+            Err(Throttled { rejection, .. }) => return Ok(Err(rejection)),
         };
         let submitted = self.conduit.submit(caller.ask.clone(), command, caller.deadline).await;
         let (decided, view) = submitted.map_err(|lost| status::lost(&lost))?;

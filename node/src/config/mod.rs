@@ -32,6 +32,9 @@ pub struct Config {
     /// Rotation of keys in the background.
     #[serde(default)]
     pub keys: KeysConfig,
+    /// How much may be asked of it.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 /// Who a node is.
@@ -163,6 +166,26 @@ pub struct StorageConfig {
     pub value_cache_bytes: u64,
     /// Size of one segment of the write-ahead log and of the journal.
     pub segment_bytes: u64,
+}
+
+/// How much may be asked of a node. 0 is no limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests of one principal in a second.
+    pub requests_per_second: u32,
+    /// Requests of one principal at once, after a rest; 0: as many as in a second.
+    pub burst: u32,
+    /// Requests about one environment in a second.
+    pub environment_requests_per_second: u32,
+    /// Connections of clients at a time.
+    pub connections_max: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> LimitsConfig {
+        LimitsConfig { requests_per_second: 0, burst: 0, environment_requests_per_second: 0, connections_max: 10_000 }
+    }
 }
 
 impl Default for StorageConfig {
@@ -302,6 +325,9 @@ impl Config {
         }
         if self.keys.rewrap_per_second == 0 {
             return wrong("keys.rewrap_per_second", "use 1 or more");
+        }
+        if self.limits.connections_max == 0 {
+            return wrong("limits.connections_max", "use at least 1");
         }
         if self.storage.segment_bytes < 1 << 20 || self.storage.segment_bytes > 1 << 30 {
             return wrong("storage.segment_bytes", "use 1 MiB to 1 GiB");

@@ -3,7 +3,7 @@
 //! `HOLDFAST_LISTEN_CLIENT` and `--set listen.client=…` mean the key `client` of the table `listen`.
 
 use super::{
-    AdvertiseConfig, Config, ConfigError, KeysConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig,
+    AdvertiseConfig, Config, ConfigError, KeysConfig, LimitsConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig,
     StorageConfig, TlsConfig,
 };
 use toml::{Table, Value};
@@ -75,6 +75,7 @@ fn every_key() -> Table {
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),
         keys: KeysConfig::default(),
+        limits: LimitsConfig::default(),
     };
     Table::try_from(&config).expect("settings are plain tables, texts and numbers")
 }
