@@ -2,10 +2,11 @@
 
 use prost::Message;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "proto/holdfast/v1/secrets.proto",
     "proto/holdfast/v1/environments.proto",
     "proto/holdfast/v1/access.proto",
+    "proto/holdfast/v1/identity.proto",
     "proto/holdfast/v1/audit.proto",
     "proto/holdfast/v1/cluster.proto",
     "proto/holdfast/peer/v1/forward.proto",
@@ -26,5 +27,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Messages that carry a plaintext value or a token: they must not be printable. `src/redacted.rs` gives each a `Debug` that
 /// shows no content.
-const SECRETS: [&str; 4] =
-    ["holdfast.v1.Value", "holdfast.v1.Value.kind", "holdfast.v1.Fields", "holdfast.v1.CreateTokenResponse"];
+const SECRETS: [&str; 15] = [
+    "holdfast.v1.Value",
+    "holdfast.v1.Value.kind",
+    "holdfast.v1.Fields",
+    "holdfast.v1.CreateTokenResponse",
+    "holdfast.v1.WrapToken",
+    "holdfast.v1.LoginPasswordRequest",
+    "holdfast.v1.LoginMachineRequest",
+    "holdfast.v1.LoginJwtRequest",
+    "holdfast.v1.LoginResponse",
+    "holdfast.v1.CreateUserRequest",
+    "holdfast.v1.SetPasswordRequest",
+    "holdfast.v1.EnrolTotpResponse",
+    "holdfast.v1.ConfirmTotpRequest",
+    "holdfast.v1.IssueSecretIdResponse",
+    "holdfast.v1.UnwrapRequest",
+];

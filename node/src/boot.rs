@@ -3,6 +3,7 @@
 //! This file alone names the real clock, disk, network and entropy; tests boot the same function with others.
 
 use crate::api::door::Door;
+use crate::authn::Authn;
 use crate::bootstrap::Bootstrap;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -167,17 +168,22 @@ impl Node {
         });
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels));
         let sealing = local.sealing.clone();
-        let door =
-            Arc::new(Door { node_id: id, conduit, sealing, values, journal: journal.clone(), stopping: stop_clients.clone() });
+        let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
+        let door = Arc::new(Door {
+            node_id: id,
+            conduit,
+            sealing,
+            values,
+            journal: journal.clone(),
+            authn,
+            stopping: stop_clients.clone(),
+        });
         found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
 
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
-        let identity = tonic::transport::Identity::from_pem(
-            read("tls.client_certificate", &config.tls.client_certificate)?,
-            read("tls.client_key", &config.tls.client_key)?,
-        );
+        let client_tls = client_tls(&config)?;
         let mut clients = JoinSet::new();
-        clients.spawn(serve::clients(client_listener, identity, door, replica.clone(), stop_clients.clone()));
+        clients.spawn(serve::clients(client_listener, client_tls, door, replica.clone(), stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         Ok(Node {
             id,
@@ -310,6 +316,16 @@ async fn listen(key: &str, address: &str) -> Result<TcpListener, BootError> {
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, BootError> {
     std::fs::read(path).map_err(failed(format!("setting {key}: read {}", path.display())))
+}
+
+/// What clients see, and whose certificates they may show.
+fn client_tls(config: &Config) -> Result<serve::ClientTls, BootError> {
+    let identity = tonic::transport::Identity::from_pem(
+        read("tls.client_certificate", &config.tls.client_certificate)?,
+        read("tls.client_key", &config.tls.client_key)?,
+    );
+    let authority = config.tls.client_ca.as_ref().map(|path| read("tls.client_ca", path)).transpose()?;
+    Ok(serve::ClientTls { identity, authority: authority.map(tonic::transport::Certificate::from_pem) })
 }
 
 fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {

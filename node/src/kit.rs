@@ -5,7 +5,8 @@
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
-    AdvertiseConfig, Config, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
+    AdvertiseConfig, Config, ListenConfig, LogConfig, LoginConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
+    TlsConfig,
 };
 use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
@@ -261,11 +262,13 @@ fn settings(node: &NodePlan) -> Config {
             peer_key: "tls/peer.key".into(),
             client_certificate: "tls/client.pem".into(),
             client_key: "tls/client.key".into(),
+            client_ca: None,
         },
         seal: SealConfig { file: "seal.json".into(), key_file: "seal.key".into() },
         log: LogConfig::default(),
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),
+        login: LoginConfig::default(),
     }
 }
 

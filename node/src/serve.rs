@@ -5,6 +5,7 @@ use crate::api::audit::AuditService;
 use crate::api::cluster::ClusterService;
 use crate::api::door::Door;
 use crate::api::environments::EnvironmentsService;
+use crate::api::identity::{CertRolesService, IssuersService, LoginService, MachinesService, UsersService, WrappingService};
 use crate::api::secrets::SecretsService;
 use proto::v1;
 use raft::{Replica, Role};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 
 /// The largest message that a client may send: a whole transaction.
@@ -37,10 +38,27 @@ macro_rules! sized {
     };
 }
 
+/// What clients see of this node, and whose certificates they may show.
+pub(crate) struct ClientTls {
+    pub(crate) identity: Identity,
+    /// Where it is set, a client may show a certificate that leads to it; it need not.
+    pub(crate) authority: Option<Certificate>,
+}
+
+impl ClientTls {
+    fn config(self) -> ServerTlsConfig {
+        let config = ServerTlsConfig::new().identity(self.identity).timeout(HANDSHAKE);
+        match self.authority {
+            Some(authority) => config.client_ca_root(authority).client_auth_optional(true),
+            None => config,
+        }
+    }
+}
+
 /// Serves clients until `stop`, and then until the calls under way are answered.
 pub(crate) async fn clients(
     listener: TcpListener,
-    identity: Identity,
+    tls: ClientTls,
     door: Arc<Door>,
     replica: Replica,
     stop: CancellationToken,
@@ -55,7 +73,7 @@ pub(crate) async fn clients(
     let incoming = TcpListenerStream::new(listener);
     let nodelay = futures::StreamExt::map(incoming, |stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
     let served = Server::builder()
-        .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
+        .tls_config(tls.config())
         .map_err(|error| format!("client certificate: {error:?}"))?
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
@@ -69,6 +87,12 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
         .add_service(sized!(v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
         .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
+        .add_service(sized!(v1::login_server::LoginServer::new(LoginService(door.clone()))))
+        .add_service(sized!(v1::users_server::UsersServer::new(UsersService(door.clone()))))
+        .add_service(sized!(v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
+        .add_service(sized!(v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
+        .add_service(sized!(v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
+        .add_service(sized!(v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
         .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door, replica })))
         .serve_with_incoming_shutdown(nodelay, stop.cancelled_owned())

@@ -1,6 +1,7 @@
 //! Where every call comes in: who asks, under which request id, until when; and where its outcome goes out.
 
 use crate::api::status;
+use crate::authn::Authn;
 use crate::engine::{Conduit, Sealing, Values, View};
 use node_domain::ids::EnvironmentName;
 use node_domain::limits;
@@ -28,6 +29,7 @@ pub(crate) struct Door {
     pub(crate) sealing: Arc<Sealing>,
     pub(crate) values: Arc<Values>,
     pub(crate) journal: Journal,
+    pub(crate) authn: Authn,
     /// Cancelled when the node stops: streams end then.
     pub(crate) stopping: CancellationToken,
 }
@@ -55,7 +57,25 @@ impl Caller {
     /// # Errors
     /// When it does not count, or not any more.
     pub(crate) fn token<'a>(&self, view: &'a View) -> Result<&'a Token, Rejection> {
-        Ok(view.state.authenticate(self.ask.credential.as_ref(), view.state.stamp())?)
+        Ok(view.state.authenticate(self.ask.credential.as_ref(), self.ask.address, view.state.stamp())?)
+    }
+
+    /// As `token`, for what has just been decided: a token whose last use that was counts for its answer still.
+    ///
+    /// # Errors
+    /// When it does not count, or not any more.
+    pub(crate) fn token_of_answer<'a>(&self, view: &'a View) -> Result<&'a Token, Rejection> {
+        let shown = self.ask.credential.as_ref().and_then(|hash| view.state.token(hash));
+        match shown.filter(|token| token.terms.uses_left == Some(0)) {
+            Some(spent) => Ok(spent),
+            None => self.token(view),
+        }
+    }
+
+    /// The same caller without a token: logging in needs none, and uses none up.
+    pub(crate) fn without_token(mut self) -> Caller {
+        self.ask.credential = None;
+        self
     }
 
     /// Who asks, from where, at the stamp of `view`.

@@ -6,6 +6,7 @@ pub(crate) mod cluster;
 pub(crate) mod convert;
 pub(crate) mod door;
 pub(crate) mod environments;
+pub(crate) mod identity;
 pub(crate) mod listing;
 pub(crate) mod reading;
 pub(crate) mod secrets;

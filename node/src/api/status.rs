@@ -20,6 +20,8 @@ pub(crate) fn code(rejection: &Rejection) -> Code {
         Rejection::Violation { .. } => Code::PermissionDenied,
         Rejection::Sealed { .. } => Code::FailedPrecondition,
         Rejection::NodeFault(_) => Code::Internal,
+        Rejection::NotLoggedIn(_) => Code::Unauthenticated,
+        Rejection::UnwrappedBefore { .. } => Code::PermissionDenied,
     }
 }
 

@@ -11,13 +11,18 @@ use std::sync::Arc;
 use storage_crypto::entropy::{Entropy, random};
 use storage_crypto::key::Key;
 use storage_crypto::keyring::{WrappedKey, unwrap_environment_key, wrap_environment_key};
-use storage_crypto::sealed::OpenError;
+use storage_crypto::sealed::{self, Binding, OpenError, Purpose};
 use storage_crypto::secret_bytes::SecretBytes;
 use storage_crypto::value::{SealedValue, ValueScope};
 
 /// What a token's text starts with.
 pub const TOKEN_PREFIX: &str = "hf_";
+/// What a machine's secret id starts with.
+pub(crate) const SECRET_ID_PREFIX: &str = "hfs_";
+/// What a wrapping token starts with.
+pub(crate) const WRAP_PREFIX: &str = "hfw_";
 const ROOT_VERSION: u32 = 1;
+const SYSTEM_VERSION: u32 = 1;
 
 /// The root key and what is derived from it.
 pub(crate) struct Sealing {
@@ -76,6 +81,25 @@ impl Sealing {
     pub(crate) fn fingerprint(&self, request: &[u8]) -> u64 {
         let hash = self.fingerprints.keyed_hash(request);
         hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+
+    /// Seals what the cluster keeps for itself. `purpose` and `place` bind it: moved elsewhere it does not open.
+    pub(crate) fn seal_system(&self, purpose: &str, place: &[u8], plaintext: &[u8]) -> Bytes {
+        sealed::seal(&self.system_key(), SYSTEM_VERSION, &self.system_binding(purpose, place), plaintext, self.entropy()).into()
+    }
+
+    /// Opens what `seal_system` sealed.
+    pub(crate) fn open_system(&self, purpose: &str, place: &[u8], blob: &[u8]) -> Result<SecretBytes, SealingError> {
+        sealed::open(&self.system_key(), &self.system_binding(purpose, place), blob).map_err(SealingError::Value)
+    }
+
+    /// The one place that says which key that is.
+    fn system_key(&self) -> Key {
+        self.root.derive("holdfast/v1/system", &self.cluster)
+    }
+
+    fn system_binding(&self, purpose: &str, place: &[u8]) -> Binding {
+        Binding::new(Purpose::Identities).bytes(&self.cluster).bytes(purpose.as_bytes()).bytes(place)
     }
 
     /// A new environment's id and its first key, wrapped.
@@ -154,8 +178,13 @@ impl Sealing {
 
 /// The text of a new token: 32 random bytes behind the prefix that scanners look for.
 pub(crate) fn new_token(entropy: &dyn Entropy) -> zeroize::Zeroizing<String> {
+    new_text(TOKEN_PREFIX, entropy)
+}
+
+/// 32 random bytes behind a prefix that scanners look for.
+pub(crate) fn new_text(prefix: &str, entropy: &dyn Entropy) -> zeroize::Zeroizing<String> {
     let bytes: [u8; 32] = random(entropy);
-    zeroize::Zeroizing::new(format!("{TOKEN_PREFIX}{}", storage_crypto::hex::encode(&bytes)))
+    zeroize::Zeroizing::new(format!("{prefix}{}", storage_crypto::hex::encode(&bytes)))
 }
 
 impl std::fmt::Debug for Sealing {

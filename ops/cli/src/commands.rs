@@ -1,14 +1,21 @@
 //! One file for each noun: its arguments, and what it does with them.
 
 pub(crate) mod audit;
+pub(crate) mod cert_role;
 pub(crate) mod cluster;
 pub(crate) mod environment;
 pub(crate) mod export;
+pub(crate) mod grants;
 pub(crate) mod import;
+pub(crate) mod issuer;
+pub(crate) mod login;
+pub(crate) mod machine;
 pub(crate) mod policy;
 pub(crate) mod program;
 pub(crate) mod secret;
 pub(crate) mod token;
+pub(crate) mod unwrap;
+pub(crate) mod user;
 pub(crate) mod watch;
 
 use std::io::{self, BufRead, IsTerminal};

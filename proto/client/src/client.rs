@@ -22,7 +22,7 @@ use crate::{
     config::{ClientConfig, ConfigError, Token},
     error::ClientError,
     retry,
-    services::{Audit, Cluster, Environments, Policies, Secrets, Tokens},
+    services::{Audit, CertRoles, Cluster, Environments, Issuers, Login, Machines, Policies, Secrets, Tokens, Users, Wrapping},
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -119,6 +119,42 @@ impl Client {
     #[must_use]
     pub fn policies(&self) -> Policies<'_> {
         Policies(self)
+    }
+
+    /// Logging in.
+    #[must_use]
+    pub fn login(&self) -> Login<'_> {
+        Login(self)
+    }
+
+    /// Users.
+    #[must_use]
+    pub fn users(&self) -> Users<'_> {
+        Users(self)
+    }
+
+    /// Machines.
+    #[must_use]
+    pub fn machines(&self) -> Machines<'_> {
+        Machines(self)
+    }
+
+    /// Wrapping.
+    #[must_use]
+    pub fn wrapping(&self) -> Wrapping<'_> {
+        Wrapping(self)
+    }
+
+    /// Certificate roles.
+    #[must_use]
+    pub fn cert_roles(&self) -> CertRoles<'_> {
+        CertRoles(self)
+    }
+
+    /// Issuers of signed tokens.
+    #[must_use]
+    pub fn issuers(&self) -> Issuers<'_> {
+        Issuers(self)
     }
 
     /// The journal.

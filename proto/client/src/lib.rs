@@ -36,6 +36,6 @@ pub use crate::{
     client::{Client, Credentials, Service},
     config::{ClientConfig, ConfigError, Identity, Token},
     error::ClientError,
-    services::{Audit, Cluster, Environments, Policies, Secrets, Tokens},
+    services::{Audit, CertRoles, Cluster, Environments, Issuers, Login, Machines, Policies, Secrets, Tokens, Users, Wrapping},
     streams::{Answers, ReadStream},
 };

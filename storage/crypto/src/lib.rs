@@ -14,6 +14,7 @@ pub mod entropy;
 pub mod hex;
 pub mod key;
 pub mod keyring;
+pub mod password;
 pub mod seal_file;
 pub mod sealed;
 pub mod secret_bytes;

@@ -61,6 +61,8 @@ pub enum Purpose {
     Identity = 9,
     /// What a new cluster starts from.
     Bootstrap = 10,
+    /// What the cluster keeps for itself: second factors, what is wrapped for hand-over.
+    Identities = 20,
 }
 
 /// What a blob is bound to: its associated data, as parts that each carry their length.
