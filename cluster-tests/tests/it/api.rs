@@ -232,7 +232,8 @@ async fn a_token_may_what_its_policies_say_until_it_is_revoked_everywhere() {
     let rules = vec![rule(HOME, "db/*", &["read", "list"], false), rule("*", "db/root", &["read"], true)];
     let policy = v1::Policy { name: "readers".into(), rules, ..Default::default() };
     a.policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.unwrap();
-    let created = v1::CreateTokenRequest { principal: "ana".into(), policies: vec!["readers".into()], ttl_ms: 0 };
+    let created =
+        v1::CreateTokenRequest { principal: "ana".into(), policies: vec!["readers".into()], ttl_ms: 0, ..Default::default() };
     let created = b.tokens().create(created).await.unwrap();
     let token = Token::parse(created.token.clone()).unwrap();
     let details = created.details.unwrap();
@@ -355,7 +356,8 @@ async fn as_somebody(world: &World, node: usize, name: &str, rules: &[(&str, &st
     });
     let policy = v1::Policy { name: format!("of-{name}"), rules: rules.collect(), ..Default::default() };
     world.clients[0].policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.unwrap();
-    let create = v1::CreateTokenRequest { principal: name.into(), policies: vec![format!("of-{name}")], ttl_ms: 0 };
+    let create =
+        v1::CreateTokenRequest { principal: name.into(), policies: vec![format!("of-{name}")], ttl_ms: 0, ..Default::default() };
     let token = world.clients[0].tokens().create(create).await.unwrap().token;
     world.clients[node].with_token(&Token::parse(token).unwrap()).unwrap()
 }
@@ -498,6 +500,7 @@ async fn the_journal_names_what_a_copy_read_and_what_was_asked_again() {
         principal: principal.into(),
         policies: vec![policy.into()],
         ttl_ms: 0,
+        ..Default::default()
     };
     assert_eq!(a.tokens().create(create("holdfast", "root")).await.unwrap_err().code, Code::InvalidArgument);
     let ana = as_somebody(&world, 2, "ana", &[("*", "*", &["tokens"], false)]).await;

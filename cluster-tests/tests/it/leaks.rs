@@ -119,7 +119,8 @@ async fn no_value_name_or_token_is_in_any_data_directory_or_log() {
     secrets.destroy(versions).await.unwrap();
     let policy = v1::Policy { name: "none".into(), ..Default::default() };
     client.policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.unwrap();
-    let create = v1::CreateTokenRequest { principal: "ana".into(), policies: vec!["none".into()], ttl_ms: 0 };
+    let create =
+        v1::CreateTokenRequest { principal: "ana".into(), policies: vec!["none".into()], ttl_ms: 0, ..Default::default() };
     let token = client.tokens().create(create).await.unwrap().token;
     let as_ana = client.with_token(&Token::parse(token.clone()).unwrap()).unwrap();
     as_ana.secrets().get(get(&name)).await.unwrap_err();

@@ -6,5 +6,6 @@ mod api;
 mod bad_input;
 mod command_line;
 mod failures;
+mod identity;
 mod leaks;
 mod races;

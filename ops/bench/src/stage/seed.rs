@@ -64,7 +64,7 @@ pub(crate) async fn caller(config: ClientConfig) -> Result<ClientConfig, Fault> 
     let rules = vec![rule("bench/*", &["read", "create", "update"]), rule("*", &["cluster"])];
     let policy = v1::Policy { name: NAME.into(), rules, ..v1::Policy::default() };
     client.policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.map_err(Fault::cluster("write a policy"))?;
-    let wanted = v1::CreateTokenRequest { principal: NAME.into(), policies: vec![NAME.into()], ttl_ms: 0 };
+    let wanted = v1::CreateTokenRequest { principal: NAME.into(), policies: vec![NAME.into()], ttl_ms: 0, ..Default::default() };
     let made = client.tokens().create(wanted).await.map_err(Fault::cluster("make a token"))?;
     let token = Token::parse(made.token).map_err(Fault::cluster("take the new token"))?;
     Ok(ClientConfig { token: Some(token), ..config })

@@ -6,6 +6,7 @@ mod access;
 mod environments;
 mod founding;
 mod hiding;
+mod identity;
 mod journal;
 mod moving;
 mod policies;
