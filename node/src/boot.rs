@@ -7,6 +7,7 @@ mod opening;
 
 use crate::api::door::Door;
 use crate::api::throttle::Throttle;
+use crate::authn::Authn;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::forward::{Forwarder, forward_service};
@@ -175,12 +176,14 @@ impl Node {
         serve_others(&mut others, peer_listener, tls, routes, stop_peers.clone());
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone()));
         let sealing = local.sealing.clone();
+        let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
         let door = Arc::new(Door {
             node_id: id,
             conduit,
             sealing,
             values,
             journal: journal.clone(),
+            authn,
             rules: RuleChecker::default(),
             throttle: Throttle::new(&config.limits),
             stopping: stop_clients.clone(),
@@ -204,7 +207,7 @@ impl Node {
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
         let services = Services { door, replica: replica.clone(), seal, rotation, connections_max };
-        clients.spawn(serve::clients(client_listener, serve::identity(&config)?, services, stop_clients.clone()));
+        clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let _lock = local.lock;
         Ok(Node {
@@ -380,6 +383,8 @@ async fn listen(key: &str, address: &str) -> Result<TcpListener, BootError> {
 pub(crate) fn read(key: &str, path: &Path) -> Result<Vec<u8>, BootError> {
     std::fs::read(path).map_err(failed(format!("setting {key}: read {}", path.display())))
 }
+
+/// What clients see, and whose certificates they may show.
 
 fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
     let credentials = PeerCredentials {

@@ -5,8 +5,8 @@
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
-    AdvertiseConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
-    TlsConfig,
+    AdvertiseConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig, ReplicationConfig,
+    SealConfig, StorageConfig, TlsConfig,
 };
 use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
@@ -283,6 +283,7 @@ fn settings(node: &NodePlan) -> Config {
             peer_key: "tls/peer.key".into(),
             client_certificate: "tls/client.pem".into(),
             client_key: "tls/client.key".into(),
+            client_ca: None,
         },
         seal: SealConfig { file: "seal.json".into(), key_file: "seal.key".into() },
         log: LogConfig::default(),
@@ -290,6 +291,7 @@ fn settings(node: &NodePlan) -> Config {
         storage: StorageConfig::default(),
         keys: KeysConfig::default(),
         limits: LimitsConfig::default(),
+        login: LoginConfig::default(),
     }
 }
 

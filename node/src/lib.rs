@@ -8,6 +8,7 @@
 //! `node-domain`'s.
 
 mod api;
+mod authn;
 pub mod boot;
 mod bootstrap;
 pub mod clock;

@@ -6,6 +6,7 @@ use crate::api::audit::AuditService;
 use crate::api::cluster::ClusterService;
 use crate::api::door::Door;
 use crate::api::environments::EnvironmentsService;
+use crate::api::identity::{CertRolesService, IssuersService, LoginService, MachinesService, UsersService, WrappingService};
 use crate::api::keys::KeysService;
 use crate::api::policies::{PoliciesService, RolesService};
 use crate::api::promotions::PromotionsService;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
@@ -60,16 +61,35 @@ pub(crate) struct Services {
     pub(crate) connections_max: u32,
 }
 
-/// What a node shows to clients.
-pub(crate) fn identity(config: &Config) -> Result<Identity, BootError> {
+/// What clients see of this node, and whose certificates they may show.
+pub(crate) struct ClientTls {
+    pub(crate) identity: Identity,
+    /// Where it is set, a client may show a certificate that leads to it; it need not.
+    pub(crate) authority: Option<Certificate>,
+}
+
+impl ClientTls {
+    fn config(self) -> ServerTlsConfig {
+        let config = ServerTlsConfig::new().identity(self.identity).timeout(HANDSHAKE);
+        match self.authority {
+            Some(authority) => config.client_ca_root(authority).client_auth_optional(true),
+            None => config,
+        }
+    }
+}
+
+/// What a node shows to clients, and whose certificates they may show.
+pub(crate) fn client_tls(config: &Config) -> Result<ClientTls, BootError> {
     let certificate = boot::read("tls.client_certificate", &config.tls.client_certificate)?;
-    Ok(Identity::from_pem(certificate, boot::read("tls.client_key", &config.tls.client_key)?))
+    let identity = Identity::from_pem(certificate, boot::read("tls.client_key", &config.tls.client_key)?);
+    let authority = config.tls.client_ca.as_ref().map(|path| boot::read("tls.client_ca", path)).transpose()?;
+    Ok(ClientTls { identity, authority: authority.map(Certificate::from_pem) })
 }
 
 /// Serves clients until `stop`, and then until the calls under way are answered.
 pub(crate) async fn clients(
     listener: TcpListener,
-    identity: Identity,
+    tls: ClientTls,
     services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
@@ -78,7 +98,7 @@ pub(crate) async fn clients(
     let reflection = reflection()?;
     let watching = tokio::spawn(report_health(reporter, replica.clone()));
     let incoming = connections::bounded(listener, connections_max as usize);
-    let served = server(identity)?
+    let served = server(tls)?
         .add_service(health)
         .add_service(reflection)
         .add_service(sized!(v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
@@ -86,6 +106,12 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
         .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
         .add_service(sized!(v1::roles_server::RolesServer::new(RolesService(door.clone()))))
+        .add_service(sized!(v1::login_server::LoginServer::new(LoginService(door.clone()))))
+        .add_service(sized!(v1::users_server::UsersServer::new(UsersService(door.clone()))))
+        .add_service(sized!(v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
+        .add_service(sized!(v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
+        .add_service(sized!(v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
+        .add_service(sized!(v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
         .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
         .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
         .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
@@ -100,25 +126,18 @@ pub(crate) async fn clients(
 }
 
 /// Serves a node that is not unsealed, until `stop`: health, reflection and `routes`.
-pub(crate) async fn sealed(
-    listener: TcpListener,
-    identity: Identity,
-    routes: Routes,
-    stop: CancellationToken,
-) -> Result<(), String> {
+pub(crate) async fn sealed(listener: TcpListener, tls: ClientTls, routes: Routes, stop: CancellationToken) -> Result<(), String> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("", ServingStatus::NotServing).await;
     reporter.set_service_status("holdfast.v1.Secrets", ServingStatus::NotServing).await;
     let routes = routes.add_service(health).add_service(reflection()?);
     let incoming = connections::bounded(listener, SEALED_CONNECTIONS_MAX);
-    let served = server(identity)?.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+    let served = server(tls)?.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
     served.await.map_err(|error| format!("serve clients: {error:?}"))
 }
 
-fn server(identity: Identity) -> Result<Server, String> {
-    let server = Server::builder()
-        .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
-        .map_err(|error| format!("client certificate: {error:?}"))?;
+fn server(tls: ClientTls) -> Result<Server, String> {
+    let server = Server::builder().tls_config(tls.config()).map_err(|error| format!("client certificate: {error:?}"))?;
     Ok(server
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))

@@ -38,15 +38,28 @@ impl fmt::Debug for crate::v1::CreateTokenResponse {
     }
 }
 
-/// Messages of which nothing but the name may be printed.
 macro_rules! redacted {
-    ($($name:ident)*) => {
+    ($($name:ident $(shows $($field:ident),+)?;)*) => {
         $(impl fmt::Debug for crate::v1::$name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(concat!(stringify!($name), "(redacted)"))
+                formatter.debug_struct(stringify!($name))$($(.field(stringify!($field), &self.$field))+)?.finish_non_exhaustive()
             }
         })*
     };
 }
 
-redacted! { InitRequest InitResponse UnsealRequest RekeyRequest RekeyResponse ConfirmRekeyRequest }
+redacted! { InitRequest; InitResponse; UnsealRequest; RekeyRequest; RekeyResponse; ConfirmRekeyRequest; }
+
+redacted! {
+    WrapToken shows accessor, about;
+    LoginPasswordRequest;
+    LoginMachineRequest shows role_id;
+    LoginJwtRequest shows issuer;
+    LoginResponse shows details;
+    CreateUserRequest shows name;
+    SetPasswordRequest shows name;
+    EnrolTotpResponse;
+    ConfirmTotpRequest shows name;
+    IssueSecretIdResponse shows details;
+    UnwrapRequest;
+}

@@ -8,6 +8,7 @@ mod bad_input;
 mod command_line;
 mod failures;
 mod guard;
+mod identity;
 mod leaks;
 mod memory;
 mod planted;

@@ -68,6 +68,19 @@ pub struct Terms {
 }
 
 impl Login {
+    /// The word people use.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Login::Token => "token",
+            Login::Founding => "founding",
+            Login::Password => "password",
+            Login::Machine => "machine",
+            Login::Certificate => "certificate",
+            Login::Jwt => "jwt",
+        }
+    }
+
     /// Whether its holder came without another token.
     #[must_use]
     pub fn is_of_its_own(self) -> bool {

@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 pub(crate) mod convert;
 pub(crate) mod door;
 pub(crate) mod environments;
+pub(crate) mod identity;
 pub(crate) mod keys;
 pub(crate) mod listing;
 pub(crate) mod policies;

@@ -25,6 +25,8 @@ pub(crate) fn code(rejection: &Rejection) -> Code {
         Rejection::NodeFault(_) => Code::Internal,
         Rejection::AgainstRule { .. } => Code::InvalidArgument,
         Rejection::RulesMoved { .. } => Code::Aborted,
+        Rejection::NotLoggedIn(_) => Code::Unauthenticated,
+        Rejection::UnwrappedBefore { .. } => Code::PermissionDenied,
     }
 }
 

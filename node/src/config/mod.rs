@@ -4,6 +4,7 @@ mod overlay;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use storage_crypto::password::PasswordCosts;
 
 /// How one node is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Config {
     /// How much may be asked of it.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// What logging in costs.
+    #[serde(default)]
+    pub login: LoginConfig,
 }
 
 /// Who a node is.
@@ -86,6 +90,9 @@ pub struct TlsConfig {
     pub client_certificate: PathBuf,
     /// Its key.
     pub client_key: PathBuf,
+    /// Authority of client certificates; where it is set, clients may show one and log in with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// What unseals the root key.
@@ -210,6 +217,47 @@ impl Default for KeysConfig {
     }
 }
 
+/// What logging in costs. The costs of a password are kept with its hash: a change counts for passwords that are set from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginConfig {
+    /// Memory that the check of one password takes, in KiB.
+    pub password_memory_kib: u32,
+    /// Passes over it.
+    pub password_passes: u32,
+    /// Lanes of it.
+    pub password_lanes: u32,
+    /// Passwords checked at once; more wait, and far more are sent away.
+    pub passwords_at_once: usize,
+}
+
+impl Default for LoginConfig {
+    fn default() -> LoginConfig {
+        LoginConfig { password_memory_kib: 64 << 10, password_passes: 3, password_lanes: 4, passwords_at_once: 2 }
+    }
+}
+
+impl LoginConfig {
+    pub(crate) fn costs(&self) -> PasswordCosts {
+        let LoginConfig { password_memory_kib, password_passes, password_lanes, .. } = *self;
+        PasswordCosts { memory_kib: password_memory_kib, passes: password_passes, lanes: password_lanes }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key, cause: String| Err(ConfigError::Value { key, cause });
+        if let Err(bad) = self.costs().check() {
+            return wrong("login.password_memory_kib", bad.to_string());
+        }
+        if self.password_memory_kib > 1 << 20 || self.password_passes > 16 || self.password_lanes > 16 {
+            return wrong("login.password_memory_kib", "use at most 1 GiB, 16 passes and 16 lanes".to_owned());
+        }
+        if !(1..=64).contains(&self.passwords_at_once) {
+            return wrong("login.passwords_at_once", "use 1 to 64".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -290,7 +338,7 @@ impl Config {
     }
 
     fn take_paths_from(&mut self, directory: &Path) {
-        let Config { node, tls, seal, .. } = self;
+        let Config { node, tls, seal, .. } = &mut *self;
         let paths = [
             &mut node.data,
             &mut tls.ca,
@@ -302,6 +350,9 @@ impl Config {
             &mut seal.key_file,
         ];
         for path in paths {
+            *path = directory.join(&*path);
+        }
+        if let Some(path) = &mut self.tls.client_ca {
             *path = directory.join(&*path);
         }
     }
@@ -332,7 +383,7 @@ impl Config {
         if self.storage.segment_bytes < 1 << 20 || self.storage.segment_bytes > 1 << 30 {
             return wrong("storage.segment_bytes", "use 1 MiB to 1 GiB");
         }
-        Ok(())
+        self.login.check()
     }
 }
 

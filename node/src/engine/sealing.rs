@@ -24,6 +24,10 @@ use storage_crypto::value::{SealedValue, ValueScope};
 
 /// What a token's text starts with.
 pub const TOKEN_PREFIX: &str = "hf_";
+/// What a machine's secret id starts with.
+pub(crate) const SECRET_ID_PREFIX: &str = "hfs_";
+/// What a wrapping token starts with.
+pub(crate) const WRAP_PREFIX: &str = "hfw_";
 
 /// The ring and what is derived from it.
 pub(crate) struct Sealing {
@@ -249,8 +253,13 @@ fn version_of(seal: &SealRef, payload: &Payload) -> Result<u32, SealingError> {
 
 /// The text of a new token: 32 random bytes behind the prefix that scanners look for.
 pub(crate) fn new_token(entropy: &dyn Entropy) -> zeroize::Zeroizing<String> {
+    new_text(TOKEN_PREFIX, entropy)
+}
+
+/// 32 random bytes behind a prefix that scanners look for.
+pub(crate) fn new_text(prefix: &str, entropy: &dyn Entropy) -> zeroize::Zeroizing<String> {
     let bytes: [u8; 32] = random(entropy);
-    zeroize::Zeroizing::new(format!("{TOKEN_PREFIX}{}", storage_crypto::hex::encode(&bytes)))
+    zeroize::Zeroizing::new(format!("{prefix}{}", storage_crypto::hex::encode(&bytes)))
 }
 
 impl std::fmt::Debug for Sealing {

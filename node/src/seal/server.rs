@@ -143,14 +143,14 @@ impl SealedPort {
     fn open(config: &Config, listener: &std::net::TcpListener, desk: Arc<SealDesk>) -> Result<SealedPort, BootError> {
         let own = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
         let own = own.map_err(|error| failed("listen.client", error))?;
-        let identity = serve::identity(config)?;
+        let tls = serve::client_tls(config)?;
         let stop = CancellationToken::new();
         let routes = tonic::service::Routes::new(SealServer::new(SealService { desk, door: None }));
         let routes = routes.into_axum_router().fallback(|| async {
             let words = "this node is sealed: holdfast operator unseal (holdfast operator status says more)";
             Status::unavailable(words).into_http::<tonic::body::Body>()
         });
-        let serving = serve::sealed(own, identity, routes.into(), stop.clone());
+        let serving = serve::sealed(own, tls, routes.into(), stop.clone());
         let serving = tokio::spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(error, "the port of the sealed node failed");

@@ -2,11 +2,16 @@
 
 pub(crate) mod alert;
 pub(crate) mod audit;
+pub(crate) mod cert_role;
 pub(crate) mod cluster;
 pub(crate) mod environment;
 pub(crate) mod export;
+pub(crate) mod grants;
 pub(crate) mod import;
+pub(crate) mod issuer;
 pub(crate) mod key;
+pub(crate) mod login;
+pub(crate) mod machine;
 pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod program;
@@ -15,6 +20,8 @@ pub(crate) mod role;
 pub(crate) mod rule;
 pub(crate) mod secret;
 pub(crate) mod token;
+pub(crate) mod unwrap;
+pub(crate) mod user;
 pub(crate) mod watch;
 
 use std::io::{self, BufRead, IsTerminal};

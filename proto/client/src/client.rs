@@ -22,7 +22,10 @@ use crate::{
     config::{ClientConfig, ConfigError, Token},
     error::ClientError,
     retry,
-    services::{Alerts, Audit, Cluster, Environments, Keys, Policies, Promotions, Roles, Seal, Secrets, Tokens, ValueRules},
+    services::{
+        Alerts, Audit, CertRoles, Cluster, Environments, Issuers, Keys, Login, Machines, Policies, Promotions, Roles, Seal,
+        Secrets, Tokens, Users, ValueRules, Wrapping,
+    },
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -125,6 +128,42 @@ impl Client {
     #[must_use]
     pub fn roles(&self) -> Roles<'_> {
         Roles(self)
+    }
+
+    /// Logging in.
+    #[must_use]
+    pub fn login(&self) -> Login<'_> {
+        Login(self)
+    }
+
+    /// Users.
+    #[must_use]
+    pub fn users(&self) -> Users<'_> {
+        Users(self)
+    }
+
+    /// Machines.
+    #[must_use]
+    pub fn machines(&self) -> Machines<'_> {
+        Machines(self)
+    }
+
+    /// Wrapping.
+    #[must_use]
+    pub fn wrapping(&self) -> Wrapping<'_> {
+        Wrapping(self)
+    }
+
+    /// Certificate roles.
+    #[must_use]
+    pub fn cert_roles(&self) -> CertRoles<'_> {
+        CertRoles(self)
+    }
+
+    /// Issuers of signed tokens.
+    #[must_use]
+    pub fn issuers(&self) -> Issuers<'_> {
+        Issuers(self)
     }
 
     /// The journal.

@@ -70,6 +70,17 @@ impl LoginCommand {
         (operation, String::new(), subject)
     }
 
+    /// Hash of the token that the door drew for a login.
+    fn token(&self) -> Option<&TokenHash> {
+        match self {
+            LoginCommand::Password(login) => Some(&login.token),
+            LoginCommand::Machine(login) => Some(&login.token),
+            LoginCommand::Certificate(login) => Some(&login.token),
+            LoginCommand::Jwt(login) => Some(&login.token),
+            LoginCommand::Unwrap { .. } | LoginCommand::LookupWrapped { .. } | LoginCommand::Flawed { .. } => None,
+        }
+    }
+
     fn login(&self) -> Login {
         match self {
             LoginCommand::Password(_) => Login::Password,
@@ -97,6 +108,12 @@ fn judge(state: &State, context: &Context, command: &LoginCommand) -> Option<Res
 
 /// Decides a request that comes without a token.
 pub(crate) fn log_in(state: &State, context: &Context, command: &LoginCommand) -> Decided {
+    if let Some(token) = command.token().and_then(|hash| state.token(hash)) {
+        // Nobody but the door that drew it knows this hash: it asks again because it was not told what became of its first asking.
+        let (operation, _, _) = command.describe();
+        let event = Event::Observed { operation, environment: None, subject: token.accessor.to_string() };
+        return Ok((vec![event], Answer::Done));
+    }
     match command {
         LoginCommand::Unwrap { hash } => super::wrapping::unwrap_once(state, context, hash),
         LoginCommand::LookupWrapped { hash } => super::wrapping::look_up(state, context, hash),

@@ -48,8 +48,8 @@ impl Desk<'_> {
         let increment = if increment_ms == 0 { longest } else { increment_ms.min(longest) };
         let parents = token.terms.parent.and_then(|parent| self.state.token_by_accessor(&parent)?.expires);
         let ends = [Some(now.plus_ms(increment)), token.terms.expires_latest, parents];
-        // The first of the ends is always there.
-        let expires = ends.into_iter().flatten().min().unwrap_or(now);
+        // Never shorter than it is: what it has made would outlive it.
+        let expires = ends.into_iter().flatten().min().max(token.expires).unwrap_or(now);
         done(IdentityEvent::TokenRenewed { accessor: token.accessor, principal: token.principal.clone(), expires })
     }
 }

@@ -8,6 +8,7 @@ mod environments;
 mod founding;
 mod guard;
 mod hiding;
+mod identity;
 mod journal;
 pub(crate) mod keys;
 mod matrix;

@@ -362,7 +362,7 @@ impl Asked {
             Err(rejection) => rejection.to_string(),
         });
         assert_eq!(seen.collect::<Vec<_>>(), expected);
-        let first = self.world.state.revision().0 + 1 - items.len() as u64;
+        let first = self.world.state.revision().0 + 1 - self.decision.events.len() as u64;
         for (at, item) in items.iter().enumerate() {
             assert!(
                 item.as_ref().is_ok_and(|readable| readable.index.0 == first + at as u64) || item.is_err(),
