@@ -103,15 +103,6 @@ impl Grants {
         self.verdict(found)
     }
 
-    /// Whether any rule allows anything at all there, conditions aside.
-    #[must_use]
-    pub fn reaches(&self, environment: &EnvironmentName) -> bool {
-        match &self.trees {
-            Some(trees) => trees.about(Some(environment)).any(Tree::allows_anything),
-            None => self.first(|rule| !rule.deny && rule.environment.as_ref().is_none_or(|named| named == environment)).is_some(),
-        }
-    }
-
     fn first(&self, fits: impl Fn(&Rule) -> bool) -> Option<Number> {
         (0..).zip(&self.rules).find(|(_, place)| fits(self.rule(**place))).map(|(number, _)| number)
     }

@@ -186,11 +186,6 @@ impl Tree {
             .or_else(|| node.open.values().find_map(pick))
             .or_else(|| below.into_iter().find_map(|child| self.anywhere(child, pick, capability)))
     }
-
-    /// Whether any rule allows anything in it.
-    pub(super) fn allows_anything(&self) -> bool {
-        self.nodes[0].allowed_below != Capabilities::default()
-    }
 }
 
 fn split(path: &str) -> (&str, Option<&str>) {

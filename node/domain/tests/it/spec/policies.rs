@@ -169,6 +169,20 @@ fn a_question_about_somebody_who_is_not_there_has_no_answer() {
 }
 
 #[test]
+fn what_was_remembered_of_one_holder_is_never_told_of_another() {
+    let world =
+        given([done(put_policy("p", vec![rule("read", "*")])), done(put_policy("q", vec![])), done(put_role("r", &["p"]))]);
+    let own = world.state.token_by_accessor(&world.accessor("root")).unwrap();
+    // Tokens that nobody holds all have the same accessor.
+    let may = |policies: &[&str], roles: &[&str]| {
+        let policies = policies.iter().map(|name| policy(name)).collect();
+        let whom = Whom::Holder { policies, roles: roles.iter().map(|name| role(name)).collect() };
+        question(whom, "a").answer(&world.state, own).unwrap().remove(0).1.verdict.is_allowed()
+    };
+    assert_eq!((may(&["p"], &[]), may(&["q"], &[]), may(&["q"], &["r"]), may(&["q"], &[])), (true, false, true, false));
+}
+
+#[test]
 fn simulating_needs_policies_and_the_journal() {
     given([granted("ana", "policies", "*"), granted("bob", "policies audit", "*")])
         .when("ana", simulate_policy("p", vec![]))
