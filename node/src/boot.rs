@@ -167,12 +167,11 @@ impl Node {
                 .map_err(|error| format!("serve other nodes: {error}"))
         });
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels));
-        let sealing = local.sealing.clone();
         let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
         let door = Arc::new(Door {
             node_id: id,
             conduit,
-            sealing,
+            sealing: local.sealing.clone(),
             values,
             journal: journal.clone(),
             authn,
