@@ -180,7 +180,7 @@ impl Node {
         let door = Arc::new(Door {
             node_id: id,
             conduit,
-            sealing,
+            sealing: local.sealing.clone(),
             values,
             journal: journal.clone(),
             authn,

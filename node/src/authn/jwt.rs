@@ -101,7 +101,7 @@ fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
 fn fits(found: &Value, wanted: &str) -> bool {
     match found {
         Value::String(text) => text == wanted,
-        Value::Bool(_) | Value::Number(_) => found.to_string() == wanted,
+        Value::Bool(_) | Value::Number(_) => serde_json::from_str::<Value>(wanted).is_ok_and(|wanted| wanted == *found),
         Value::Array(items) => items.iter().any(|item| item.as_str() == Some(wanted)),
         Value::Null | Value::Object(_) => false,
     }

@@ -50,14 +50,14 @@ async fn a_newcomer_is_made_a_user_logs_in_is_refused_what_he_may_not_and_logs_o
         "--password-file",
         &password,
     ]);
+    let shown = desk.says(&["user", "totp", "enrol", "ana"]);
+    assert!(shown.contains('█') && shown.contains("otpauth://"), "{shown}");
+    // What was not confirmed gives way to another.
     let enrolled: serde_json::Value = serde_json::from_str(&desk.says(&["user", "totp", "enrol", "ana", "-o", "json"])).unwrap();
     let uri = enrolled["uri"].as_str().unwrap();
     assert!(uri.starts_with("otpauth://totp/"), "{uri}");
     assert_eq!(enrolled["recovery_codes"].as_array().unwrap().len(), 10);
     desk.says(&["user", "totp", "confirm", "ana", &totp(uri, 0)]);
-    let shown = desk.says(&["user", "totp", "enrol", "ana"]);
-    assert!(shown.contains('█') && shown.contains("otpauth://"), "{shown}");
-
     assert_eq!(desk.holdfast(&["login", "ana", "--password-file", &password]).status.code(), Some(5), "without a code");
     let said = desk.says(&["login", "ana", "--password-file", &password, "--code", &totp(uri, 30)]);
     let kept = said.trim().rsplit(' ').next().unwrap();

@@ -43,7 +43,7 @@ pub(crate) enum Command {
         #[arg(long = "bound-claim", value_name = "NAME=VALUE", value_parser = claim)]
         bound_claims: Vec<(String, String)>,
         #[command(flatten)]
-        grants: grants::Given,
+        grants: Box<grants::Given>,
     },
     /// List issuers.
     #[command(after_help = "Examples:\n  holdfast issuer list")]
@@ -77,7 +77,7 @@ impl Command {
                     audience,
                     keys,
                     bound_claims: bound_claims.into_iter().collect(),
-                    grants: Some(grants.into()),
+                    grants: Some((*grants).into()),
                     updated_at_ms: 0,
                 };
                 let put = client.issuers().put(issuer).await.doing(|| format!("write issuer {name}"))?;
