@@ -1,7 +1,7 @@
 //! Where every call comes in: who asks, under which request id, until when; and where its outcome goes out.
 
 use crate::api::status;
-use crate::api::throttle::{Throttle, Throttled};
+use crate::api::throttle::Throttle;
 use crate::api::writing::TRIES;
 use crate::authn::Authn;
 use crate::engine::rules::RuleChecker;
@@ -173,8 +173,8 @@ impl Door {
         };
         let command = match self.throttle.check(&self.view(), caller, asked.environment()) {
             Ok(()) => command,
-            Err(Throttled { rejection, is_recorded: true }) => malformed(operation, asked, rejection),
-            Err(Throttled { rejection, .. }) => return Ok(Err(rejection)),
+            Err(throttled) if throttled.is_recorded => malformed(operation, asked, throttled.rejection),
+            Err(throttled) => return Ok(Err(throttled.rejection)),
         };
         let submitted = self.conduit.submit(caller.ask.clone(), command, caller.deadline).await;
         let (decided, view) = submitted.map_err(|lost| status::lost(&lost))?;

@@ -62,7 +62,7 @@ impl Throttle {
     }
 
     /// Takes one request out of the buckets of its caller and its environment, or says when there will be one.
-    pub(crate) fn check(&self, view: &View, caller: &Caller, environment: &str) -> Result<(), Throttled> {
+    pub(crate) fn check(&self, view: &View, caller: &Caller, environment: &str) -> Result<(), Box<Throttled>> {
         if self.recorded.is_none() {
             return Ok(());
         }
@@ -91,11 +91,11 @@ impl Throttle {
         buckets.check_key(key).err().map(|not_until| not_until.wait_time_from(self.clock.now()))
     }
 
-    fn throttled(&self, whose: &Whose, what: String, wait: Duration) -> Throttled {
+    fn throttled(&self, whose: &Whose, what: String, wait: Duration) -> Box<Throttled> {
         metrics::counter!("holdfast_throttled_total").increment(1);
         let is_recorded = self.recorded.as_ref().is_some_and(|recorded| self.take(recorded, whose).is_none());
         let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-        Throttled { rejection: Rejection::Throttled { what, retry_ms }, is_recorded }
+        Box::new(Throttled { rejection: Rejection::Throttled { what, retry_ms }, is_recorded })
     }
 }
 
