@@ -6,5 +6,7 @@ mod api;
 mod bad_input;
 mod command_line;
 mod failures;
+mod keys;
 mod leaks;
+mod seal;
 mod races;

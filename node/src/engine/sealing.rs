@@ -246,3 +246,6 @@ impl std::fmt::Debug for Sealing {
         formatter.write_str("Sealing(keys)")
     }
 }
+
+#[cfg(test)]
+mod tests;
