@@ -175,7 +175,6 @@ impl Node {
             .add_service(keys_service(holdings.clone()));
         serve_others(&mut others, peer_listener, tls, routes, stop_peers.clone());
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone()));
-        let sealing = local.sealing.clone();
         let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
         let door = Arc::new(Door {
             node_id: id,

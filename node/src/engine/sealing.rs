@@ -267,3 +267,6 @@ impl std::fmt::Debug for Sealing {
         formatter.write_str("Sealing(keys)")
     }
 }
+
+#[cfg(test)]
+mod tests;
