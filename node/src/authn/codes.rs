@@ -105,10 +105,10 @@ pub(crate) fn fitting_steps(
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use storage_crypto::{Key, SeededEntropy};
+    use storage_crypto::SeededEntropy;
 
     fn sealing() -> Sealing {
-        Sealing::new([1; 16], Key::from_bytes([2; 32]), Arc::new(SeededEntropy::new(3)))
+        Sealing::founded([1; 16], Arc::new(SeededEntropy::new(3)))
     }
 
     #[test]

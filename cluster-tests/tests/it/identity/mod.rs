@@ -39,6 +39,7 @@ async fn world(settings: &[String]) -> World {
         path: "*".into(),
         capabilities: vec!["read".into(), "create".into(), "update".into()],
         deny: false,
+        conditions: None,
     }];
     let policy = v1::Policy { name: "developer".into(), rules, ..Default::default() };
     clients[0].policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.unwrap();

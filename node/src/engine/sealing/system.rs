@@ -54,3 +54,18 @@ impl Sealing {
         Binding::new(Purpose::SystemSecret).bytes(&self.cluster).bytes(what.as_bytes())
     }
 }
+
+#[cfg(test)]
+impl Sealing {
+    /// As after the founding of a cluster: with a system key.
+    pub(crate) fn founded(
+        cluster: node_domain::ids::ClusterId,
+        entropy: std::sync::Arc<dyn storage_crypto::entropy::Entropy>,
+    ) -> Sealing {
+        let ring = storage_crypto::ring::Ring::generate(&*entropy);
+        let key = std::sync::Arc::new(Key::generate(&*entropy));
+        let sealing = Sealing::new(cluster, ring, entropy);
+        sealing.learned.write().system.insert(1, key);
+        sealing
+    }
+}
