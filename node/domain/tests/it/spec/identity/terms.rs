@@ -82,11 +82,11 @@ fn each_request_is_a_use_refusals_included_and_the_last_one_ends_the_token() {
         .when("root", wish("ana", |wish| wish.uses_max = 3))
         .when("ana", read("a"))
         .then_reads(["a v1"])
-        .recording(["secret.read production a done", "token.use - ana done"])
+        .recording(["secret.read production a v1 done", "token.use - ana done"])
         .when("ana", read("nothing"))
         .recording(["secret.read production nothing refused", "token.use - ana done"])
         .when("ana", read("a"))
-        .recording(["secret.read production a done", "token.use - ana done"])
+        .recording(["secret.read production a v1 done", "token.use - ana done"])
         .when("ana", read("a"))
         .then_is_not_authenticated();
 }
