@@ -156,24 +156,13 @@ impl Node {
             proposer.run(submissions).await;
             Ok(())
         });
-        let routes = tonic::service::Routes::new(raft_service(replica.inbox())).add_service(forward_service(desk.clone()));
-        let mut failure = materializer.watch_failure();
-        others.spawn(async move {
-            let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
-            Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
-        });
-        let stop = stop_peers.clone();
-        others.spawn(async move {
-            serve_peer(peer_listener, tls, routes, stop.cancelled_owned())
-                .await
-                .map_err(|error| format!("serve other nodes: {error}"))
-        });
+        watch_materializer(&materializer, &mut others);
+        start_peers(peer_listener, tls, &replica, &desk, &mut others, &stop_peers);
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels));
-        let sealing = local.sealing.clone();
         let door = Arc::new(Door {
             node_id: id,
             conduit,
-            sealing,
+            sealing: local.sealing.clone(),
             values,
             journal: journal.clone(),
             rules: RuleChecker::default(),
@@ -182,18 +171,9 @@ impl Node {
         });
         found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
 
-        let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
-        let stop = stop_peers.clone();
-        others.spawn(async move {
-            alerts.run(stop).await;
-            Ok(())
-        });
-
+        start_managers(&ambient, &replica, &door, &mut others, &stop_peers);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
-        let identity = tonic::transport::Identity::from_pem(
-            read("tls.client_certificate", &config.tls.client_certificate)?,
-            read("tls.client_key", &config.tls.client_key)?,
-        );
+        let identity = client_identity(&config)?;
         let mut clients = JoinSet::new();
         clients.spawn(serve::clients(
             client_listener,
@@ -410,6 +390,53 @@ fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Open
     let published = Arc::new(Published::new(view.clone()));
     let fold = Fold::new(view, published.clone(), journal.clone(), values.clone(), materializer.clone(), snapshots);
     Ok(Opened { wal, journal, values, materializer, published, fold: Arc::new(fold) })
+}
+
+/// What the node shows clients.
+fn client_identity(config: &Config) -> Result<tonic::transport::Identity, BootError> {
+    let certificate = read("tls.client_certificate", &config.tls.client_certificate)?;
+    Ok(tonic::transport::Identity::from_pem(certificate, read("tls.client_key", &config.tls.client_key)?))
+}
+
+/// A materializer that fails ends the node.
+fn watch_materializer(materializer: &Materializer, tasks: &mut JoinSet<Result<(), String>>) {
+    let mut failure = materializer.watch_failure();
+    tasks.spawn(async move {
+        let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
+        Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
+    });
+}
+
+/// What the node does by itself while it leads.
+fn start_managers(
+    ambient: &Ambient,
+    replica: &Replica,
+    door: &Arc<Door>,
+    tasks: &mut JoinSet<Result<(), String>>,
+    stop: &CancellationToken,
+) {
+    let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        alerts.run(stop).await;
+        Ok(())
+    });
+}
+
+/// Serves the other nodes until `stop`.
+fn start_peers(
+    listener: TcpListener,
+    tls: Arc<PeerTls>,
+    replica: &Replica,
+    desk: &mpsc::Sender<Submission>,
+    tasks: &mut JoinSet<Result<(), String>>,
+    stop: &CancellationToken,
+) {
+    let routes = tonic::service::Routes::new(raft_service(replica.inbox())).add_service(forward_service(desk.clone()));
+    let stop = stop.clone().cancelled_owned();
+    tasks.spawn(
+        async move { serve_peer(listener, tls, routes, stop).await.map_err(|error| format!("serve other nodes: {error}")) },
+    );
 }
 
 /// Where the kit left a bootstrap, founds the cluster: tells the members who they are, and has the first record made.
