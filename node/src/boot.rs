@@ -193,13 +193,7 @@ impl Node {
         let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
         managers::start(managed, &mut others, &stop_clients);
 
-        let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
-        let stop = stop_peers.clone();
-        others.spawn(async move {
-            alerts.run(stop).await;
-            Ok(())
-        });
-
+        start_managers(&ambient, &replica, &door, &mut others, &stop_peers);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
         seal_desk.unsealed(custody, local.sealing.clone());
@@ -392,4 +386,20 @@ fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
         key_pem: read("tls.peer_key", &config.tls.peer_key)?,
     };
     Ok(Arc::new(PeerTls::new(id, &credentials).map_err(failed("certificates between nodes"))?))
+}
+
+/// What the node does by itself while it leads.
+fn start_managers(
+    ambient: &Ambient,
+    replica: &Replica,
+    door: &Arc<Door>,
+    tasks: &mut JoinSet<Result<(), String>>,
+    stop: &CancellationToken,
+) {
+    let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        alerts.run(stop).await;
+        Ok(())
+    });
 }
