@@ -144,13 +144,7 @@ impl Node {
         Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, desk }).await
     }
 
-    async fn connect(
-        config: Config,
-        ambient: Ambient,
-        local: Local,
-        opened: Opened,
-        ports: Ports,
-    ) -> Result<Node, BootError> {
+    async fn connect(config: Config, ambient: Ambient, local: Local, opened: Opened, ports: Ports) -> Result<Node, BootError> {
         let Opened { wal, journal, values, materializer, published, fold, snapshots, stores } = opened;
         let Ports { peer_listener, client_listener, desk: seal_desk } = ports;
         let id = local.owner.node;
@@ -170,7 +164,8 @@ impl Node {
         });
         watch(&mut others, &materializer);
         let custody = local.custody.clone();
-        let holdings = Holdings { custody: custody.clone(), sealing: local.sealing.clone(), snapshots, published: published.clone() };
+        let holdings =
+            Holdings { custody: custody.clone(), sealing: local.sealing.clone(), snapshots, published: published.clone() };
         let routes = tonic::service::Routes::new(raft_service(replica.inbox()))
             .add_service(forward_service(desk.clone()))
             .add_service(keys_service(holdings.clone()));

@@ -5,7 +5,8 @@
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
-    AdvertiseConfig, Config, KeysConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
+    AdvertiseConfig, Config, KeysConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
+    TlsConfig,
 };
 use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
@@ -177,8 +178,7 @@ pub fn add_node(directory: &Path, node: &NodePlan) -> Result<(), KitError> {
     let seal_key = SealKey::from_key_file(&String::from_utf8_lossy(&seal_text)).map_err(unusable)?;
     let file = SealFile::parse(&seal_file).map_err(unusable)?;
     let (cluster, ring) = (file.cluster(), file.open(&seal_key).map_err(unusable)?);
-    let keys =
-        Keys { cluster, seal_text: &seal_text, identity_key: ring.identity(), seal_file: &seal_file, entropy: &OsEntropy };
+    let keys = Keys { cluster, seal_text: &seal_text, identity_key: ring.identity(), seal_file: &seal_file, entropy: &OsEntropy };
     seal_node(directory, node, &keys)
 }
 

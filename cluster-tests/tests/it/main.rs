@@ -8,5 +8,5 @@ mod command_line;
 mod failures;
 mod keys;
 mod leaks;
-mod seal;
 mod races;
+mod seal;

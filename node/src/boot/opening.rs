@@ -118,8 +118,8 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> 
     local.sealing.check(&view).map_err(failed("unseal"))?;
     let published = Arc::new(Published::new(view.clone()));
     let sealing = local.sealing.clone();
-    let fold = Fold::new(view, published.clone(), journal.clone(), values.clone(), materializer.clone(), snapshots.clone(), sealing);
+    let fold =
+        Fold::new(view, published.clone(), journal.clone(), values.clone(), materializer.clone(), snapshots.clone(), sealing);
     let stores = Arc::downgrade(&stores);
     Ok(Opened { wal, journal, values, materializer, published, fold: Arc::new(fold), snapshots, stores })
 }
-

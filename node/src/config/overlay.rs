@@ -3,8 +3,8 @@
 //! `HOLDFAST_LISTEN_CLIENT` and `--set listen.client=…` mean the key `client` of the table `listen`.
 
 use super::{
-    AdvertiseConfig, Config, ConfigError, KeysConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
-    TlsConfig,
+    AdvertiseConfig, Config, ConfigError, KeysConfig, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig,
+    StorageConfig, TlsConfig,
 };
 use toml::{Table, Value};
 

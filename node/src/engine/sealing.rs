@@ -112,8 +112,11 @@ impl Sealing {
         if state.is_founded() {
             learned.root = state.keys().root();
         }
-        learned.sealed =
-            state.environments().filter(|home| state.keys().sealed(&home.about.name).is_some()).map(|home| home.about.id).collect();
+        learned.sealed = state
+            .environments()
+            .filter(|home| state.keys().sealed(&home.about.name).is_some())
+            .map(|home| home.about.id)
+            .collect();
         let known: HashSet<(EnvironmentId, u32)> = state
             .environments()
             .filter(|home| !learned.sealed.contains(&home.about.id))

@@ -4,10 +4,10 @@
 //! reading hold one record at a time.
 
 use crate::boot::Ambient;
-use crate::engine::{Published, Sealing};
 use crate::engine::materializer::{Applied, Materializer, everything};
 use crate::engine::stores::{Home, Stores};
 use crate::engine::values::{ValueKey, Values};
+use crate::engine::{Published, Sealing};
 use node_domain::State;
 use node_domain::ids::EnvironmentName;
 use node_domain::sealed::Payload;

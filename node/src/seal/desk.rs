@@ -47,12 +47,23 @@ pub(crate) struct SealDesk {
 
 enum Phase {
     Uninitialized,
-    Sealed { file: Box<SealFile>, shares: Option<Shares>, trouble: String },
+    Sealed {
+        file: Box<SealFile>,
+        shares: Option<Shares>,
+        trouble: String,
+    },
     /// Opened; the node is starting.
-    Opening { file: Box<SealFile> },
-    Unsealed { custody: Arc<Custody>, sealing: Arc<Sealing> },
+    Opening {
+        file: Box<SealFile>,
+    },
+    Unsealed {
+        custody: Arc<Custody>,
+        sealing: Arc<Sealing>,
+    },
     /// The node is stopping; its keys go with it.
-    Sealing { file: Box<SealFile> },
+    Sealing {
+        file: Box<SealFile>,
+    },
 }
 
 struct Attempts {
@@ -306,7 +317,9 @@ impl SealDesk {
 }
 
 fn uninitialized() -> Status {
-    Status::failed_precondition("this node belongs to no cluster yet: holdfast operator init on one node, which hands its seal file on")
+    Status::failed_precondition(
+        "this node belongs to no cluster yet: holdfast operator init on one node, which hands its seal file on",
+    )
 }
 
 fn sealed(file: SealFile) -> Phase {

@@ -15,6 +15,6 @@ pub(crate) mod service;
 
 pub(crate) use custody::{Custody, Unsealed};
 pub(crate) use desk::SealDesk;
-pub(crate) use founding::founding;
 pub use founding::PLAN_FILE;
+pub(crate) use founding::founding;
 pub(crate) use rotation::Rotation;

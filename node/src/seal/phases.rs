@@ -1,9 +1,9 @@
 //! Coming by the seal key: from what people give, or by itself.
 
 use super::custody::Unsealed;
-use storage_crypto::secret_bytes::SecretBytes;
 use storage_crypto::seal_file::{SealFile, SealedWith};
 use storage_crypto::seal_key::SealKey;
+use storage_crypto::secret_bytes::SecretBytes;
 use storage_crypto::shamir::Shares;
 use zeroize::Zeroizing;
 

@@ -49,7 +49,8 @@ impl Rotation {
         if matches!(*self.replica.watch_role().borrow(), Role::Leader { .. }) {
             return Ok(());
         }
-        let leader = self.replica.leader().map_or_else(|| "none is known".to_owned(), |leader| format!("node {} does", leader.id));
+        let leader =
+            self.replica.leader().map_or_else(|| "none is known".to_owned(), |leader| format!("node {} does", leader.id));
         Err(Status::unavailable(format!("this node does not lead ({leader}): only the leader changes the seal")))
     }
 
@@ -107,7 +108,9 @@ impl Rotation {
         let version = theirs.chain(held).max().unwrap_or(current).saturating_add(1);
         let (custody, key) = (self.holdings.custody.clone(), self.holdings.sealing.new_root());
         let added = tokio::task::spawn_blocking(move || custody.add_root(version, key)).await;
-        added.map_err(|error| Status::internal(error.to_string()))?.map_err(|error| Status::failed_precondition(error.to_string()))?;
+        added
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| Status::failed_precondition(error.to_string()))?;
         Ok(version)
     }
 
@@ -161,9 +164,13 @@ impl Rotation {
             self.make_count(current, &others).await?;
         }
         let holdings = self.holdings.clone();
-        let own = tokio::task::spawn_blocking(move || holdings.needed()).await.map_err(|error| Status::internal(error.to_string()))?;
-        let mut needed: Vec<(u64, u32)> =
-            own.map_err(|error| Status::internal(error.to_string()))?.into_iter().map(|version| (self.replica.id(), version)).collect();
+        let own =
+            tokio::task::spawn_blocking(move || holdings.needed()).await.map_err(|error| Status::internal(error.to_string()))?;
+        let mut needed: Vec<(u64, u32)> = own
+            .map_err(|error| Status::internal(error.to_string()))?
+            .into_iter()
+            .map(|version| (self.replica.id(), version))
+            .collect();
         // What they need may have changed with the record above.
         for (member, _) in &others {
             let answer = self.peers.describe(member).await.map_err(Status::failed_precondition)?;
@@ -172,7 +179,8 @@ impl Rotation {
         let old = self.holdings.custody.roots().into_iter().filter(|version| *version < current);
         let (stay, go): (Vec<u32>, Vec<u32>) = old.partition(|version| needed.iter().any(|(_, needed)| needed == version));
         let why = |version: &u32| {
-            let nodes: Vec<String> = needed.iter().filter(|(_, needed)| needed == version).map(|(node, _)| node.to_string()).collect();
+            let nodes: Vec<String> =
+                needed.iter().filter(|(_, needed)| needed == version).map(|(node, _)| node.to_string()).collect();
             format!("v{version}: a snapshot on node {} needs it", nodes.join(", "))
         };
         let kept = stay.iter().map(why).collect();

@@ -46,7 +46,8 @@ pub async fn serve(
 ) -> Result<(), ServerError> {
     let mut stop = std::pin::pin!(stop);
     let listening = std::net::TcpListener::bind(&config.listen.client);
-    let listener = listening.map_err(|error| failed(&format!("setting listen.client: listen on {}", config.listen.client), error))?;
+    let listener =
+        listening.map_err(|error| failed(&format!("setting listen.client: listen on {}", config.listen.client), error))?;
     listener.set_nonblocking(true).map_err(|error| failed("listen.client", error))?;
     let (sender, mut opened) = mpsc::channel::<Unsealed>(1);
     let desk = Arc::new(SealDesk::new(&config, &ambient, Some(sender)).map_err(|cause| failed("the seal", cause))?);
@@ -91,7 +92,9 @@ pub async fn serve(
 fn warn_of_memory() {
     let protection = storage_crypto::arena::memory_protection();
     if !protection.locked {
-        tracing::warn!("keys are not in locked memory and may be swapped out: raise the limit of locked memory (ulimit -l, LimitMEMLOCK)");
+        tracing::warn!(
+            "keys are not in locked memory and may be swapped out: raise the limit of locked memory (ulimit -l, LimitMEMLOCK)"
+        );
     }
     if !protection.excluded_from_dumps {
         tracing::warn!("keys are not kept out of core dumps on this system");

@@ -1,8 +1,9 @@
 //! Every call of the contract as a method: one message in, one answer out.
 
 use proto::v1::{
-    self, keys_client::KeysClient, seal_client::SealClient, audit_client::AuditClient, cluster_client::ClusterClient, environments_client::EnvironmentsClient,
-    policies_client::PoliciesClient, secrets_client::SecretsClient, tokens_client::TokensClient,
+    self, audit_client::AuditClient, cluster_client::ClusterClient, environments_client::EnvironmentsClient,
+    keys_client::KeysClient, policies_client::PoliciesClient, seal_client::SealClient, secrets_client::SecretsClient,
+    tokens_client::TokensClient,
 };
 
 use crate::{

@@ -17,7 +17,13 @@ use crate::support::{files, key, payload};
 const PATH: &str = "/snapshots/1.snap";
 
 fn header() -> SnapshotHeader {
-    SnapshotHeader { cluster: [1; 16], epoch: 2, created_ms: 1_790_000_000_000, key_version: 3, position: b"term 3 index 99".to_vec() }
+    SnapshotHeader {
+        cluster: [1; 16],
+        epoch: 2,
+        created_ms: 1_790_000_000_000,
+        key_version: 3,
+        position: b"term 3 index 99".to_vec(),
+    }
 }
 
 fn record(number: u64) -> &'static [u8] {

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::seal::founding;
-use node_domain::keys::{KeysCommand, KeysUpkeep, SealAbout};
-use node_domain::{Ask, Command, Head};
 use node_domain::command::Upkeep;
 use node_domain::ids::Stamp;
+use node_domain::keys::{KeysCommand, KeysUpkeep, SealAbout};
+use node_domain::{Ask, Command, Head};
 use storage_crypto::entropy::SeededEntropy;
 
 const CLUSTER: ClusterId = [7; 16];

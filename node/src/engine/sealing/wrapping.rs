@@ -103,7 +103,8 @@ impl Sealing {
             wrapped_key: payload.wrapped_key.to_vec(),
             ciphertext: payload.ciphertext.to_vec(),
         };
-        let sealed = sealed.rewrap(&old, &new, newest, &self.scope(environment.id), self.entropy()).map_err(SealingError::Value)?;
+        let sealed =
+            sealed.rewrap(&old, &new, newest, &self.scope(environment.id), self.entropy()).map_err(SealingError::Value)?;
         let payload = Payload { wrapped_key: sealed.wrapped_key.into(), ciphertext: payload.ciphertext.clone() };
         Ok(Some(Sealed::new(newest, seal.value_id, seal.size_bytes, seal.structured, payload)))
     }

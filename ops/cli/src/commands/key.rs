@@ -44,7 +44,10 @@ async fn rotate(session: &Session, environment: String, system: bool) -> Result<
     let answer = session.client().await?.keys().rotate(v1::RotateKeyRequest { environment, system }).await;
     let answer = answer.doing(|| format!("rotate the key of {what}"))?;
     let document = json!({ "of": what, "version": answer.version, "index": answer.index });
-    session.out.done(&document, &format!("the key of {what} is at v{}; `holdfast key status` shows how its values follow", answer.version))
+    session.out.done(
+        &document,
+        &format!("the key of {what} is at v{}; `holdfast key status` shows how its values follow", answer.version),
+    )
 }
 
 async fn status(session: &Session) -> Result<(), Failure> {

@@ -116,7 +116,8 @@ async fn nodes(session: &Session, only: Option<&str>) -> Result<Vec<(String, Cli
     let nodes = session.client().await?.each_node();
     let Some(only) = only else { return Ok(nodes) };
     let known: Vec<String> = nodes.iter().map(|(address, _)| address.clone()).collect();
-    let found: Vec<_> = nodes.into_iter().filter(|(address, _)| address.trim_end_matches('/') == only.trim_end_matches('/')).collect();
+    let found: Vec<_> =
+        nodes.into_iter().filter(|(address, _)| address.trim_end_matches('/') == only.trim_end_matches('/')).collect();
     if found.is_empty() {
         let why = format!("the settings name {}", known.join(", "));
         return Err(Failure::usage(format!("{only} is no node of the settings"), why, "name one of them, or give --addr"));
@@ -135,12 +136,14 @@ async fn standings(nodes: &[(String, Client)]) -> Vec<Standing> {
 async fn status(session: &Session) -> Result<(), Failure> {
     let standings = standings(&nodes(session, None).await?).await;
     show(session, &standings)?;
-    let sealed = standings.iter().filter(|(_, standing)| !standing.as_ref().is_ok_and(|status| status.phase == "unsealed")).count();
+    let sealed =
+        standings.iter().filter(|(_, standing)| !standing.as_ref().is_ok_and(|status| status.phase == "unsealed")).count();
     if sealed == 0 {
         return Ok(());
     }
     let why = format!("{sealed} of {} nodes are not unsealed", standings.len());
-    Err(Failure::new(Exit::Unavailable, "not every node serves", why).next("holdfast operator unseal, or operator init on a new cluster"))
+    Err(Failure::new(Exit::Unavailable, "not every node serves", why)
+        .next("holdfast operator unseal, or operator init on a new cluster"))
 }
 
 fn show(session: &Session, standings: &[Standing]) -> Result<(), Failure> {
@@ -159,13 +162,34 @@ fn people(out: &mut dyn Write, standings: &[Standing]) -> io::Result<()> {
             let roots: Vec<String> = status.root_versions.iter().map(|version| format!("v{version}")).collect();
             let generation = if status.generation == 0 { String::new() } else { status.generation.to_string() };
             let memory = if status.memory_locked { "locked" } else { "not locked" };
-            let phase = if status.trouble.is_empty() { status.phase.clone() } else { format!("{}: {}", status.phase, status.trouble) };
+            let phase =
+                if status.trouble.is_empty() { status.phase.clone() } else { format!("{}: {}", status.phase, status.trouble) };
             let (kind, set) = (status.kind.clone(), status.set_id.clone());
-            [status.node_id.to_string(), address.clone(), phase, kind, shares, set, generation, roots.join(" "), memory.to_owned()]
+            [
+                status.node_id.to_string(),
+                address.clone(),
+                phase,
+                kind,
+                shares,
+                set,
+                generation,
+                roots.join(" "),
+                memory.to_owned(),
+            ]
         }
         Err(failure) => {
             let none = String::new;
-            [none(), address.clone(), format!("does not answer: {}", failure.why()), none(), none(), none(), none(), none(), none()]
+            [
+                none(),
+                address.clone(),
+                format!("does not answer: {}", failure.why()),
+                none(),
+                none(),
+                none(),
+                none(),
+                none(),
+                none(),
+            ]
         }
     };
     let titles = ["NODE", "ADDRESS", "PHASE", "KIND", "SHARES", "SET", "GENERATION", "ROOT KEYS", "MEMORY"];

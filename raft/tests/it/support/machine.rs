@@ -147,7 +147,8 @@ mod files {
     }
 
     pub(super) fn write(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
-        let header = SnapshotHeader { cluster: [1; 16], epoch: 1, created_ms: 0, key_version: 1, position: snapshot.position.clone() };
+        let header =
+            SnapshotHeader { cluster: [1; 16], epoch: 1, created_ms: 0, key_version: 1, position: snapshot.position.clone() };
         let mut writer =
             SnapshotWriter::create(Arc::new(RealDisk), path, &header, &key(), Arc::new(OsEntropy)).map_err(io::Error::other)?;
         writer.push(&snapshot.index.to_be_bytes()).map_err(io::Error::other)?;

@@ -46,7 +46,9 @@ pub(super) async fn init(session: &Session, seal: Seal) -> Result<(), Failure> {
             // Sealed, so it may lie about; and without it the other nodes could not join.
             let place = format!("holdfast-seal-{}.json", storage_crypto::hex::encode(&made.cluster_id));
             std::fs::write(&place, &request.seal_file)?;
-            return Err(failure.next(format!("holdfast operator adopt {address} --file {place}, and the same for the nodes after it")));
+            return Err(
+                failure.next(format!("holdfast operator adopt {address} --file {place}, and the same for the nodes after it"))
+            );
         }
     }
     Ok(())

@@ -61,7 +61,10 @@ impl Rekey {
             without_proof: self.no_verify && proof.is_empty(),
         };
         let done = client.keys().confirm_rekey(request).await.doing(|| "make the new seal count".to_owned())?;
-        to_stderr(&format!("the new seal counts on every node (generation {}); the old one opens nothing any more", done.generation));
+        to_stderr(&format!(
+            "the new seal counts on every node (generation {}); the old one opens nothing any more",
+            done.generation
+        ));
         Ok(())
     }
 }
