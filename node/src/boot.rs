@@ -116,7 +116,7 @@ impl Node {
         let missing = || BootError { cause: format!("seal file {} is missing", config.seal.file.display()), ..doing() };
         let file = file.ok_or_else(missing)?;
         let people = || BootError { cause: format!("a seal of kind {} needs holdfast operator unseal", file.kind()), ..doing() };
-        let unsealed = by_itself(&config, &file).await.ok_or_else(people)?.map_err(|cause| BootError { cause, ..doing() })?;
+        let unsealed = by_itself(&config, &file).await.ok_or_else(people)?.map_err(failed("unseal"))?;
         let listener = std::net::TcpListener::bind(&config.listen.client).and_then(|listener| {
             listener.set_nonblocking(true)?;
             Ok(listener)

@@ -223,7 +223,7 @@ async fn a_rotation_of_the_root_key_cut_off_at_every_step_loses_nothing_and_can_
         cluster.ready().await;
         everything_is_readable(&cluster).await;
         let counts = client.keys().status(v1::KeyStatusRequest {}).await.unwrap().root_version;
-        assert!(counts == root || counts > root, "the root key went back");
+        assert!(counts >= root, "the root key went back");
         let rotated = client.keys().rotate_root(v1::RotateRootRequest {}).await.unwrap().version;
         assert!(rotated > counts, "{point}: v{counts}, then v{rotated}");
         root = rotated;

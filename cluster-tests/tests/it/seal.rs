@@ -205,3 +205,22 @@ async fn new_shares_count_once_they_were_shown_and_a_crash_halfway_is_made_good(
     unseal_all(&cluster, &made.shares[..3]).await;
     assert_eq!(get(&cluster.client(None).await, "a").await, b"value");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_its_key_file_waits_sealed_says_why_and_takes_the_key_from_somebody() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = ProcessCluster::prepare(directory.path(), 3);
+    let file = cluster.home(1).join("seal.key");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    cluster.start_all();
+    let node = stranger(&cluster, 1).await;
+    let status = reaches(&node, "sealed").await;
+    assert!(status.kind == "key-file" && status.trouble.contains("seal.key"), "{status:?}");
+    let key_file = |text: &str| v1::UnsealRequest { key_file: text.to_owned(), ..Default::default() };
+    let wrong = refusal(&node, key_file(&"0".repeat(64))).await;
+    assert!(wrong.contains("wrong seal key") && !wrong.contains("0000"), "{wrong}");
+    node.seal().unseal(key_file(&text)).await.unwrap();
+    reaches(&node, "unsealed").await;
+    cluster.ready().await;
+}

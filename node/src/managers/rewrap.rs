@@ -13,7 +13,8 @@ use node_domain::secret::VersionState;
 use node_domain::state::Environment;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often it looks whether there is something to do.
 const PERIOD: Duration = Duration::from_millis(500);

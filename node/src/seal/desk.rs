@@ -14,7 +14,7 @@ use raft::Member;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+
 use storage_crypto::entropy::random;
 use storage_crypto::kdf::Kdf;
 use storage_crypto::ring::Ring;
@@ -23,6 +23,7 @@ use storage_crypto::seal_key::SealKey;
 use storage_crypto::secret_bytes::SecretBytes;
 use storage_crypto::shamir::Shares;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tonic::Status;
 use zeroize::Zeroizing;
 

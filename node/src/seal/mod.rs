@@ -1,7 +1,7 @@
 //! The seal of a node: from nothing to sealed to unsealed and back, without ending the process.
 //!
-//! [`server::serve`] owns the phases; [`desk::SealDesk`] knows which one it is and takes shares; [`custody::Custody`] keeps what an
-//! unsealed node must hold of its seal; [`rotation::Rotation`] makes new root keys and new seals with all members, over [`peers`].
+//! `server` owns the phases; `desk` knows which one it is and takes shares; `custody` keeps what an unsealed node must hold of its
+//! seal; `rotation` and `rekey` make new root keys and new seals with all members, over `peers`.
 
 pub(crate) mod custody;
 pub(crate) mod desk;

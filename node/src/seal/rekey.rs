@@ -6,8 +6,9 @@ use super::phases::key_from;
 use super::rotation::Rotation;
 use crate::fault;
 use proto::v1;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use storage_crypto::seal_key::SealKey;
+use tokio::time::Instant;
 use tonic::Status;
 use zeroize::Zeroizing;
 

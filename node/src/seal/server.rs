@@ -55,7 +55,7 @@ pub async fn serve(
     let mut by_itself = true;
     let mut sealed = SealedPort::open(&config, &listener, desk.clone())?;
     loop {
-        let unsealed = match unsealed_by_itself(&config, &desk, by_itself).await {
+        let unsealed = match unsealed_by_itself(&config, &desk, by_itself).await? {
             Some(unsealed) => unsealed,
             None => {
                 let status = desk.status();
@@ -101,36 +101,54 @@ fn warn_of_memory() {
     }
 }
 
-/// Unseals without people, where the kind of seal allows it. What stands in the way is shown by the seal's status, and the node waits.
-async fn unsealed_by_itself(config: &Config, desk: &Arc<SealDesk>, wanted: bool) -> Option<Unsealed> {
-    let file = desk.sealed_file().filter(|_| wanted)?;
-    match by_itself(config, &file).await? {
-        Ok(unsealed) => Some(unsealed),
-        Err(trouble) => {
-            tracing::error!(trouble, "this node did not unseal by itself");
-            desk.trouble(trouble);
-            None
+/// Unseals without people, where the kind of seal allows it. What people can mend is shown by the seal's status, and the node waits; a
+/// key that is there and is the wrong one is a wrong setting.
+async fn unsealed_by_itself(config: &Config, desk: &Arc<SealDesk>, wanted: bool) -> Result<Option<Unsealed>, BootError> {
+    let Some(file) = desk.sealed_file().filter(|_| wanted) else { return Ok(None) };
+    match by_itself(config, &file).await {
+        None => Ok(None),
+        Some(Ok(unsealed)) => Ok(Some(unsealed)),
+        Some(Err(Hindrance::Wrong(why))) => Err(failed("unseal", why)),
+        Some(Err(Hindrance::Missing(why))) => {
+            tracing::error!(why, "this node did not unseal by itself: it waits for holdfast operator unseal");
+            desk.trouble(why);
+            Ok(None)
         }
     }
 }
 
+/// Why a seal did not open by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Hindrance {
+    /// What opens it is not there now.
+    #[error("{0}")]
+    Missing(String),
+    /// What should open it does not.
+    #[error("{0}")]
+    Wrong(String),
+}
+
 /// The seal opened with what lies beside it; `None` where people are needed.
-pub(crate) async fn by_itself(config: &Config, file: &SealFile) -> Option<Result<Unsealed, String>> {
+pub(crate) async fn by_itself(config: &Config, file: &SealFile) -> Option<Result<Unsealed, Hindrance>> {
     match file.kind() {
         SealKind::Shamir | SealKind::Passphrase => None,
         SealKind::KeyFile => {
             let (path, file) = (config.seal.key_file.clone(), file.clone());
-            let opened = tokio::task::spawn_blocking(move || {
-                let text = std::fs::read_to_string(&path).map(zeroize::Zeroizing::new);
-                let text = text.map_err(|error| format!("setting seal.key_file: read {}: {error}", path.display()))?;
-                let named = |error: String| format!("seal key {}: {error}", path.display());
-                let key = SealKey::from_key_file(&text).map_err(|error| named(error.to_string()))?;
-                phases::open(&file, key).map_err(named)
-            });
-            Some(opened.await.unwrap_or_else(|error| Err(error.to_string())))
+            let opened = tokio::task::spawn_blocking(move || open_by_key_file(&path, &file)).await;
+            Some(opened.unwrap_or_else(|error| Err(Hindrance::Wrong(error.to_string()))))
         }
-        SealKind::AwsKms => Some(Err("this build does not speak to a key management service".to_owned())),
+        SealKind::AwsKms => Some(Err(Hindrance::Missing("this build does not speak to a key management service".to_owned()))),
     }
+}
+
+fn open_by_key_file(path: &std::path::Path, file: &SealFile) -> Result<Unsealed, Hindrance> {
+    let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new).map_err(|error| {
+        let why = format!("setting seal.key_file: read {}: {error}", path.display());
+        if error.kind() == std::io::ErrorKind::NotFound { Hindrance::Missing(why) } else { Hindrance::Wrong(why) }
+    })?;
+    let wrong = |error: String| Hindrance::Wrong(format!("seal key {}: {error}", path.display()));
+    let key = SealKey::from_key_file(&text).map_err(|error| wrong(error.to_string()))?;
+    phases::open(file, key).map_err(wrong)
 }
 
 /// The client port while the node is not unsealed.

@@ -8,6 +8,7 @@ use storage_crypto::keyring::{WrappedKey, unwrap_system_key, wrap_system_key};
 use storage_crypto::sealed::{self, Binding, OpenError, Purpose, key_version};
 use storage_crypto::secret_bytes::SecretBytes;
 
+#[allow(dead_code, reason = "second factors and web hooks, whose secrets these are, come with another change of this session")]
 impl Sealing {
     /// Seals something small that the system keeps for itself. `what` says what and whose it is, such as `totp/ana`: nothing sealed as
     /// one thing opens as another.

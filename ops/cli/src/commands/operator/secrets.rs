@@ -1,6 +1,6 @@
 //! Asking for what opens a seal, and showing what a new one gives, once.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub(super) fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     let text = if io::stdin().is_terminal() {
         rpassword::prompt_password(format!("{prompt}: ")).map_err(|error| failed(&error))?
     } else {
-        line(&mut io::stdin().lock()).map_err(|error| failed(&error))?
+        line().map_err(|error| failed(&error))?
     };
     let text = Zeroizing::new(text);
     if text.trim().is_empty() {
@@ -30,16 +30,11 @@ pub(super) fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-/// One line, byte by byte: what comes after it is for the next question.
-fn line(from: &mut impl Read) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    for byte in from.take(BYTES_MAX).bytes() {
-        match byte? {
-            b'\n' => break,
-            byte => bytes.push(byte),
-        }
-    }
-    String::from_utf8(bytes).map_err(io::Error::other)
+/// One line: what comes after it is for the next question.
+fn line() -> io::Result<String> {
+    let mut text = String::new();
+    io::stdin().lock().take(BYTES_MAX).read_line(&mut text)?;
+    Ok(text)
 }
 
 /// A new passphrase, asked for twice.
