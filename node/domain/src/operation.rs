@@ -56,7 +56,8 @@ impl Operation {
     /// The capability that whoever asks for it must hold, where one is needed: the one map from operations to capabilities.
     ///
     /// A put needs `create` instead where nothing stands yet; a copy, move or transaction needs what its parts need, here its first.
-    /// The holder of a policy or role may read it, and a token may look at, end and be tested by itself, without any.
+    /// The holder of a policy or role may read it, a token may look at, renew, end and be tested by itself, and users see and change
+    /// what is theirs, without any.
     #[must_use]
     pub fn capability(self) -> Option<Capability> {
         Some(match self {
@@ -80,7 +81,10 @@ impl Operation {
             | Operation::WrapEnd
             | Operation::TokenUse
             // Whoever has a token may wrap: what is handed over is his own to hand over.
-            | Operation::Wrap => return None,
+            | Operation::Wrap
+            // A plan is shown to who asked for it and to who may promote or approve what it touches; only the first takes it back.
+            | Operation::PromotionRead
+            | Operation::PromotionCancel => return None,
             Operation::SecretRead | Operation::SecretCopy => Capability::Read,
             Operation::SecretPut | Operation::SecretPatch | Operation::SecretRollback | Operation::SecretTransact => {
                 Capability::Update
@@ -138,9 +142,7 @@ impl Operation {
             | Operation::SinkPut
             | Operation::SinkDelete
             | Operation::SinkList => Capability::Alerts,
-            Operation::PromotionPlan | Operation::PromotionRead | Operation::PromotionApply | Operation::PromotionCancel => {
-                Capability::Promote
-            }
+            Operation::PromotionPlan | Operation::PromotionApply => Capability::Promote,
             Operation::PromotionApprove | Operation::PromotionReject => Capability::Approve,
             Operation::RulePut
             | Operation::RuleDelete

@@ -210,10 +210,16 @@ impl Desk<'_> {
                 | Command::Destroy { .. }
                 | Command::Move { .. }
                 | Command::PutPolicy { .. }
-                | Command::PutRole { .. }
-                | Command::Guard(_),
+                | Command::PutRole { .. },
                 versions,
             ) => Answer::Versions(versions.iter().map(|(version, _)| *version).collect()),
+            (Command::Guard(command), versions) if command.is_answered_with_versions() => {
+                Answer::Versions(versions.iter().map(|(version, _)| *version).collect())
+            }
+            (Command::Keys(_), [(version, _)]) => {
+                let version = u32::try_from(*version).unwrap_or(u32::MAX);
+                Answer::Keys(Box::new(KeysAnswer::Version(version)))
+            }
             (_, [(version, expires)]) => Answer::Written { version: *version, expires: *expires },
             _ => Answer::Done,
         };

@@ -78,6 +78,12 @@ pub enum GuardUpkeep {
 pub enum GuardAnswer {}
 
 impl GuardCommand {
+    /// Whether its answer is numbers: the id of a plan, the versions that it wrote, the version of a rule.
+    pub(crate) fn is_answered_with_versions(&self) -> bool {
+        use GuardCommand::{ApplyPromotion, PlanPromotion, PutRule};
+        matches!(self, PlanPromotion { .. } | ApplyPromotion { .. } | PutRule(_))
+    }
+
     /// Operation, environment and subject, for the record of a request that is not done.
     #[must_use]
     pub fn describe(&self) -> (Operation, String, String) {

@@ -64,6 +64,7 @@ fn hint(state: &State, asking: &Asking<'_>, asked: &EnvironmentName, subject: &s
         *name != asked
             && home.secrets.contains_key(&path)
             && has_business(state, asking, name)
+            && state.keys.check_open(name).is_ok()
             && state.authorize(asking, Capability::Read, Some(name), subject.to_owned()).is_ok()
     });
     own.map(|(name, _)| format!(": the one for {name} is {name}:{path}")).unwrap_or_default()

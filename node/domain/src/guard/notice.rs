@@ -61,6 +61,7 @@ pub(crate) fn of_decision(
     let mut noticed = Vec::new();
     let mut denials = 0;
     for event in events {
+        noticed.extend(super::noteworthy::of_event(state, context, token, event));
         let Event::Refused { rejection, .. } = event else { continue };
         denials += u32::from(rejection.is_denial());
         let raised = of_rejection(state, token, rejection);

@@ -41,6 +41,9 @@ impl Desk<'_> {
 
     pub(super) fn look_at_promotion(&self, id: u64) -> Decided {
         let plan = self.promotion(id)?;
+        // A plan names what stands in both.
+        self.state.keys.check_open(&plan.from)?;
+        self.state.keys.check_open(&plan.to)?;
         self.observe_promotions(plan.to.clone(), format!("promotion-{id}"))
     }
 
@@ -59,7 +62,7 @@ impl Desk<'_> {
         let plan = self.open_promotion(id)?;
         self.permit_approval(plan)?;
         let who = &self.token.principal;
-        if plan.requested_by == *who {
+        if self.state.lineage(self.token).any(|token| token.principal == plan.requested_by) {
             return Err(self.not_the_requester(plan));
         }
         if plan.approved_by.contains(who) {
@@ -200,7 +203,7 @@ impl Desk<'_> {
     /// A plan that the caller may see; one that they may not does not exist for them.
     fn promotion(&self, id: u64) -> Result<&Arc<Promotion>, Rejection> {
         let found = self.state.guard.promotions.plan(id);
-        let seen = found.filter(|plan| self.state.may_see_promotion(&self.asking(), plan));
+        let seen = found.filter(|plan| self.state.concerns_promotion(&self.asking(), plan));
         seen.ok_or_else(|| Rejection::not_found("promotion", id))
     }
 
@@ -214,6 +217,7 @@ impl Desk<'_> {
     }
 
     fn not_the_requester(&self, plan: &Promotion) -> Rejection {
+        // Nor does he by a token that he made in another name.
         self.promotion_denied(plan, "approve", "whoever asks for a promotion never approves it: another principal must")
     }
 
@@ -229,14 +233,22 @@ impl Desk<'_> {
 }
 
 impl crate::state::State {
-    /// Whether this caller may see a plan: who asked for it, and who may promote or approve all that it touches.
+    /// Whether this caller may see a plan: who asked for it, and who may promote or approve all that it touches; by a token that counts
+    /// there, and while nothing that it names is sealed away.
     #[must_use]
     pub fn may_see_promotion(&self, asking: &crate::policy::Asking<'_>, plan: &Promotion) -> bool {
+        let open = |name| self.keys.check_open(name).is_ok();
+        open(&plan.from) && open(&plan.to) && self.concerns_promotion(asking, plan)
+    }
+
+    /// As `may_see_promotion`, sealed or not: whom a plan concerns is told that it is sealed, and may take it back.
+    fn concerns_promotion(&self, asking: &crate::policy::Asking<'_>, plan: &Promotion) -> bool {
         let may = |capability| {
             let mut targets = plan.items.iter().map(|item| &item.to);
             targets.all(|path| self.authorize(asking, capability, Some(&plan.to), path.as_str()).is_ok())
         };
-        plan.requested_by == asking.token.principal || may(Capability::Approve) || may(Capability::Promote)
+        let own = plan.requested_by == asking.token.principal && !asking.is_bound_elsewhere(Some(&plan.to));
+        own || may(Capability::Approve) || may(Capability::Promote)
     }
 
     /// Approvals that this plan needs.

@@ -46,8 +46,13 @@ impl Desk<'_> {
     pub(super) fn check_rules(&self, environment: Option<EnvironmentName>) -> Decided {
         let subject = environment.as_ref().map_or("", EnvironmentName::as_str);
         self.permit_system(Capability::Governance, subject)?;
-        if let Some(environment) = &environment {
-            self.state.environment(environment)?;
+        // It lists what stands there.
+        match &environment {
+            Some(name) => {
+                self.state.environment(name)?;
+                self.state.keys.check_open(name)?;
+            }
+            None => self.state.environments.keys().try_for_each(|name| self.state.keys.check_open(name))?,
         }
         Ok((vec![Event::Observed { operation: Operation::RuleCheck, environment, subject: String::new() }], Answer::Done))
     }

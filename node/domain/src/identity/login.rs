@@ -3,7 +3,7 @@
 use super::{CertificateLogin, FailedBy, IdentityEvent, JwtLogin, MachineLogin, PasswordLogin};
 use crate::decide::{Answer, Context, Decided};
 use crate::event::Event;
-use crate::ids::{IdentityName, TokenHash};
+use crate::ids::{IdentityName, Stamp, TokenHash};
 use crate::operation::Operation;
 use crate::rejection::Rejection;
 use crate::state::State;
@@ -144,8 +144,22 @@ fn refusal(command: &LoginCommand) -> Rejection {
     Rejection::NotLoggedIn(words.to_owned())
 }
 
-/// What a refused login changes: the count of failures, a lockout.
+/// Whether one more failure of this user is the one that locks.
+pub(crate) fn locks(state: &State, context: &Context, user: &IdentityName, cause: FailedBy) -> bool {
+    let failures = state.identity.user(user).map(|user| user.failures.clone()).filter(|_| cause.counts());
+    failures.is_some_and(|mut failures| {
+        // It stands behind the record of the refusal.
+        let at = Stamp(context.stamp.0 + 1);
+        failures.add(at);
+        failures.is_locked_at(at)
+    })
+}
+
+/// What a refused login changes or raises: the count of failures, the sign of an interception.
 pub(crate) fn refused(state: &State, context: &Context, command: &LoginCommand) -> Vec<Event> {
+    if let LoginCommand::Unwrap { hash } | LoginCommand::LookupWrapped { hash } = command {
+        return super::wrapping::intercepted(state, context, hash).into_iter().collect();
+    }
     match judge(state, context, command) {
         Some(Err(NotYet::Failed(Failed { user, cause }))) => {
             vec![Event::Identity(IdentityEvent::LoginFailed { login: command.login(), user, cause })]

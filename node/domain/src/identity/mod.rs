@@ -24,6 +24,7 @@ pub use grants::Grants;
 pub(crate) use grants::admit;
 pub use issuers::JwtLogin;
 pub use login::LoginCommand;
+pub(crate) use login::locks;
 pub use machines::MachineLogin;
 pub use password::{PasswordLogin, SecondFactor};
 pub use rows::{

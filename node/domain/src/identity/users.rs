@@ -107,6 +107,10 @@ impl Desk<'_> {
     pub(super) fn enrol_totp(&self, wish: TotpWish) -> Decided {
         let TotpWish { name, sealed, recovery } = wish;
         let user = self.own_user_or_to_change(&name)?;
+        if self.own_user(&name).is_none() {
+            // Whoever chooses the second factor of another has half of what logs him in.
+            self.check_giving(&user.grants)?;
+        }
         if user.totp.is_some() && !self.token.mfa {
             return Err(Rejection::invalid(format!(
                 "{name} has a second factor already: show it when logging in, or have it removed"

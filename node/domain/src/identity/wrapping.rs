@@ -3,6 +3,7 @@
 use super::{IdentityAnswer, IdentityEvent, WrapWish, Wrapped};
 use crate::decide::{Answer, Context, Decided, Desk};
 use crate::event::Event;
+use crate::guard::{AlertKind, Severity, notice};
 use crate::ids::{Accessor, TokenHash};
 use crate::limits;
 use crate::operation::Operation;
@@ -82,4 +83,15 @@ pub(super) fn look_up(state: &State, context: &Context, hash: &TokenHash) -> Dec
     let event = Event::Observed { operation: Operation::WrapLookup, environment: None, subject: wrapped.about.clone() };
     let about = Wrapped { payload: bytes::Bytes::new(), ..wrapped.clone() };
     Ok((vec![event], Answer::Identity(Box::new(IdentityAnswer::Unwrapped(Box::new(about))))))
+}
+
+/// The alert that goes with the refusal of whoever comes second.
+pub(super) fn intercepted(state: &State, context: &Context, hash: &TokenHash) -> Option<Event> {
+    let wrapped =
+        state.identity.wrapped(hash).filter(|wrapped| context.stamp < wrapped.expires && wrapped.unwrapped.is_some())?;
+    let text = format!(
+        "what {} wrapped ({}) was asked for again after it had been unwrapped: one of the two is not whom it was meant for",
+        wrapped.created_by, wrapped.about
+    );
+    notice::alert(state, AlertKind::UnwrapTwice, Severity::Critical, &format!("wrapping {}", wrapped.accessor), text)
 }

@@ -3,6 +3,7 @@
 use super::capability::Capability;
 use super::judge::{Asking, Verdict};
 use crate::event::{Cause, Event};
+use crate::guard::GuardEvent;
 use crate::ids::EnvironmentName;
 use crate::operation::Operation;
 use crate::state::State;
@@ -57,6 +58,7 @@ impl Asked {
         };
         match event {
             Event::SecretVersionAdded { environment, path, cause, version, .. } => match cause {
+                Cause::Promotion { .. } => Asked::Unknown,
                 Cause::Patch | Cause::Rollback { .. } => place(environment, path, &[Capability::Update]),
                 _ if *version > 1 => place(environment, path, &[Capability::Update]),
                 _ => place(environment, path, &[Capability::Create]),
@@ -72,18 +74,19 @@ impl Asked {
             }
             // Its record names the environment and path that were asked about, not what was asked of the system.
             Event::Observed { operation: Operation::PolicyTest, .. } => Asked::Unknown,
+            // A login needs no right: its token is the answer.
+            Event::TokenCreated { .. } if event.is_login() => Asked::Nothing,
+            // Alerts are asked about under their numbers.
+            Event::Guard(GuardEvent::AlertAcknowledged { alert }) => {
+                Asked::of_operation(Operation::AlertAcknowledge, "", &format!("alert-{alert}"))
+            }
             Event::Refused { operation, environment, subject, .. }
             | Event::AnsweredAgain { operation, environment, subject, .. } => {
                 Asked::of_operation(*operation, environment, subject)
             }
             event => {
                 let what = event.about_what();
-                // An environment is made in the system, under its name.
-                let (environment, subject) = match event {
-                    Event::EnvironmentCreated { name, .. } => ("", name.as_str()),
-                    _ => (what.environment, what.subject),
-                };
-                Asked::of_operation(event.operation(), environment, subject)
+                Asked::of_operation(event.operation(), what.environment, what.subject)
             }
         }
     }
@@ -94,7 +97,31 @@ impl Asked {
             return Asked::Unknown;
         }
         let right = |any_of| Right { any_of, environment: named.clone(), subject: subject.to_owned(), listing: false };
+        let in_system = |name: &str| match operation.capability() {
+            None => Asked::Nothing,
+            Some(capability) => Asked::All(vec![Right::new(capability.alone(), None, name)]),
+        };
         match operation {
+            // What is done to an environment as a whole is asked of the system, under its name.
+            Operation::EnvironmentCreate
+            | Operation::EnvironmentSet
+            | Operation::EnvironmentSeal
+            | Operation::EnvironmentUnseal
+            | Operation::KeyRotate
+            | Operation::RuleCheck => in_system(environment),
+            Operation::KeyRotateSystem => in_system("system"),
+            Operation::AlertTest => in_system("test"),
+            // One record for many secrets of two environments.
+            Operation::PromotionPlan | Operation::PromotionApprove | Operation::PromotionReject | Operation::PromotionApply => {
+                Asked::Unknown
+            }
+            // Whoever asked about himself needed no right, and the record does not tell.
+            Operation::TokenRenew
+            | Operation::TokenLookup
+            | Operation::UserRead
+            | Operation::UserPassword
+            | Operation::UserTotpEnrol
+            | Operation::UserTotpConfirm => Asked::Unknown,
             // A refused write does not say whether something stood there; a refused copy, move or transaction not what else it named.
             Operation::SecretPut => Asked::All(vec![right(&[Capability::Create, Capability::Update])]),
             Operation::SecretCopy | Operation::SecretMove | Operation::SecretTransact | Operation::PolicySimulate => {

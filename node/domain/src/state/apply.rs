@@ -2,7 +2,7 @@
 
 use super::{At, Digest, Environment, EnvironmentAbout, Receipt, State};
 use crate::batch::{Batch, Decision};
-use crate::event::Event;
+use crate::event::{Cause, Event};
 use crate::guard::GuardEvent;
 use crate::identity::IdentityEvent;
 use crate::ids::{EnvironmentName, PolicyName, PrincipalName, Revision, SecretPath, Stamp};
@@ -321,12 +321,16 @@ impl State {
     /// with. `self` is the state after the event.
     fn answered_versions(&self, event: &Event) -> Vec<(u64, Option<Stamp>)> {
         match event {
+            // The record of a promotion says it once more, in the order of its items and with those that were the same already.
+            Event::SecretVersionAdded { cause: Cause::Promotion { .. }, .. } => Vec::new(),
+            Event::Guard(GuardEvent::PromotionApplied { versions, .. }) => {
+                versions.iter().map(|version| (*version, None)).collect()
+            }
             Event::SecretVersionAdded { version, expires, .. } => vec![(*version, *expires)],
             Event::SecretVersionsDeleted { versions, .. }
             | Event::SecretVersionsUndeleted { versions, .. }
             | Event::SecretVersionsDestroyed { versions, .. } => versions.iter().map(|version| (*version, None)).collect(),
             Event::SecretMoved { environment, to, .. } => vec![(self.newest(environment, to.as_str()), None)],
-            // A promotion answers with its id, and with what it wrote where it was applied: that stands in the event before.
             Event::Guard(GuardEvent::PromotionPlanned { plan }) => vec![(plan.id, None)],
             Event::Guard(GuardEvent::RulePut { rule }) => vec![(rule.version, None)],
             Event::PolicyPut { version, .. } | Event::RolePut { version, .. } => vec![(*version, None)],

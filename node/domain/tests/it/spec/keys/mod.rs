@@ -20,25 +20,25 @@ fn wrapped(name: &str) -> Bytes {
     [WRAPPED_KEY_MARK, name.as_bytes()].concat().into()
 }
 
-fn ask(command: KeysCommand) -> Request {
+pub(super) fn ask(command: KeysCommand) -> Request {
     Box::new(|_| Command::Keys(Box::new(command)))
 }
 
-fn upkeep(command: KeysUpkeep) -> Request {
+pub(super) fn upkeep(command: KeysUpkeep) -> Request {
     Box::new(|_| Command::Upkeep(Box::new(Upkeep::Keys(command))))
 }
 
 /// The door rotates the key of an environment to `version`.
-fn rotate(name: &'static str, version: u32) -> Request {
+pub(super) fn rotate(name: &'static str, version: u32) -> Request {
     let wrapped_key = wrapped(&format!("{name} v{version}"));
     ask(KeysCommand::RotateEnvironment { environment: environment(name), version, wrapped_key })
 }
 
-fn seal(name: &str) -> Request {
+pub(super) fn seal(name: &str) -> Request {
     ask(KeysCommand::SealEnvironment { environment: environment(name) })
 }
 
-fn unseal(name: &str) -> Request {
+pub(super) fn unseal(name: &str) -> Request {
     ask(KeysCommand::UnsealEnvironment { environment: environment(name) })
 }
 
@@ -50,7 +50,7 @@ fn under(sealed: &Sealed, key: u32) -> Sealed {
 }
 
 /// The leader's manager rewraps these versions of secrets in `production` under version `key`, as it finds them.
-fn rewrap(key: u32, items: &[(&'static str, u64)]) -> Request {
+pub(super) fn rewrap(key: u32, items: &[(&'static str, u64)]) -> Request {
     let items = items.to_vec();
     Box::new(move |world| {
         let rewrapped = items.iter().map(|(at, version)| {
