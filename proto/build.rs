@@ -2,13 +2,17 @@
 
 use prost::Message;
 
-const FILES: [&str; 8] = [
+const FILES: &[&str] = &[
     "proto/holdfast/v1/secrets.proto",
     "proto/holdfast/v1/environments.proto",
     "proto/holdfast/v1/access.proto",
+    "proto/holdfast/v1/identity.proto",
     "proto/holdfast/v1/audit.proto",
     "proto/holdfast/v1/cluster.proto",
     "proto/holdfast/v1/guard.proto",
+    "proto/holdfast/v1/seal.proto",
+    "proto/holdfast/v1/keys.proto",
+    "proto/holdfast/peer/v1/keys.proto",
     "proto/holdfast/peer/v1/forward.proto",
     "proto/holdfast/peer/v1/raft.proto",
 ];
@@ -27,11 +31,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Messages that carry a plaintext value or a token: they must not be printable. `src/redacted.rs` gives each a `Debug` that
 /// shows no content.
-const SECRETS: [&str; 6] = [
+const SECRETS: &[&str] = &[
     "holdfast.v1.Value",
     "holdfast.v1.Value.kind",
     "holdfast.v1.Fields",
     "holdfast.v1.CreateTokenResponse",
     "holdfast.v1.WebhookSink",
     "holdfast.v1.SmtpSink",
+    // Shares, passphrases, keys.
+    "holdfast.v1.InitRequest",
+    "holdfast.v1.InitResponse",
+    "holdfast.v1.UnsealRequest",
+    "holdfast.v1.RekeyRequest",
+    "holdfast.v1.RekeyResponse",
+    "holdfast.v1.ConfirmRekeyRequest",
+    "holdfast.v1.WrapToken",
+    "holdfast.v1.LoginPasswordRequest",
+    "holdfast.v1.LoginMachineRequest",
+    "holdfast.v1.LoginJwtRequest",
+    "holdfast.v1.LoginResponse",
+    "holdfast.v1.CreateUserRequest",
+    "holdfast.v1.SetPasswordRequest",
+    "holdfast.v1.EnrolTotpResponse",
+    "holdfast.v1.ConfirmTotpRequest",
+    "holdfast.v1.IssueSecretIdResponse",
+    "holdfast.v1.UnwrapRequest",
 ];

@@ -9,4 +9,5 @@ pub mod checks;
 pub mod disks;
 pub mod ports;
 pub mod processes;
+pub mod receivers;
 pub mod workload;

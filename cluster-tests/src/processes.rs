@@ -21,6 +21,7 @@ pub struct ProcessCluster {
     children: Vec<Option<Child>>,
     settings: Vec<Vec<String>>,
     programs: Vec<Vec<String>>,
+    variables: Vec<(String, String)>,
 }
 
 /// The server binary of the profile that the tests run in.
@@ -49,10 +50,55 @@ impl ProcessCluster {
         let plans = crate::ports::plans(count);
         let kit = directory.join("kit");
         kit::create(&kit, &plans).expect("a fresh directory takes a kit");
+        ProcessCluster::of(kit, plans)
+    }
+
+    /// As [`prepare`](ProcessCluster::prepare), without keys: somebody has to make them.
+    ///
+    /// # Panics
+    /// When the kit cannot be made.
+    #[must_use]
+    pub fn prepare_without_keys(directory: &Path, count: u64) -> ProcessCluster {
+        let plans = crate::ports::plans(count);
+        let kit = directory.join("kit");
+        kit::create_without_keys(&kit, &plans).expect("a fresh directory takes a kit");
+        ProcessCluster::of(kit, plans)
+    }
+
+    fn of(kit: PathBuf, plans: Vec<NodePlan>) -> ProcessCluster {
         let settings = plans.iter().map(|_| vec!["log.level=info".to_owned()]).collect();
         let children = plans.iter().map(|_| None).collect();
         let programs = plans.iter().map(|_| SERVER.map(str::to_owned).to_vec()).collect();
-        ProcessCluster { kit, plans, children, settings, programs }
+        ProcessCluster { kit, plans, children, settings, programs, variables: Vec::new() }
+    }
+
+    /// A variable in the environment of every node that is started from now on, or none.
+    pub fn set_variable(&mut self, name: &str, value: Option<&str>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Keeps the first token where a kit with keys has it.
+    ///
+    /// # Panics
+    /// When the kit cannot be written to.
+    pub fn keep_root_token(&self, text: &str) {
+        std::fs::write(self.kit.join("root-token"), text).expect("the kit takes a token");
+    }
+
+    /// Which of the nodes have ended by themselves; they can be started again.
+    ///
+    /// # Panics
+    /// When a child cannot be asked.
+    pub fn ended(&mut self) -> Vec<usize> {
+        let mut ended = Vec::new();
+        for (node, slot) in self.children.iter_mut().enumerate() {
+            if slot.as_mut().is_some_and(|child| child.try_wait().expect("a child of ours can be asked").is_some()) {
+                *slot = None;
+                ended.push(node);
+            }
+        }
+        ended
     }
 
     /// Adds a setting to every node, such as `storage.segment_bytes=1048576`.
@@ -133,6 +179,7 @@ impl ProcessCluster {
         for setting in &self.settings[node] {
             command.arg("--set").arg(setting);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("the server can be run");
         self.children[node] = Some(child);
     }

@@ -2,33 +2,38 @@
 //!
 //! This file alone names the real clock, disk, network and entropy; tests boot the same function with others.
 
+mod founding;
+mod opening;
+
 use crate::api::door::Door;
-use crate::bootstrap::Bootstrap;
+use crate::api::throttle::Throttle;
+use crate::authn::Authn;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::engine::fold::Fold;
 use crate::engine::forward::{Forwarder, forward_service};
 use crate::engine::materializer::Materializer;
 use crate::engine::proposer::{self, Proposer, Submission};
 use crate::engine::rules::RuleChecker;
-use crate::engine::snapshots::{Snapshots, Standing};
 use crate::engine::stores::Stores;
-use crate::engine::{Conduit, Published, Sealing, Values, View};
+use crate::engine::{Conduit, Published};
 use crate::managers::alerts::AlertManager;
-use crate::serve;
-use node_domain::{Ask, Command, State};
+use crate::managers::{self, Managed};
+use crate::seal::desk::read_seal;
+use crate::seal::peers::{Holdings, Peers, keys_service};
+use crate::seal::server::by_itself;
+use crate::seal::service::SealService;
+use crate::seal::{Rotation, SealDesk, Unsealed};
+use crate::serve::{self, Services};
+use opening::{Local, Opened, open_local, open_stores};
 use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
 use raft::{Replica, Role};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-use storage::journal::{Journal, JournalOptions};
-use storage::wal::{Wal, WalOptions};
-use storage::{DataDirLock, Disk, Identity, Owner, RealDisk};
+use storage::journal::Journal;
+use storage::wal::Wal;
+use storage::{DataDirLock, Disk, RealDisk};
 use storage_crypto::entropy::{Entropy, OsEntropy};
-use storage_crypto::key::Key;
-use storage_crypto::seal_file::SealFile;
-use storage_crypto::seal_key::SealKey;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -38,8 +43,8 @@ use tokio_util::sync::CancellationToken;
 const HAND_OVER: Duration = Duration::from_secs(1);
 /// How long calls under way may take when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long one try to found the cluster may take.
-const FOUNDING: Duration = Duration::from_secs(5);
+/// How long whoever still looks into the stores may take to let go of them.
+const LETTING_GO: Duration = Duration::from_secs(10);
 
 /// What a node finds around itself.
 #[derive(Clone)]
@@ -88,66 +93,71 @@ pub struct Node {
     wal: Wal,
     journal: Journal,
     materializer: Arc<Materializer>,
+    stores: Weak<Stores>,
     _lock: DataDirLock,
 }
 
-/// What belongs to this node before it talks to anybody.
-struct Local {
-    identity: Identity,
-    lock: DataDirLock,
-    owner: Owner,
-    sealing: Arc<Sealing>,
-    identity_key: Key,
-    storage_key: Key,
-}
-
-/// The opened stores of a node, at the state of its newest snapshot.
-struct Opened {
-    wal: Wal,
-    journal: Journal,
-    values: Arc<Values>,
-    materializer: Arc<Materializer>,
-    published: Arc<Published>,
-    fold: Arc<Fold>,
+/// Where a node listens, and the desk of its seal.
+struct Ports {
+    peer_listener: TcpListener,
+    client_listener: TcpListener,
+    desk: Arc<SealDesk>,
 }
 
 impl Node {
-    /// Starts a node and returns when it has applied what it knows to be committed; who leads is found out later.
+    /// Starts a node whose seal opens by itself, and returns when it has applied what it knows to be committed; who leads is found out
+    /// later.
     ///
     /// # Errors
-    /// When something it needs is missing, damaged, or belongs to another node or cluster.
+    /// When something it needs is missing, damaged, or belongs to another node or cluster, or when people are needed to unseal it.
     pub async fn boot(config: Config, ambient: Ambient) -> Result<Node, BootError> {
+        let doing = || BootError { doing: "unseal".into(), cause: String::new() };
+        let file = read_seal(&config.seal.file).map_err(|cause| BootError { cause, ..doing() })?;
+        let missing = || BootError { cause: format!("seal file {} is missing", config.seal.file.display()), ..doing() };
+        let file = file.ok_or_else(missing)?;
+        let people = || BootError { cause: format!("a seal of kind {} needs holdfast operator unseal", file.kind()), ..doing() };
+        let unsealed = by_itself(&config, &file).await.ok_or_else(people)?.map_err(failed("unseal"))?;
+        let listener = std::net::TcpListener::bind(&config.listen.client).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        let listener = listener.map_err(failed(format!("setting listen.client: listen on {}", config.listen.client)))?;
+        let desk = SealDesk::new(&config, &ambient, None).map_err(failed("the seal"))?;
+        Node::boot_unsealed(config, ambient, unsealed, listener, Arc::new(desk)).await
+    }
+
+    /// Starts a node with its opened seal on a port that is bound already.
+    pub(crate) async fn boot_unsealed(
+        config: Config,
+        ambient: Ambient,
+        unsealed: Unsealed,
+        client_listener: std::net::TcpListener,
+        desk: Arc<SealDesk>,
+    ) -> Result<Node, BootError> {
         let peer_listener = listen("listen.peer", &config.listen.peer).await?;
-        let client_listener = listen("listen.client", &config.listen.client).await?;
+        let client_listener = TcpListener::from_std(client_listener).map_err(failed("listen.client"))?;
         let settings = config.clone();
         let around = ambient.clone();
-        // Keys are stretched and logs are read: neither belongs on the threads that serve.
+        // Logs are read: that does not belong on the threads that serve.
         let opening = tokio::task::spawn_blocking(move || {
-            let local = open_local(&settings, &around)?;
+            let local = open_local(&settings, &around, unsealed)?;
             let opened = open_stores(&settings, &around, &local)?;
             Ok::<_, BootError>((local, opened))
         });
         let (local, opened) = opening.await.map_err(failed("open the data directory"))??;
-        Self::connect(config, ambient, local, opened, peer_listener, client_listener).await
+        Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, desk }).await
     }
 
-    async fn connect(
-        config: Config,
-        ambient: Ambient,
-        local: Local,
-        opened: Opened,
-        peer_listener: TcpListener,
-        client_listener: TcpListener,
-    ) -> Result<Node, BootError> {
-        let Opened { wal, journal, values, materializer, published, fold } = opened;
+    async fn connect(config: Config, ambient: Ambient, local: Local, opened: Opened, ports: Ports) -> Result<Node, BootError> {
+        let Opened { wal, journal, values, materializer, published, fold, snapshots, stores } = opened;
+        let Ports { peer_listener, client_listener, desk: seal_desk } = ports;
         let id = local.owner.node;
-        let channels = PeerChannels::new(peer_tls(&config, id)?, Arc::new(TcpDial));
         let tls = peer_tls(&config, id)?;
+        let channels = PeerChannels::new(tls.clone(), Arc::new(TcpDial));
         let replica_config = config.replication.replica(&storage_crypto::hex::encode(&local.owner.cluster));
         let transport = GrpcTransport::new(channels.clone());
         let replica =
             Replica::start(id, replica_config, wal.clone(), fold, transport).await.map_err(failed("start replication"))?;
-
         let (desk, submissions) = mpsc::channel::<Submission>(proposer::QUEUE_MAX);
         let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
         let mut others = JoinSet::new();
@@ -156,46 +166,43 @@ impl Node {
             proposer.run(submissions).await;
             Ok(())
         });
-        let routes = tonic::service::Routes::new(raft_service(replica.inbox())).add_service(forward_service(desk.clone()));
-        let mut failure = materializer.watch_failure();
-        others.spawn(async move {
-            let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
-            Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
-        });
-        let stop = stop_peers.clone();
-        others.spawn(async move {
-            serve_peer(peer_listener, tls, routes, stop.cancelled_owned())
-                .await
-                .map_err(|error| format!("serve other nodes: {error}"))
-        });
-        let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels));
-        let sealing = local.sealing.clone();
+        watch(&mut others, &materializer);
+        let custody = local.custody.clone();
+        let holdings =
+            Holdings { custody: custody.clone(), sealing: local.sealing.clone(), snapshots, published: published.clone() };
+        let routes = tonic::service::Routes::new(raft_service(replica.inbox()))
+            .add_service(forward_service(desk.clone()))
+            .add_service(keys_service(holdings.clone()));
+        serve_others(&mut others, peer_listener, tls, routes, stop_peers.clone());
+        let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone()));
+        let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
         let door = Arc::new(Door {
             node_id: id,
             conduit,
-            sealing,
+            sealing: local.sealing.clone(),
             values,
             journal: journal.clone(),
+            authn,
             rules: RuleChecker::default(),
+            throttle: Throttle::new(&config.limits),
             stopping: stop_clients.clone(),
         });
-        found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
+        founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
+        let rotation = Rotation::new(holdings, Peers::new(replica.clone(), channels), replica.clone(), door.clone());
+        let rotation = Arc::new(rotation);
+        let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
+        managers::start(managed, &mut others, &stop_clients);
 
-        let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
-        let stop = stop_peers.clone();
-        others.spawn(async move {
-            alerts.run(stop).await;
-            Ok(())
-        });
-
+        start_managers(&ambient, &replica, &door, &mut others, &stop_peers);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
-        let identity = tonic::transport::Identity::from_pem(
-            read("tls.client_certificate", &config.tls.client_certificate)?,
-            read("tls.client_key", &config.tls.client_key)?,
-        );
         let mut clients = JoinSet::new();
-        clients.spawn(serve::clients(client_listener, identity, door, replica.clone(), stop_clients.clone()));
+        seal_desk.unsealed(custody, local.sealing.clone());
+        let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
+        let connections_max = config.limits.connections_max;
+        let services = Services { door, replica: replica.clone(), seal, rotation, connections_max };
+        clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
+        let _lock = local.lock;
         Ok(Node {
             id,
             client_address,
@@ -208,7 +215,8 @@ impl Node {
             wal,
             journal,
             materializer,
-            _lock: local.lock,
+            stores,
+            _lock,
         })
     }
 
@@ -272,7 +280,15 @@ impl Node {
     }
 
     /// Stops in order: hands leadership over, answers the calls under way, then replication, then the stores.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
+        let _ = self.let_go().await;
+    }
+
+    /// As [`shutdown`](Node::shutdown), and says whether everything was let go of, so that the node can be opened again in this process.
+    ///
+    /// # Errors
+    /// When something still holds the stores; the process should then end.
+    pub(crate) async fn let_go(mut self) -> Result<(), String> {
         self.hand_over().await;
         self.stop_clients.cancel();
         if tokio::time::timeout(DRAIN, drain(&mut self.clients)).await.is_err() {
@@ -299,6 +315,16 @@ impl Node {
             tracing::warn!(%error, "the stores did not close cleanly");
         }
         tracing::info!(node = self.id, "node stopped");
+        // The replica holds the machine, and the machine the stores.
+        drop(self.replica);
+        let deadline = tokio::time::Instant::now() + LETTING_GO;
+        while self.stores.strong_count() > 0 {
+            if tokio::time::Instant::now() > deadline {
+                return Err("a call still holds the node's stores".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     async fn hand_over(&self) {
@@ -317,6 +343,28 @@ impl Node {
     }
 }
 
+/// Ends the node when its materialized state cannot be written.
+fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer) {
+    let mut failure = materializer.watch_failure();
+    others.spawn(async move {
+        let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
+        Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
+    });
+}
+
+fn serve_others(
+    others: &mut JoinSet<Result<(), String>>,
+    listener: TcpListener,
+    tls: Arc<PeerTls>,
+    routes: tonic::service::Routes,
+    stop: CancellationToken,
+) {
+    others.spawn(async move {
+        let served = serve_peer(listener, tls, routes, stop.cancelled_owned()).await;
+        served.map_err(|error| format!("serve other nodes: {error}"))
+    });
+}
+
 async fn drain(tasks: &mut JoinSet<Result<(), String>>) {
     while tasks.join_next().await.is_some() {}
 }
@@ -325,9 +373,11 @@ async fn listen(key: &str, address: &str) -> Result<TcpListener, BootError> {
     TcpListener::bind(address).await.map_err(failed(format!("setting {key}: listen on {address}")))
 }
 
-fn read(key: &str, path: &Path) -> Result<Vec<u8>, BootError> {
+pub(crate) fn read(key: &str, path: &Path) -> Result<Vec<u8>, BootError> {
     std::fs::read(path).map_err(failed(format!("setting {key}: read {}", path.display())))
 }
+
+/// What clients see, and whose certificates they may show.
 
 fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
     let credentials = PeerCredentials {
@@ -338,123 +388,18 @@ fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
     Ok(Arc::new(PeerTls::new(id, &credentials).map_err(failed("certificates between nodes"))?))
 }
 
-/// Unseals: key file → ring, and identity → storage key. Everything that belongs to somebody else is found here.
-fn open_local(config: &Config, ambient: &Ambient) -> Result<Local, BootError> {
-    let text = zeroize::Zeroizing::new(read("seal.key_file", &config.seal.key_file)?);
-    let text = std::str::from_utf8(&text).map_err(failed("setting seal.key_file"))?;
-    let seal_key = SealKey::from_key_file(text).map_err(failed(format!("seal key {}", config.seal.key_file.display())))?;
-    let doing = || format!("seal file {}", config.seal.file.display());
-    let seal_file = SealFile::parse(&read("seal.file", &config.seal.file)?).map_err(failed(doing()))?;
-    let cluster = seal_file.cluster();
-    let ring = seal_file.open(&seal_key).map_err(failed(doing()))?;
-    let lock = DataDirLock::acquire(&config.node.data).map_err(failed("lock the data directory"))?;
-    let identity = Identity::open(&*ambient.disk, &config.node.data, ring.identity(), Some(&cluster));
-    let identity = identity.map_err(failed("identity of this node"))?;
-    if identity.node != config.node.id {
-        let cause =
-            format!("{} is the data of node {}, not of node {}", config.node.data.display(), identity.node, config.node.id);
-        return Err(BootError { doing: "setting node.id".into(), cause });
-    }
-    let identity_key = ring.identity().duplicate();
-    let sealing = Arc::new(Sealing::new(cluster, ring, ambient.entropy.clone()));
-    let storage_key = identity.storage_key.duplicate();
-    let owner = identity.owner();
-    Ok(Local { identity, lock, owner, sealing, identity_key, storage_key })
-}
-
-fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Opened, BootError> {
-    let data = &config.node.data;
-    let key = |context| local.storage_key.derive(context, &local.owner.cluster);
-    let segment_bytes = config.storage.segment_bytes;
-    let wal_options = WalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..WalOptions::default() };
-    let (wal, _) = Wal::open(ambient.disk.clone(), &data.join("wal"), key("holdfast/v1/storage/wal"), local.owner, wal_options)
-        .map_err(failed("open the write-ahead log"))?;
-    let journal_options = JournalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..JournalOptions::default() };
-    let (journal, _) = Journal::open(
-        ambient.disk.clone(),
-        &data.join("journal"),
-        key("holdfast/v1/storage/journal"),
-        local.owner,
-        journal_options,
-    )
-    .map_err(failed("open the journal"))?;
-    let stores = Arc::new(Stores::new(data.join("state"), key("holdfast/v1/storage/state"), local.owner));
-    let values = Arc::new(Values::new(stores.clone(), config.storage.value_cache_bytes));
-    let materializer = Arc::new(Materializer::start(stores.clone(), values.clone()).map_err(failed("start the materializer"))?);
-    let snapshots = Snapshots::open(ambient, data.join("snapshots"), local.sealing.clone(), local.owner, stores)
-        .map_err(failed("open the snapshots"))?;
-    let snapshots = Arc::new(snapshots);
-    let standing = snapshots.restore_newest(&materializer, &values).map_err(failed("restore the newest snapshot"))?;
-    let Standing { state, chain } = standing.unwrap_or_else(|| Standing::before_everything(State::empty(local.owner.cluster)));
-    let head = journal.head();
-    if head.next_seq == 0 || head.next_seq <= state.revision().0 {
-        if state.revision().0 > 0 {
-            // A crash between taking over a leader's snapshot and starting the journal behind it.
-            tracing::warn!(
-                journal = head.next_seq,
-                snapshot = state.revision().0,
-                "the journal ends before the snapshot: it goes on behind it"
-            );
-        }
-        journal.reset(state.revision().0 + 1, chain).map_err(failed("start the journal"))?;
-    }
-    let view = View { state, chain };
-    local.sealing.learn(&view.state);
-    local.sealing.check(&view).map_err(failed("unseal"))?;
-    let published = Arc::new(Published::new(view.clone()));
-    let sealing = local.sealing.clone();
-    let fold = Fold::new(view, published.clone(), journal.clone(), values.clone(), materializer.clone(), snapshots, sealing);
-    Ok(Opened { wal, journal, values, materializer, published, fold: Arc::new(fold) })
-}
-
-/// Where the kit left a bootstrap, founds the cluster: tells the members who they are, and has the first record made.
-fn found_if_new(
-    config: &Config,
+/// What the node does by itself while it leads.
+fn start_managers(
     ambient: &Ambient,
-    local: &Local,
     replica: &Replica,
     door: &Arc<Door>,
     tasks: &mut JoinSet<Result<(), String>>,
     stop: &CancellationToken,
-) -> Result<(), BootError> {
-    let data = config.node.data.clone();
-    let bootstrap = Bootstrap::read(&data, &local.owner.cluster, &local.identity_key).map_err(failed("read the bootstrap"))?;
-    let Some(bootstrap) = bootstrap else { return Ok(()) };
-    let (replica, door, disk, stop) = (replica.clone(), door.clone(), ambient.disk.clone(), stop.clone());
+) {
+    let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
+    let stop = stop.clone();
     tasks.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            founded = found(&replica, &door, bootstrap) => {
-                founded?;
-                Bootstrap::use_up(&*disk, &data).map_err(|error| format!("use up the bootstrap: {error}"))
-            }
-        }
+        alerts.run(stop).await;
+        Ok(())
     });
-    Ok(())
-}
-
-async fn found(replica: &Replica, door: &Door, bootstrap: Bootstrap) -> Result<(), String> {
-    match replica.initialize(bootstrap.members).await {
-        // A node that stopped halfway goes on from here.
-        Ok(()) | Err(raft::MembershipError::AlreadyFounded) => {}
-        Err(error) => return Err(format!("found the cluster: {error}")),
-    }
-    loop {
-        let ask = Ask {
-            credential: None,
-            request: uuid::Uuid::new_v4().into_bytes(),
-            fingerprint: 0,
-            source: format!("{}/kit", door.node_id),
-            address: None,
-        };
-        let command = Command::Found(Box::new(bootstrap.founding.clone()));
-        match door.conduit.submit(ask, command, tokio::time::Instant::now() + FOUNDING).await {
-            // A refusal says that it was founded before: by this node, before it stopped halfway.
-            Ok((decided, _)) => {
-                tracing::info!(index = decided.index, founded = decided.answer.is_ok(), "the cluster is founded");
-                return Ok(());
-            }
-            Err(lost) => tracing::info!(%lost, "waiting for a quorum to found the cluster"),
-        }
-    }
 }

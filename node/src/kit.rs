@@ -5,12 +5,14 @@
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
-    AdvertiseConfig, Config, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
+    AdvertiseConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig, ReplicationConfig,
+    SealConfig, StorageConfig, TlsConfig,
 };
 use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
-use node_domain::command::Founding;
-use node_domain::ids::{ClusterId, EnvironmentName};
+use crate::seal::custody::about;
+use crate::seal::{PLAN_FILE, founding};
+use node_domain::ids::ClusterId;
 use raft::Member;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use std::collections::BTreeMap;
@@ -23,9 +25,6 @@ use storage_crypto::key::Key;
 use storage_crypto::ring::Ring;
 use storage_crypto::seal_file::{SealFile, SealFileError};
 use storage_crypto::seal_key::SealKey;
-
-/// Environments that every cluster has from its first day.
-pub const FIRST_ENVIRONMENTS: [&str; 3] = ["development", "staging", "production"];
 
 /// One node of a kit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +91,7 @@ impl NodePlan {
     }
 }
 
-/// Makes the kit of a new cluster in `directory`, which must not exist or be empty.
+/// Makes the kit of a new cluster in `directory`, which must not exist or be empty. A key file on every node unseals it.
 ///
 /// # Errors
 /// When the plan cannot be right or something cannot be written. Nothing that exists is overwritten.
@@ -106,30 +105,53 @@ pub fn create(directory: &Path, nodes: &[NodePlan]) -> Result<(), KitError> {
     let seal_text = SealKey::generate_key_file(&*entropy);
     let unusable = |error: SealFileError| KitError::Plan(format!("the kit's seal: {error}"));
     let seal_key = SealKey::from_key_file(&seal_text).map_err(unusable)?;
-    let seal_file = SealFile::create(&seal_key, &cluster, &ring, 1, &*entropy).map_err(unusable)?.to_json();
+    let file = SealFile::create(&seal_key, &cluster, &ring, 1, &*entropy).map_err(unusable)?;
     let sealing = Sealing::new(cluster, ring, entropy.clone());
     let token = new_token(&*entropy);
-    let bootstrap = Bootstrap { members: members(nodes), founding: founding(&sealing, &token)? };
+    let founding = founding(&sealing, &token, about(&file)).map_err(|bad| KitError::Plan(bad.to_string()))?;
+    let bootstrap = Bootstrap { members: members(nodes), founding };
 
-    let authority = authority()?;
-    write_public(&directory.join("ca.pem"), authority.as_ref().pem().as_bytes())?;
-    write_private(&directory.join("ca.key"), authority.key().serialize_pem().as_bytes())?;
+    let authority = write_authority(directory)?;
     write_private(&directory.join("root-token"), token.as_bytes())?;
-    write_public(&directory.join("client.toml"), client_settings(nodes).as_bytes())?;
-    let shared = Shared {
-        directory,
+    write_public(&directory.join("client.toml"), client_settings(nodes, "token_file = \"root-token\"\n").as_bytes())?;
+    let keys = Keys {
         cluster,
         seal_text: seal_text.as_bytes(),
         identity_key: &identity_key,
-        seal_file: &seal_file,
+        seal_file: &file.to_json(),
         entropy: &*entropy,
     };
     for node in nodes {
-        lay_out(&shared, node, &authority, &authority.as_ref().pem())?;
+        lay_out(directory, node, &authority, &authority.as_ref().pem())?;
+        seal_node(directory, node, &keys)?;
     }
     let first = nodes.iter().min_by_key(|node| node.id).map(|node| node.id).unwrap_or(1);
     let data = node_directory(directory, first).join("data");
     write_private(&data.join(bootstrap::FILE), &bootstrap.seal(&cluster, &identity_key, &*entropy))
+}
+
+/// As [`create`], without keys: `holdfast operator init` makes them on one of the nodes, and none of them is ever in this directory.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_without_keys(directory: &Path, nodes: &[NodePlan]) -> Result<(), KitError> {
+    check(nodes)?;
+    make_directory(directory)?;
+    let authority = write_authority(directory)?;
+    write_public(&directory.join("client.toml"), client_settings(nodes, "").as_bytes())?;
+    let plan = serde_json::to_vec_pretty(&members(nodes)).map_err(|error| KitError::Plan(error.to_string()))?;
+    for node in nodes {
+        lay_out(directory, node, &authority, &authority.as_ref().pem())?;
+        write_public(&node_directory(directory, node.id).join("data").join(PLAN_FILE), &plan)?;
+    }
+    Ok(())
+}
+
+fn write_authority(directory: &Path) -> Result<CertifiedIssuer<'static, KeyPair>, KitError> {
+    let authority = authority()?;
+    write_public(&directory.join("ca.pem"), authority.as_ref().pem().as_bytes())?;
+    write_private(&directory.join("ca.key"), authority.key().serialize_pem().as_bytes())?;
+    Ok(authority)
 }
 
 /// Adds the directory of one more node to an existing kit. The node joins as a learner when the cluster is told of it.
@@ -139,40 +161,43 @@ pub fn create(directory: &Path, nodes: &[NodePlan]) -> Result<(), KitError> {
 pub fn add_node(directory: &Path, node: &NodePlan) -> Result<(), KitError> {
     check(std::slice::from_ref(node))?;
     let read = |path: PathBuf| std::fs::read(&path).map_err(|cause| KitError::File { doing: "read", path, cause });
-    let first = std::fs::read_dir(directory)
-        .map_err(|cause| KitError::File { doing: "read", path: directory.to_owned(), cause })?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .find(|path| path.join("seal.json").exists());
-    let first = first.ok_or_else(|| KitError::Plan(format!("{} holds no node: make a kit first", directory.display())))?;
-    let seal_text = zeroize::Zeroizing::new(read(first.join("seal.key"))?);
-    let seal_file = read(first.join("seal.json"))?;
-    let unusable = |error: SealFileError| KitError::Plan(format!("the kit's seal: {error}"));
-    let seal_key = SealKey::from_key_file(&String::from_utf8_lossy(&seal_text)).map_err(unusable)?;
-    let sealed = SealFile::parse(&seal_file).map_err(unusable)?;
-    let (cluster, ring) = (sealed.cluster(), sealed.open(&seal_key).map_err(unusable)?);
     let ca_pem = String::from_utf8_lossy(&read(directory.join("ca.pem"))?).into_owned();
     let ca_key = zeroize::Zeroizing::new(String::from_utf8_lossy(&read(directory.join("ca.key"))?).into_owned());
     let issuer = Issuer::from_ca_cert_pem(&ca_pem, KeyPair::from_pem(&ca_key)?)?;
-    let shared = Shared {
-        directory,
-        cluster,
-        seal_text: &seal_text,
-        identity_key: ring.identity(),
-        seal_file: &seal_file,
-        entropy: &OsEntropy,
-    };
-    lay_out(&shared, node, &issuer, &ca_pem)
+    let sealed = std::fs::read_dir(directory)
+        .map_err(|cause| KitError::File { doing: "read", path: directory.to_owned(), cause })?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(|path| path.join("seal.json").exists() && path.join("seal.key").exists());
+    lay_out(directory, node, &issuer, &ca_pem)?;
+    // Without a key file here the node comes by the cluster's seal file from another node: holdfast operator adopt.
+    let Some(sealed) = sealed else { return Ok(()) };
+    let seal_text = zeroize::Zeroizing::new(read(sealed.join("seal.key"))?);
+    let seal_file = read(sealed.join("seal.json"))?;
+    let unusable = |error: SealFileError| KitError::Plan(format!("the kit's seal: {error}"));
+    let seal_key = SealKey::from_key_file(&String::from_utf8_lossy(&seal_text)).map_err(unusable)?;
+    let file = SealFile::parse(&seal_file).map_err(unusable)?;
+    let (cluster, ring) = (file.cluster(), file.open(&seal_key).map_err(unusable)?);
+    let keys = Keys { cluster, seal_text: &seal_text, identity_key: ring.identity(), seal_file: &seal_file, entropy: &OsEntropy };
+    seal_node(directory, node, &keys)
 }
 
-/// What all nodes of a kit share.
-struct Shared<'a> {
-    directory: &'a Path,
+/// What the nodes of a kit with keys share.
+struct Keys<'a> {
     cluster: ClusterId,
     seal_text: &'a [u8],
     identity_key: &'a Key,
     seal_file: &'a [u8],
     entropy: &'a dyn Entropy,
+}
+
+fn seal_node(directory: &Path, node: &NodePlan, keys: &Keys<'_>) -> Result<(), KitError> {
+    let home = node_directory(directory, node.id);
+    write_private(&home.join("seal.key"), keys.seal_text)?;
+    write_public(&home.join("seal.json"), keys.seal_file)?;
+    let owner = Owner { cluster: keys.cluster, node: node.id };
+    Identity::create(&RealDisk, &home.join("data"), owner, &node.zone, keys.identity_key, keys.entropy)?;
+    Ok(())
 }
 
 fn check(nodes: &[NodePlan]) -> Result<(), KitError> {
@@ -201,16 +226,6 @@ fn members(nodes: &[NodePlan]) -> BTreeMap<u64, Member> {
     nodes.iter().map(|node| (node.id, member(node))).collect()
 }
 
-fn founding(sealing: &Sealing, token: &str) -> Result<Founding, KitError> {
-    let mut environments = Vec::new();
-    for name in FIRST_ENVIRONMENTS {
-        let name = EnvironmentName::parse(name).map_err(|bad| KitError::Plan(bad.to_string()))?;
-        let (id, wrapped_key) = sealing.new_environment();
-        environments.push((name, id, wrapped_key));
-    }
-    Ok(Founding { environments, root_token: sealing.token_hash(token), keys: None })
-}
-
 fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, KitError> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "holdfast cluster authority");
@@ -235,8 +250,8 @@ pub fn node_directory(directory: &Path, id: u64) -> PathBuf {
     directory.join(format!("node{id}"))
 }
 
-fn lay_out(shared: &Shared<'_>, node: &NodePlan, authority: &Issuer<'_, KeyPair>, ca_pem: &str) -> Result<(), KitError> {
-    let home = node_directory(shared.directory, node.id);
+fn lay_out(directory: &Path, node: &NodePlan, authority: &Issuer<'_, KeyPair>, ca_pem: &str) -> Result<(), KitError> {
+    let home = node_directory(directory, node.id);
     for directory in [home.clone(), home.join("tls"), home.join("data")] {
         std::fs::create_dir(&directory).map_err(|cause| KitError::File { doing: "make directory", path: directory, cause })?;
     }
@@ -254,10 +269,6 @@ fn lay_out(shared: &Shared<'_>, node: &NodePlan, authority: &Issuer<'_, KeyPair>
     write_private(&tls.join("peer.key"), peer_key.as_bytes())?;
     write_public(&tls.join("client.pem"), client.as_bytes())?;
     write_private(&tls.join("client.key"), client_key.as_bytes())?;
-    write_private(&home.join("seal.key"), shared.seal_text)?;
-    write_public(&home.join("seal.json"), shared.seal_file)?;
-    let owner = Owner { cluster: shared.cluster, node: node.id };
-    Identity::create(&RealDisk, &home.join("data"), owner, &node.zone, shared.identity_key, shared.entropy)?;
     write_public(&home.join("holdfast.toml"), settings(node).to_toml().as_bytes())
 }
 
@@ -272,19 +283,23 @@ fn settings(node: &NodePlan) -> Config {
             peer_key: "tls/peer.key".into(),
             client_certificate: "tls/client.pem".into(),
             client_key: "tls/client.key".into(),
+            client_ca: None,
         },
         seal: SealConfig { file: "seal.json".into(), key_file: "seal.key".into() },
         log: LogConfig::default(),
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),
+        keys: KeysConfig::default(),
+        limits: LimitsConfig::default(),
+        login: LoginConfig::default(),
     }
 }
 
 /// Settings for the command line: where the cluster is, whom to trust, which token to show.
-fn client_settings(nodes: &[NodePlan]) -> String {
+fn client_settings(nodes: &[NodePlan], token: &str) -> String {
     let addresses: Vec<String> = nodes.iter().map(|node| format!("\"https://{}\"", node.client)).collect();
     format!(
-        "# Settings for the command line: HOLDFAST_CONFIG names this file.\naddr = [{}]\nca_file = \"ca.pem\"\ntoken_file = \"root-token\"\n",
+        "# Settings for the command line: HOLDFAST_CONFIG names this file.\naddr = [{}]\nca_file = \"ca.pem\"\n{token}",
         addresses.join(", ")
     )
 }

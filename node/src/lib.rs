@@ -8,16 +8,20 @@
 //! `node-domain`'s.
 
 mod api;
+mod authn;
 pub mod boot;
 mod bootstrap;
 pub mod clock;
 pub mod config;
+mod connections;
 pub mod dev;
 mod engine;
+mod fault;
 pub mod kit;
 pub mod logging;
 mod managers;
 pub mod memory;
+pub mod seal;
 mod serve;
 
 pub use engine::sealing::TOKEN_PREFIX;

@@ -1,10 +1,11 @@
 //! `holdfastd`: the server. One node of a cluster, a development cluster, or the kit of a new cluster.
 
 use clap::{Parser, Subcommand};
-use node::boot::{Ambient, Node};
+use node::boot::Ambient;
 use node::config::{Config, LogConfig, LogFormat};
 use node::dev::DevCluster;
 use node::kit::{self, NodePlan};
+use node::seal::server::serve;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -72,7 +73,19 @@ enum Subcommands {
         /// Add the named nodes to an existing kit
         #[arg(long, requires = "nodes")]
         add: bool,
+        /// What unseals the nodes: a key file beside each, or nothing yet (`holdfast operator init` makes the keys)
+        #[arg(long, value_enum, default_value_t = KitSeal::KeyFile, conflicts_with = "add")]
+        seal: KitSeal,
     },
+}
+
+/// What a kit has to unseal its nodes with.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum KitSeal {
+    /// A key file beside each node
+    KeyFile,
+    /// No keys at all
+    None,
 }
 
 fn main() -> ExitCode {
@@ -81,7 +94,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Subcommands::Server { config, set, check } => server(&config, &set, check),
         Subcommands::Dev { data, port, log } => dev(data.as_deref(), port, log),
-        Subcommands::Kit { out, nodes, port, add } => make_kit(&out, nodes, port, add),
+        Subcommands::Kit { out, nodes, port, add, seal } => make_kit(&out, nodes, port, add, seal),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -121,16 +134,7 @@ fn server(path: &Path, set: &[String], check: bool) -> Result<(), Failure> {
         return Ok(());
     }
     node::logging::start(&config.log).map_err(usage)?;
-    runtime()?.block_on(async {
-        let mut node = Node::boot(config, Ambient::real()).await.map_err(failed)?;
-        say(&format!("node {} answers clients at https://{}", node.id(), node.client_address()));
-        let ended = tokio::select! {
-            () = asked_to_stop() => None,
-            reason = node.failed() => Some(reason),
-        };
-        node.shutdown().await;
-        ended.map_or(Ok(()), |reason| Err(failed(format!("node stopped: {reason}"))))
-    })
+    runtime()?.block_on(serve(config, Ambient::real(), asked_to_stop(), say)).map_err(failed)
 }
 
 fn dev(data: Option<&Path>, port: u16, log: String) -> Result<(), Failure> {
@@ -150,12 +154,14 @@ fn dev(data: Option<&Path>, port: u16, log: String) -> Result<(), Failure> {
     })
 }
 
-fn make_kit(out: &Path, nodes: Vec<NodePlan>, port: u16, add: bool) -> Result<(), Failure> {
+fn make_kit(out: &Path, nodes: Vec<NodePlan>, port: u16, add: bool, seal: KitSeal) -> Result<(), Failure> {
     let nodes = if nodes.is_empty() { NodePlan::local(3, port) } else { nodes };
     if add {
         nodes.iter().try_for_each(|node| kit::add_node(out, node)).map_err(failed)?;
-    } else {
+    } else if seal == KitSeal::KeyFile {
         kit::create(out, &nodes).map_err(failed)?;
+    } else {
+        kit::create_without_keys(out, &nodes).map_err(failed)?;
     }
     for node in &nodes {
         say(&format!("holdfastd server --config {}/holdfast.toml", kit::node_directory(out, node.id).display()));

@@ -6,19 +6,27 @@ use crate::api::audit::AuditService;
 use crate::api::cluster::ClusterService;
 use crate::api::door::Door;
 use crate::api::environments::EnvironmentsService;
+use crate::api::identity::{CertRolesService, IssuersService, LoginService, MachinesService, UsersService, WrappingService};
+use crate::api::keys::KeysService;
 use crate::api::policies::{PoliciesService, RolesService};
 use crate::api::promotions::PromotionsService;
 use crate::api::secrets::SecretsService;
 use crate::api::value_rules::ValueRulesService;
+use crate::boot::{self, BootError};
+use crate::config::Config;
+use crate::connections;
+use crate::seal::Rotation;
+use crate::seal::service::SealService;
 use proto::v1;
 use raft::{Replica, Role};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::service::Routes;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 /// The largest message that a client may send: a whole transaction.
 const RECEIVE_BYTES_MAX: usize = 8 << 20;
@@ -30,6 +38,8 @@ const CALLS_PER_CONNECTION_MAX: usize = 1024;
 const STREAMS_PER_CONNECTION_MAX: u32 = 1024;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Connections at a time to a node that is not unsealed.
+const SEALED_CONNECTIONS_MAX: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const WINDOW_BYTES: u32 = 4 << 20;
 
@@ -41,32 +51,54 @@ macro_rules! sized {
     };
 }
 
+/// What clients are served with.
+pub(crate) struct Services {
+    pub(crate) door: Arc<Door>,
+    pub(crate) replica: Replica,
+    pub(crate) seal: SealService,
+    pub(crate) rotation: Arc<Rotation>,
+    /// Connections at a time.
+    pub(crate) connections_max: u32,
+}
+
+/// What clients see of this node, and whose certificates they may show.
+pub(crate) struct ClientTls {
+    pub(crate) identity: Identity,
+    /// Where it is set, a client may show a certificate that leads to it; it need not.
+    pub(crate) authority: Option<Certificate>,
+}
+
+impl ClientTls {
+    fn config(self) -> ServerTlsConfig {
+        let config = ServerTlsConfig::new().identity(self.identity).timeout(HANDSHAKE);
+        match self.authority {
+            Some(authority) => config.client_ca_root(authority).client_auth_optional(true),
+            None => config,
+        }
+    }
+}
+
+/// What a node shows to clients, and whose certificates they may show.
+pub(crate) fn client_tls(config: &Config) -> Result<ClientTls, BootError> {
+    let certificate = boot::read("tls.client_certificate", &config.tls.client_certificate)?;
+    let identity = Identity::from_pem(certificate, boot::read("tls.client_key", &config.tls.client_key)?);
+    let authority = config.tls.client_ca.as_ref().map(|path| boot::read("tls.client_ca", path)).transpose()?;
+    Ok(ClientTls { identity, authority: authority.map(Certificate::from_pem) })
+}
+
 /// Serves clients until `stop`, and then until the calls under way are answered.
 pub(crate) async fn clients(
     listener: TcpListener,
-    identity: Identity,
-    door: Arc<Door>,
-    replica: Replica,
+    tls: ClientTls,
+    services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
+    let Services { door, replica, seal, rotation, connections_max } = services;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| error.to_string())?;
+    let reflection = reflection()?;
     let watching = tokio::spawn(report_health(reporter, replica.clone()));
-    let incoming = TcpListenerStream::new(listener);
-    let nodelay = futures::StreamExt::map(incoming, |stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
-    let served = Server::builder()
-        .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
-        .map_err(|error| format!("client certificate: {error:?}"))?
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
-        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
+    let incoming = connections::bounded(listener, connections_max as usize);
+    let served = server(tls)?
         .add_service(health)
         .add_service(reflection)
         .add_service(sized!(v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
@@ -74,15 +106,53 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
         .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
         .add_service(sized!(v1::roles_server::RolesServer::new(RolesService(door.clone()))))
+        .add_service(sized!(v1::login_server::LoginServer::new(LoginService(door.clone()))))
+        .add_service(sized!(v1::users_server::UsersServer::new(UsersService(door.clone()))))
+        .add_service(sized!(v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
+        .add_service(sized!(v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
+        .add_service(sized!(v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
+        .add_service(sized!(v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
         .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
         .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
         .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
         .add_service(sized!(v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
-        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door, replica })))
-        .serve_with_incoming_shutdown(nodelay, stop.cancelled_owned())
+        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica })))
+        .add_service(sized!(v1::keys_server::KeysServer::new(KeysService { door, rotation })))
+        .add_service(v1::seal_server::SealServer::new(seal))
+        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await;
     watching.abort();
     served.map_err(|error| format!("serve clients: {error:?}"))
+}
+
+/// Serves a node that is not unsealed, until `stop`: health, reflection and `routes`.
+pub(crate) async fn sealed(listener: TcpListener, tls: ClientTls, routes: Routes, stop: CancellationToken) -> Result<(), String> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+    reporter.set_service_status("holdfast.v1.Secrets", ServingStatus::NotServing).await;
+    let routes = routes.add_service(health).add_service(reflection()?);
+    let incoming = connections::bounded(listener, SEALED_CONNECTIONS_MAX);
+    let served = server(tls)?.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+    served.await.map_err(|error| format!("serve clients: {error:?}"))
+}
+
+fn server(tls: ClientTls) -> Result<Server, String> {
+    let server = Server::builder().tls_config(tls.config()).map_err(|error| format!("client certificate: {error:?}"))?;
+    Ok(server
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX))
+}
+
+fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, String> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| error.to_string())
 }
 
 /// Serving while a leader is known: then every node answers everything.

@@ -37,3 +37,29 @@ impl fmt::Debug for crate::v1::CreateTokenResponse {
         formatter.debug_struct("CreateTokenResponse").field("details", &self.details).finish_non_exhaustive()
     }
 }
+
+macro_rules! redacted {
+    ($($name:ident $(shows $($field:ident),+)?;)*) => {
+        $(impl fmt::Debug for crate::v1::$name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.debug_struct(stringify!($name))$($(.field(stringify!($field), &self.$field))+)?.finish_non_exhaustive()
+            }
+        })*
+    };
+}
+
+redacted! { InitRequest; InitResponse; UnsealRequest; RekeyRequest; RekeyResponse; ConfirmRekeyRequest; }
+
+redacted! {
+    WrapToken shows accessor, about;
+    LoginPasswordRequest;
+    LoginMachineRequest shows role_id;
+    LoginJwtRequest shows issuer;
+    LoginResponse shows details;
+    CreateUserRequest shows name;
+    SetPasswordRequest shows name;
+    EnrolTotpResponse;
+    ConfirmTotpRequest shows name;
+    IssueSecretIdResponse shows details;
+    UnwrapRequest;
+}

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 /// One thing that happened. New kinds are added at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
+#[allow(clippy::large_enum_variant, reason = "versions are most of what changes: in a box each would cost an allocation more")]
 pub enum Event {
     ClusterFounded {
         cluster: ClusterId,
@@ -145,12 +146,17 @@ pub enum Cause {
     },
     Transaction,
     /// It was approved for another environment and came from there.
-    Promotion {
-        promotion: u64,
-        environment: EnvironmentName,
-        path: SecretPath,
-        version: u64,
-    },
+    Promotion(Box<PromotedFrom>),
+}
+
+/// Where a promoted value came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PromotedFrom {
+    pub promotion: u64,
+    pub environment: EnvironmentName,
+    pub path: SecretPath,
+    pub version: u64,
 }
 
 impl Event {
@@ -173,7 +179,7 @@ impl Event {
                 Cause::Rollback { .. } => Operation::SecretRollback,
                 Cause::Copy { .. } => Operation::SecretCopy,
                 Cause::Transaction => Operation::SecretTransact,
-                Cause::Promotion { .. } => Operation::PromotionApply,
+                Cause::Promotion(_) => Operation::PromotionApply,
             },
             Event::SecretMetadataChanged { .. } => Operation::SecretSetMetadata,
             Event::SecretVersionsDeleted { .. } => Operation::SecretDelete,

@@ -62,7 +62,7 @@ impl Alerts for AlertsService {
         let parse = || {
             let name = SinkName::parse(&message.name)?;
             let (target, kind, place) = Target::parse(message.to.as_ref())?;
-            let sealed = target.seal(&self.0.sealing, &name).into();
+            let sealed = target.seal(&self.0.sealing, &name).map_err(|error| Rejection::NodeFault(error.to_string()))?.into();
             let wish = SinkWish { name, kind, place, sealed, least: severity(&message.least)? };
             Ok::<_, Rejection>(guard(GuardCommand::PutSink(wish)))
         };

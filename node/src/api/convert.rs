@@ -2,15 +2,17 @@
 
 use crate::api::door::Asked;
 use bytes::Bytes;
+use ipnet::IpNet;
 use node_domain::Rejection;
 use node_domain::command::{Expectation, Selection};
-use node_domain::ids::{PolicyName, RoleName, SecretPath, Stamp};
+use node_domain::ids::{EnvironmentName, PolicyName, RoleName, SecretPath, Stamp};
 use node_domain::limits;
 use node_domain::secret::{AboutChange, Secret, SecretType, Version, VersionState};
 use node_domain::token::Token;
 use prost::Message;
 use proto::v1;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use storage_crypto::secret_bytes::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -42,8 +44,26 @@ asked_of_system! {
     v1::ListEnvironmentsRequest, v1::LookupSelfRequest, v1::ListTokensRequest, v1::ListPoliciesRequest, v1::StatusRequest,
     v1::HeadRequest, v1::TailRequest, v1::ExportRequest, v1::TriggerSnapshotRequest, v1::AddLearnerRequest, v1::MemberRequest,
     v1::CreateEnvironmentRequest: name, v1::SetEnvironmentRequest: name, v1::CreateTokenRequest: principal, v1::RevokeTokenRequest: accessor,
+    v1::RenewTokenRequest: accessor, v1::LookupTokenRequest: accessor,
     v1::GetPolicyRequest: name, v1::DeletePolicyRequest: name, v1::QueryRequest: subject,
     v1::ListRolesRequest, v1::PutRoleRequest: name, v1::GetRoleRequest: name, v1::DeleteRoleRequest: name,
+}
+
+asked_of_system! {
+    v1::KeyStatusRequest, v1::RotateRootRequest, v1::DropRootsRequest, v1::RekeyRequest, v1::ConfirmRekeyRequest, v1::SealFileRequest,
+    v1::SealRequest,
+}
+
+impl Asked for v1::RotateKeyRequest {
+    fn environment(&self) -> &str {
+        &self.environment
+    }
+}
+
+impl Asked for v1::SealEnvironmentRequest {
+    fn environment(&self) -> &str {
+        &self.environment
+    }
 }
 
 impl Asked for v1::GetManyRequest {
@@ -190,6 +210,24 @@ pub(crate) fn roles(names: &[String]) -> Result<Vec<RoleName>, Rejection> {
     Ok(roles)
 }
 
+/// Networks such as `10.0.0.0/8`; an address by itself is a network of one.
+pub(crate) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Rejection> {
+    let parse = |text: &String| {
+        let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let quoted: String = text.chars().take(limits::QUOTE_BYTES_MAX / 4).collect();
+        let network = found.map_err(|_| Rejection::invalid(format!("{quoted:?} is no network: use 10.0.0.0/8 or 10.1.2.3")))?;
+        Ok(network.trunc())
+    };
+    texts.iter().map(parse).collect()
+}
+
+pub(crate) fn environments(names: &[String]) -> Result<Vec<EnvironmentName>, Rejection> {
+    let mut environments = names.iter().map(|name| EnvironmentName::parse(name)).collect::<Result<Vec<_>, _>>()?;
+    environments.sort();
+    environments.dedup();
+    Ok(environments)
+}
+
 pub(crate) fn show_token(token: &Token) -> v1::Token {
     v1::Token {
         accessor: token.accessor.to_string(),
@@ -199,6 +237,14 @@ pub(crate) fn show_token(token: &Token) -> v1::Token {
         expires_at_ms: show_end(token.expires),
         created_by: token.created_by.to_string(),
         roles: token.roles.iter().map(ToString::to_string).collect(),
+        login: token.login.word().to_owned(),
+        mfa: token.mfa,
+        renewal_ms: token.terms.renewal_ms,
+        expires_latest_at_ms: show_end(token.terms.expires_latest),
+        uses_left: token.terms.uses_left,
+        networks: token.terms.networks.iter().map(ToString::to_string).collect(),
+        environments: token.terms.environments.iter().map(ToString::to_string).collect(),
+        parent: token.terms.parent.map_or_else(String::new, |parent| parent.to_string()),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Where every call comes in: who asks, under which request id, until when; and where its outcome goes out.
 
 use crate::api::status;
+use crate::api::throttle::Throttle;
 use crate::api::writing::TRIES;
+use crate::authn::Authn;
 use crate::engine::rules::RuleChecker;
 use crate::engine::{Conduit, Sealing, Values, View};
 use node_domain::ids::EnvironmentName;
@@ -32,6 +34,9 @@ pub(crate) struct Door {
     pub(crate) journal: Journal,
     /// Rules for values, compiled.
     pub(crate) rules: RuleChecker,
+    /// How much may be asked.
+    pub(crate) throttle: Throttle,
+    pub(crate) authn: Authn,
     /// Cancelled when the node stops: streams end then.
     pub(crate) stopping: CancellationToken,
 }
@@ -59,7 +64,25 @@ impl Caller {
     /// # Errors
     /// When it does not count, or not any more.
     pub(crate) fn token<'a>(&self, view: &'a View) -> Result<&'a Token, Rejection> {
-        Ok(view.state.authenticate(self.ask.credential.as_ref(), view.state.stamp())?)
+        Ok(view.state.authenticate(self.ask.credential.as_ref(), self.ask.address, view.state.stamp())?)
+    }
+
+    /// As `token`, for what has just been decided: a token whose last use that was counts for its answer still.
+    ///
+    /// # Errors
+    /// When it does not count, or not any more.
+    pub(crate) fn token_of_answer<'a>(&self, view: &'a View) -> Result<&'a Token, Rejection> {
+        let shown = self.ask.credential.as_ref().and_then(|hash| view.state.token(hash));
+        match shown.filter(|token| token.terms.uses_left == Some(0)) {
+            Some(spent) => Ok(spent),
+            None => self.token(view),
+        }
+    }
+
+    /// The same caller without a token: logging in needs none, and uses none up.
+    pub(crate) fn without_token(mut self) -> Caller {
+        self.ask.credential = None;
+        self
     }
 
     /// Who asks, from where, at the stamp of `view`.
@@ -147,6 +170,11 @@ impl Door {
             (None, Ok(command)) => command,
             (Some(flaw), _) => malformed(operation, asked, flaw.clone()),
             (None, Err(rejection)) => malformed(operation, asked, rejection),
+        };
+        let command = match self.throttle.check(&self.view(), caller, asked.environment()) {
+            Ok(()) => command,
+            Err(throttled) if throttled.is_recorded => malformed(operation, asked, throttled.rejection),
+            Err(throttled) => return Ok(Err(throttled.rejection)),
         };
         let submitted = self.conduit.submit(caller.ask.clone(), command, caller.deadline).await;
         let (decided, view) = submitted.map_err(|lost| status::lost(&lost))?;

@@ -3,10 +3,12 @@
 use crate::api::door::{Caller, Door};
 use crate::api::{convert, status};
 use crate::engine::View;
+use crate::engine::values::ValueKey;
 use node_domain::decide::Readable;
 use node_domain::ids::{EnvironmentName, SecretId};
 use node_domain::limits;
 use node_domain::operation::Operation;
+use node_domain::sealed::Payload;
 use node_domain::{Answer, Command, Rejection};
 use proto::v1;
 use std::sync::Arc;
@@ -51,25 +53,38 @@ impl Door {
     async fn open(&self, view: &Arc<View>, environment: &EnvironmentName, readable: Readable) -> Result<v1::GetResponse, Status> {
         let Readable { secret, version, index } = readable;
         let key = (secret, version.number);
-        let payload = match self.values.find_in_memory(key) {
-            Some(payload) => Some(payload),
-            None => {
-                let (values, environment) = (self.values.clone(), environment.clone());
-                let found = tokio::task::spawn_blocking(move || values.find(&environment, key)).await;
-                let found = found.map_err(|error| status::fault("read a value", &error))?;
-                found.map_err(|error| status::fault("read a value", &error))?
+        let missing = || self.missing(environment, secret, version.number);
+        let payload = self.payload(environment, key).await?.ok_or_else(missing)?;
+        let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
+        let opened = match self.sealing.open(&home.about, &version.seal, &payload) {
+            Ok(opened) => opened,
+            // It may have been rewrapped since, by a key that came after the view: once more, with everything as new as it gets.
+            Err(_) => {
+                self.values.forget(key);
+                let payload = self.payload(environment, key).await?.ok_or_else(missing)?;
+                let view = self.view();
+                let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
+                let opened = self.sealing.open(&home.about, &version.seal, &payload);
+                opened.map_err(|error| status::fault("open a value", &error))?
             }
         };
-        let payload = payload.ok_or_else(|| self.missing(environment, secret, version.number))?;
-        let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
-        let opened =
-            self.sealing.open(&home.about, &version.seal, &payload).map_err(|error| status::fault("open a value", &error))?;
         let value = convert::value(&opened, version.seal.structured).map_err(|error| status::fault("open a value", &error))?;
         Ok(v1::GetResponse { value: Some(value), version: Some(convert::show_version(&version)), index: index.0 })
     }
 }
 
 impl Door {
+    /// The sealed bytes of a version, off the threads that serve where the disk has to be read.
+    async fn payload(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Option<Arc<Payload>>, Status> {
+        if let Some(payload) = self.values.find_in_memory(key) {
+            return Ok(Some(payload));
+        }
+        let (values, environment) = (self.values.clone(), environment.clone());
+        let found = tokio::task::spawn_blocking(move || values.find(&environment, key)).await;
+        let found = found.map_err(|error| status::fault("read a value", &error))?;
+        found.map_err(|error| status::fault("read a value", &error))
+    }
+
     /// A value without bytes was destroyed, or dropped as too old, after the read was decided; otherwise this copy is damaged.
     fn missing(&self, environment: &EnvironmentName, secret: SecretId, version: u64) -> Status {
         if self.view().state.holds_value(environment, secret, version) {

@@ -68,7 +68,7 @@ impl SecretsService {
     ) -> Reply<v1::ListResponse> {
         let done = self.0.submit(caller, operation, asked, command).await?;
         let home = home(&done, asked.environment())?;
-        let token = caller.token(&done.view).map_err(|rejection| status::refused(&rejection))?;
+        let token = caller.token_of_answer(&done.view).map_err(|rejection| status::refused(&rejection))?;
         let sight = done.view.state.sight(&caller.asking(&done.view, token), &home.about.name);
         let listing::Page { entries, next_cursor } = page(home, &sight);
         reply(v1::ListResponse { entries, next_cursor, index: done.index })

@@ -7,6 +7,9 @@ use tonic::{Code, Status};
 /// The metadata key that says whether a failed call may have happened: `unknown`.
 pub(crate) const OUTCOME: &str = "holdfast-outcome";
 
+/// The metadata key that says when it makes sense to ask again.
+pub(crate) const RETRY_AFTER: &str = "retry-after-ms";
+
 /// The code of a refusal.
 pub(crate) fn code(rejection: &Rejection) -> Code {
     match rejection {
@@ -22,12 +25,18 @@ pub(crate) fn code(rejection: &Rejection) -> Code {
         Rejection::NodeFault(_) => Code::Internal,
         Rejection::AgainstRule { .. } => Code::InvalidArgument,
         Rejection::RulesMoved { .. } => Code::Aborted,
+        Rejection::NotLoggedIn(_) => Code::Unauthenticated,
+        Rejection::UnwrappedBefore { .. } => Code::PermissionDenied,
     }
 }
 
 /// A refusal as a status.
 pub(crate) fn refused(rejection: &Rejection) -> Status {
-    Status::new(code(rejection), rejection.to_string())
+    let mut status = Status::new(code(rejection), rejection.to_string());
+    if let Rejection::Throttled { retry_ms, .. } = rejection {
+        status.metadata_mut().insert(RETRY_AFTER, (*retry_ms).into());
+    }
+    status
 }
 
 /// A command without an outcome as a status.

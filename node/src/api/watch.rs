@@ -93,6 +93,7 @@ impl Watch {
         let sight = self.caller.token(view).and_then(|token| {
             let asking = self.caller.asking(view, token);
             view.state.authorize_listing(&asking, &self.environment, self.prefix.clone())?;
+            view.state.keys().check_open(&self.environment)?;
             Ok(view.state.sight(&asking, &self.environment))
         });
         sight.map_err(|rejection| status::refused(&rejection))

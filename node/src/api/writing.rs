@@ -4,6 +4,7 @@ use crate::api::door::{Caller, Door};
 use crate::api::{convert, status};
 use crate::engine::View;
 use crate::engine::rules::Candidate;
+use crate::engine::sealing::SealingError;
 use node_domain::command::{Expectation, TransactChange, TransactItem};
 use node_domain::ids::{EnvironmentName, SecretId, SecretPath};
 use node_domain::limits;
@@ -152,8 +153,8 @@ impl Door {
         let payload = payload.ok_or_else(|| Rejection::not_found("value of", format!("{environment} v{}", version.number)))?;
         let about = &view.state.environment(environment)?.about;
         let opened = self.sealing.open(about, &version.seal, &payload).map_err(sealing)?;
-        let payload = Some((*payload).clone());
-        Ok((Sealed { seal: version.seal.clone(), payload, reuse: version.reuse, checked: None }, opened))
+        let sealed = self.sealing.as_stored(&version.seal, &payload).map_err(sealing)?;
+        Ok((Sealed { reuse: version.reuse, ..sealed }, opened))
     }
 
     /// Seals a plaintext for an environment, with what the rules for values say of it.
@@ -223,7 +224,11 @@ fn version_in(
 }
 
 /// A value that cannot be sealed or opened is a fault of this node or of its disk; the caller learns that much.
-fn sealing(error: impl std::fmt::Display) -> Rejection {
+fn sealing(error: SealingError) -> Rejection {
+    if let SealingError::Sealed { environment } = &error {
+        let hint = format!(": holdfast env unseal {environment}");
+        return Rejection::Sealed { what: format!("environment {environment}"), hint };
+    }
     drop(status::fault("seal a value", &error));
     Rejection::NodeFault(error.to_string())
 }

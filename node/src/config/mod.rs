@@ -4,6 +4,7 @@ mod overlay;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use storage_crypto::password::PasswordCosts;
 
 /// How one node is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,15 @@ pub struct Config {
     /// Memory and disk.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// Rotation of keys in the background.
+    #[serde(default)]
+    pub keys: KeysConfig,
+    /// How much may be asked of it.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// What logging in costs.
+    #[serde(default)]
+    pub login: LoginConfig,
 }
 
 /// Who a node is.
@@ -80,6 +90,9 @@ pub struct TlsConfig {
     pub client_certificate: PathBuf,
     /// Its key.
     pub client_key: PathBuf,
+    /// Authority of client certificates; where it is set, clients may show one and log in with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// What unseals the root key.
@@ -162,9 +175,86 @@ pub struct StorageConfig {
     pub segment_bytes: u64,
 }
 
+/// How much may be asked of a node. 0 is no limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests of one principal in a second.
+    pub requests_per_second: u32,
+    /// Requests of one principal at once, after a rest; 0: as many as in a second.
+    pub burst: u32,
+    /// Requests about one environment in a second.
+    pub environment_requests_per_second: u32,
+    /// Connections of clients at a time.
+    pub connections_max: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> LimitsConfig {
+        LimitsConfig { requests_per_second: 0, burst: 0, environment_requests_per_second: 0, connections_max: 10_000 }
+    }
+}
+
 impl Default for StorageConfig {
     fn default() -> StorageConfig {
         StorageConfig { value_cache_bytes: 64 << 20, segment_bytes: storage::segment::SEGMENT_BYTES }
+    }
+}
+
+/// Rotation of keys in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysConfig {
+    /// Values brought under a newer key in one second, at most.
+    pub rewrap_per_second: u32,
+    /// A key that wraps nothing any more stays for so long, in milliseconds: calls that sealed a value by it may still be under way.
+    pub retire_after_ms: u64,
+}
+
+impl Default for KeysConfig {
+    fn default() -> KeysConfig {
+        KeysConfig { rewrap_per_second: 2000, retire_after_ms: 65_000 }
+    }
+}
+
+/// What logging in costs. The costs of a password are kept with its hash: a change counts for passwords that are set from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginConfig {
+    /// Memory that the check of one password takes, in KiB.
+    pub password_memory_kib: u32,
+    /// Passes over it.
+    pub password_passes: u32,
+    /// Lanes of it.
+    pub password_lanes: u32,
+    /// Passwords checked at once; more wait, and far more are sent away.
+    pub passwords_at_once: usize,
+}
+
+impl Default for LoginConfig {
+    fn default() -> LoginConfig {
+        LoginConfig { password_memory_kib: 64 << 10, password_passes: 3, password_lanes: 4, passwords_at_once: 2 }
+    }
+}
+
+impl LoginConfig {
+    pub(crate) fn costs(&self) -> PasswordCosts {
+        let LoginConfig { password_memory_kib, password_passes, password_lanes, .. } = *self;
+        PasswordCosts { memory_kib: password_memory_kib, passes: password_passes, lanes: password_lanes }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key, cause: String| Err(ConfigError::Value { key, cause });
+        if let Err(bad) = self.costs().check() {
+            return wrong("login.password_memory_kib", bad.to_string());
+        }
+        if self.password_memory_kib > 1 << 20 || self.password_passes > 16 || self.password_lanes > 16 {
+            return wrong("login.password_memory_kib", "use at most 1 GiB, 16 passes and 16 lanes".to_owned());
+        }
+        if !(1..=64).contains(&self.passwords_at_once) {
+            return wrong("login.passwords_at_once", "use 1 to 64".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -248,7 +338,7 @@ impl Config {
     }
 
     fn take_paths_from(&mut self, directory: &Path) {
-        let Config { node, tls, seal, .. } = self;
+        let Config { node, tls, seal, .. } = &mut *self;
         let paths = [
             &mut node.data,
             &mut tls.ca,
@@ -260,6 +350,9 @@ impl Config {
             &mut seal.key_file,
         ];
         for path in paths {
+            *path = directory.join(&*path);
+        }
+        if let Some(path) = &mut self.tls.client_ca {
             *path = directory.join(&*path);
         }
     }
@@ -281,10 +374,16 @@ impl Config {
         if replication.election_min_ms >= replication.election_max_ms {
             return wrong("replication.election_max_ms", "use more than replication.election_min_ms");
         }
+        if self.keys.rewrap_per_second == 0 {
+            return wrong("keys.rewrap_per_second", "use 1 or more");
+        }
+        if self.limits.connections_max == 0 {
+            return wrong("limits.connections_max", "use at least 1");
+        }
         if self.storage.segment_bytes < 1 << 20 || self.storage.segment_bytes > 1 << 30 {
             return wrong("storage.segment_bytes", "use 1 MiB to 1 GiB");
         }
-        Ok(())
+        self.login.check()
     }
 }
 

@@ -3,8 +3,8 @@
 //! `HOLDFAST_LISTEN_CLIENT` and `--set listen.client=…` mean the key `client` of the table `listen`.
 
 use super::{
-    AdvertiseConfig, Config, ConfigError, ListenConfig, LogConfig, NodeConfig, ReplicationConfig, SealConfig, StorageConfig,
-    TlsConfig,
+    AdvertiseConfig, Config, ConfigError, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig,
+    ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
 };
 use toml::{Table, Value};
 
@@ -69,11 +69,15 @@ fn every_key() -> Table {
             peer_key: text().into(),
             client_certificate: text().into(),
             client_key: text().into(),
+            client_ca: Some(text().into()),
         },
         seal: SealConfig { file: text().into(), key_file: text().into() },
         log: LogConfig::default(),
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),
+        keys: KeysConfig::default(),
+        limits: LimitsConfig::default(),
+        login: LoginConfig::default(),
     };
     Table::try_from(&config).expect("settings are plain tables, texts and numbers")
 }

@@ -159,14 +159,14 @@ impl CompiledRule {
         if rule.length_max > 0 && length > rule.length_max as usize {
             return Some(format!("it wants at most {} characters", rule.length_max));
         }
-        let is_symbol = |sign: char| !sign.is_alphanumeric() && !sign.is_whitespace() && !sign.is_control();
-        let wanted: [(bool, &str, &dyn Fn(char) -> bool); 4] = [
-            (rule.classes.lower, "a lower-case letter", &char::is_lowercase),
-            (rule.classes.upper, "an upper-case letter", &char::is_uppercase),
-            (rule.classes.digit, "a digit", &|sign| sign.is_ascii_digit()),
-            (rule.classes.symbol, "a symbol", &is_symbol),
+        let has = |fits: fn(char) -> bool| text.chars().any(fits);
+        let wanted = [
+            (rule.classes.lower, has(char::is_lowercase), "a lower-case letter"),
+            (rule.classes.upper, has(char::is_uppercase), "an upper-case letter"),
+            (rule.classes.digit, has(|sign| sign.is_ascii_digit()), "a digit"),
+            (rule.classes.symbol, has(is_symbol), "a symbol"),
         ];
-        if let Some((_, name, _)) = wanted.iter().find(|(wanted, _, fits)| *wanted && !text.chars().any(fits)) {
+        if let Some((_, _, name)) = wanted.iter().find(|(is_wanted, is_there, _)| *is_wanted && !is_there) {
             return Some(format!("it wants {name}"));
         }
         match &self.regex {
@@ -177,6 +177,10 @@ impl CompiledRule {
             _ => None,
         }
     }
+}
+
+fn is_symbol(sign: char) -> bool {
+    !sign.is_alphanumeric() && !sign.is_whitespace() && !sign.is_control()
 }
 
 /// Overwrites the texts of a value before its memory is given back.

@@ -1,3 +1,43 @@
-//! Managers: what the node that leads does by itself, without being asked. What they do becomes records, as everything does.
+//! What a node does by itself, beside answering: the leader's work on the state, and keeping up with the other members.
 
 pub(crate) mod alerts;
+mod keeping;
+mod rewrap;
+
+use crate::api::Door;
+use crate::config::KeysConfig;
+use crate::seal::Rotation;
+use raft::{Replica, Role};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What managers work with.
+#[derive(Clone)]
+pub(crate) struct Managed {
+    pub(crate) door: Arc<Door>,
+    pub(crate) replica: Replica,
+    pub(crate) rotation: Arc<Rotation>,
+    pub(crate) config: KeysConfig,
+}
+
+impl Managed {
+    fn leads(&self) -> bool {
+        matches!(*self.replica.watch_role().borrow(), Role::Leader { .. })
+    }
+}
+
+/// Starts all managers; they end at `stop`.
+pub(crate) fn start(managed: Managed, tasks: &mut JoinSet<Result<(), String>>, stop: &CancellationToken) {
+    let keeping = keeping::run(managed.clone());
+    let rewrapping = rewrap::run(managed);
+    let (stop_keeping, stop_rewrapping) = (stop.clone(), stop.clone());
+    tasks.spawn(async move {
+        let _ = stop_keeping.run_until_cancelled(keeping).await;
+        Ok(())
+    });
+    tasks.spawn(async move {
+        let _ = stop_rewrapping.run_until_cancelled(rewrapping).await;
+        Ok(())
+    });
+}

@@ -3,7 +3,10 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{alert, audit, cluster, environment, export, import, policy, program, promote, role, rule, secret, token, watch},
+    commands::{
+        alert, audit, cert_role, cluster, environment, export, import, issuer, key, login, machine, operator, policy, program,
+        promote, role, rule, secret, token, unwrap, user, watch,
+    },
     exit::{self, Failure},
     settings::{Globals, Session},
 };
@@ -48,6 +51,24 @@ pub(crate) enum Command {
     /// Tokens: who is calling.
     #[command(subcommand)]
     Token(token::Command),
+    /// Log in, and keep the token that it leads to.
+    Login(login::Login),
+    /// End the token of the last login.
+    Logout(login::Logout),
+    /// Open what was wrapped for hand-over.
+    Unwrap(unwrap::Unwrap),
+    /// Users: people who log in with a password.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Machines: programs that log in with a role id and a secret id.
+    #[command(subcommand)]
+    Machine(machine::Command),
+    /// Which client certificates log in.
+    #[command(subcommand)]
+    CertRole(cert_role::Command),
+    /// Whose signed tokens (JWT) log in.
+    #[command(subcommand)]
+    Issuer(issuer::Command),
     /// Policies: who may do what, where.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -69,6 +90,12 @@ pub(crate) enum Command {
     /// Rules for values: what may come in.
     #[command(subcommand)]
     Rule(rule::Command),
+    /// Keys of environments and of the system.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// The seal: keys of a new cluster, unsealing, new shares, a new root key.
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Print the completion script of a shell.
     Completion(program::Completion),
     /// Write the manual pages to a folder.
@@ -94,6 +121,13 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Export(command) => command.run(&session).await,
         Command::Watch(command) => command.run(&session).await,
         Command::Token(command) => command.run(&session).await,
+        Command::Login(command) => command.run(&session).await,
+        Command::Logout(command) => command.run(&session).await,
+        Command::Unwrap(command) => command.run(&session).await,
+        Command::User(command) => command.run(&session).await,
+        Command::Machine(command) => command.run(&session).await,
+        Command::CertRole(command) => command.run(&session).await,
+        Command::Issuer(command) => command.run(&session).await,
         Command::Policy(command) => command.run(&session).await,
         Command::Role(command) => command.run(&session).await,
         Command::Audit(command) => command.run(&session).await,
@@ -101,6 +135,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Alert(command) => command.run(&session).await,
         Command::Promote(command) => command.run(&session).await,
         Command::Rule(command) => command.run(&session).await,
+        Command::Key(command) => command.run(&session).await,
+        Command::Operator(command) => command.run(&session).await,
         Command::Completion(command) => command.run(&session),
         Command::Man(command) => command.run(&session),
         Command::Version => program::version(&session),

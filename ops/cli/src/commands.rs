@@ -2,10 +2,17 @@
 
 pub(crate) mod alert;
 pub(crate) mod audit;
+pub(crate) mod cert_role;
 pub(crate) mod cluster;
 pub(crate) mod environment;
 pub(crate) mod export;
+pub(crate) mod grants;
 pub(crate) mod import;
+pub(crate) mod issuer;
+pub(crate) mod key;
+pub(crate) mod login;
+pub(crate) mod machine;
+pub(crate) mod operator;
 pub(crate) mod policy;
 pub(crate) mod program;
 pub(crate) mod promote;
@@ -13,6 +20,8 @@ pub(crate) mod role;
 pub(crate) mod rule;
 pub(crate) mod secret;
 pub(crate) mod token;
+pub(crate) mod unwrap;
+pub(crate) mod user;
 pub(crate) mod watch;
 
 use std::io::{self, BufRead, IsTerminal};

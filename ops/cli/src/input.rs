@@ -90,18 +90,35 @@ fn limited(from: impl Read, name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// Asks twice, without echo.
 fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage("cannot ask for the value", "there is no terminal", "give - for standard input, or @FILE"));
-    }
-    let ask = |text: &str| {
-        let answer = rpassword::prompt_password(text).map(Zeroizing::new);
-        answer.map_err(|error| Failure::io("cannot ask for the value", &error))
-    };
-    let first = ask(&format!("{prompt}: "))?;
-    if *ask(&format!("{prompt} again: "))? != *first {
+    Ok(Zeroizing::new(ask_twice(prompt)?.as_bytes().to_vec()))
+}
+
+/// Asks twice, without echo: for what is new.
+pub(crate) fn ask_twice(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let first = ask_once(prompt)?;
+    if *ask_once(&format!("{prompt} again"))? != *first {
         return Err(Failure::usage("the two values differ", "nothing was sent", "try again"));
     }
-    Ok(Zeroizing::new(first.as_bytes().to_vec()))
+    Ok(first)
+}
+
+/// Asks without echo: for what is there already.
+pub(crate) fn ask_once(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    if !io::stdin().is_terminal() {
+        let next = "give it in a file, or on standard input: --help shows how";
+        return Err(Failure::usage("cannot ask for the value", "there is no terminal", next));
+    }
+    let answer = rpassword::prompt_password(format!("{prompt}: ")).map(Zeroizing::new);
+    answer.map_err(|error| Failure::io("cannot ask for the value", &error))
+}
+
+/// One line of a file, or of standard input (`-`): a password, a token. The line's end does not count.
+pub(crate) fn secret_line(path: &str) -> Result<Zeroizing<String>, Failure> {
+    let source = if path == "-" { Source::Stdin } else { Source::File(path.into()) };
+    let bytes = source.read(path)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Failure::usage(format!("cannot use what is in {path}"), "it is not text", "give a file with one line"))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Puts the value of `secret put` together from its arguments.

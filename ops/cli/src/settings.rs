@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use proto_client::{Client, ClientConfig, Token};
+use proto_client::{Client, ClientConfig, Identity, Token};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -43,10 +43,33 @@ pub(crate) struct Globals {
     )]
     pub(crate) ca_file: Option<PathBuf>,
 
-    /// File that holds the token. Otherwise HOLDFAST_TOKEN, HOLDFAST_TOKEN_FILE, the profile's, or
+    /// File that holds the token. Otherwise HOLDFAST_TOKEN, HOLDFAST_TOKEN_FILE, that of the last login, the profile's, or
     /// $XDG_STATE_HOME/holdfast/token. A token is never an argument.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// The client's own certificate (PEM), for `login --certificate`.
+    #[arg(
+        long,
+        global = true,
+        env = "HOLDFAST_CERT_FILE",
+        hide_env_values = true,
+        value_name = "FILE",
+        requires = "key_file",
+        help_heading = "Connection"
+    )]
+    pub(crate) cert_file: Option<PathBuf>,
+
+    /// The key of that certificate (PEM).
+    #[arg(
+        long,
+        global = true,
+        env = "HOLDFAST_KEY_FILE",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
+    pub(crate) key_file: Option<PathBuf>,
 
     /// TOML file with addr, ca_file, token_file, environment, as `holdfastd dev` writes it.
     #[arg(
@@ -122,8 +145,11 @@ pub(crate) struct Session {
     pub(crate) addresses: Vec<String>,
     environment: Option<String>,
     ca_file: Option<PathBuf>,
+    certificate: Option<(PathBuf, PathBuf)>,
     server_name: Option<String>,
     token: Option<Token>,
+    /// Where the token of a login to this cluster is kept.
+    login_file: Option<PathBuf>,
     timeout: Duration,
 }
 
@@ -135,17 +161,22 @@ impl Session {
     pub(crate) fn new(globals: Globals, variables: Variables<'_>) -> Result<Session, Failure> {
         let out = Output::new(globals.output, globals.quiet);
         let profile = profile(globals.profile_file.as_deref(), variables)?;
-        let token = token(globals.token_file.as_deref(), profile.token_file.as_deref(), variables, &out)?;
         let default = || vec![ADDRESS_DEFAULT.to_owned()];
         let chosen = [globals.addr, profile.addr].into_iter().find(|addresses| !addresses.is_empty());
+        let addresses = chosen.unwrap_or_else(default);
+        let login_file = login_file(&addresses, variables);
+        let files = [login_file.as_deref().filter(|file| file.is_file()), profile.token_file.as_deref()];
+        let token = token(globals.token_file.as_deref(), files.into_iter().flatten().next(), variables, &out)?;
         Ok(Session {
             out,
             yes: globals.yes,
-            addresses: chosen.unwrap_or_else(default),
+            addresses,
             environment: globals.environment.or(profile.environment),
             ca_file: globals.ca_file.or(profile.ca_file),
+            certificate: globals.cert_file.zip(globals.key_file),
             server_name: profile.server_name,
             token,
+            login_file,
             timeout: globals.timeout.unwrap_or(Duration::from_secs(10)),
         })
     }
@@ -158,15 +189,22 @@ impl Session {
             addresses: Vec::new(),
             environment: None,
             ca_file: None,
+            certificate: None,
             server_name: None,
             token: None,
+            login_file: None,
             timeout: Duration::ZERO,
         }
     }
 
     /// A client for the cluster.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
-        let mut config = ClientConfig::new(self.addresses.iter().cloned());
+        self.client_of(&self.addresses).await
+    }
+
+    /// A client of other nodes than the settings name, with everything else as they say.
+    pub(crate) async fn client_of(&self, addresses: &[String]) -> Result<Client, Failure> {
+        let mut config = ClientConfig::new(addresses.iter().cloned());
         config.token.clone_from(&self.token);
         config.timeout = self.timeout;
         config.server_name.clone_from(&self.server_name);
@@ -175,7 +213,38 @@ impl Session {
             config.ca_pem =
                 Some(pem.map_err(|error| Failure::io(format!("cannot read the CA file {}", path.display()), &error))?);
         }
+        if let Some((certificate, key)) = &self.certificate {
+            let read =
+                |path: &Path| std::fs::read(path).map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error));
+            config.identity = Some(Identity { certificate_pem: read(certificate)?, key_pem: Zeroizing::new(read(key)?) });
+        }
         Ok(Client::connect(config).await?)
+    }
+
+    /// Keeps the token of a login to this cluster, instead of the one before; where it is kept.
+    pub(crate) fn keep_login(&self, text: &str) -> Result<PathBuf, Failure> {
+        let path = self.login_file.clone().ok_or_else(|| {
+            let why = "neither XDG_STATE_HOME nor HOME is set";
+            Failure::usage("there is no place to keep the token", why, "give --out FILE, or -o raw to have it printed")
+        })?;
+        let failed = |error: std::io::Error| Failure::io(format!("cannot keep the token in {}", path.display()), &error);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // Written aside and moved: who reads meanwhile has the old one or the new one, and nobody else reads either.
+        let aside = path.with_extension(format!("new-{}", std::process::id()));
+        write_private(&aside, text).and_then(|()| std::fs::rename(&aside, &path)).map_err(failed)?;
+        Ok(path)
+    }
+
+    /// The token of the last login to this cluster, and where it is kept.
+    pub(crate) fn kept_login(&self) -> Result<(PathBuf, Token), Failure> {
+        let kept = self.login_file.clone().filter(|path| path.is_file());
+        let path = kept.ok_or_else(|| {
+            Failure::usage("nobody is logged in", "no token of a login to this cluster is kept", "`holdfast login` keeps one")
+        })?;
+        let token = read_token(&path, &self.out)?;
+        Ok((path, token))
     }
 
     /// The environment that the command is about.
@@ -213,6 +282,30 @@ fn home(variables: Variables<'_>, name: &str, below_home: &str) -> Option<PathBu
     let set = variables(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let base = set.or_else(|| variables("HOME").map(|home| Path::new(&home).join(below_home)))?;
     Some(base.join("holdfast"))
+}
+
+/// Where the token of a login to the cluster at these addresses is kept: what was given by one cluster is never shown to another.
+fn login_file(addresses: &[String], variables: Variables<'_>) -> Option<PathBuf> {
+    let plain = |sign: char| if sign.is_ascii_alphanumeric() || sign == '.' { sign } else { '_' };
+    let mut names: Vec<String> = addresses
+        .iter()
+        .map(|address| address.trim_start_matches("https://").trim_end_matches('/').chars().map(plain).collect())
+        .collect();
+    names.sort();
+    let mut name = names.join("+");
+    name.truncate(200);
+    home(variables, "XDG_STATE_HOME", ".local/state").map(|home| home.join("logins").join(name))
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
 }
 
 fn token(

@@ -22,7 +22,10 @@ use crate::{
     config::{ClientConfig, ConfigError, Token},
     error::ClientError,
     retry,
-    services::{Alerts, Audit, Cluster, Environments, Policies, Promotions, Roles, Secrets, Tokens, ValueRules},
+    services::{
+        Alerts, Audit, CertRoles, Cluster, Environments, Issuers, Keys, Login, Machines, Policies, Promotions, Roles, Seal,
+        Secrets, Tokens, Users, ValueRules, Wrapping,
+    },
 };
 
 const REQUEST_ID: &str = "x-request-id";
@@ -127,6 +130,42 @@ impl Client {
         Roles(self)
     }
 
+    /// Logging in.
+    #[must_use]
+    pub fn login(&self) -> Login<'_> {
+        Login(self)
+    }
+
+    /// Users.
+    #[must_use]
+    pub fn users(&self) -> Users<'_> {
+        Users(self)
+    }
+
+    /// Machines.
+    #[must_use]
+    pub fn machines(&self) -> Machines<'_> {
+        Machines(self)
+    }
+
+    /// Wrapping.
+    #[must_use]
+    pub fn wrapping(&self) -> Wrapping<'_> {
+        Wrapping(self)
+    }
+
+    /// Certificate roles.
+    #[must_use]
+    pub fn cert_roles(&self) -> CertRoles<'_> {
+        CertRoles(self)
+    }
+
+    /// Issuers of signed tokens.
+    #[must_use]
+    pub fn issuers(&self) -> Issuers<'_> {
+        Issuers(self)
+    }
+
     /// The journal.
     #[must_use]
     pub fn audit(&self) -> Audit<'_> {
@@ -155,6 +194,18 @@ impl Client {
     #[must_use]
     pub fn value_rules(&self) -> ValueRules<'_> {
         ValueRules(self)
+    }
+
+    /// Keys of environments, of the system and of the cluster.
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(self)
+    }
+
+    /// The seal of a node: ask each node by itself ([`each_node`](Client::each_node)).
+    #[must_use]
+    pub fn seal(&self) -> Seal<'_> {
+        Seal(self)
     }
 
     /// The connection that the next call would use, for the generated clients of [`crate::v1`]. It carries the token and a

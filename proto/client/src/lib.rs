@@ -36,6 +36,9 @@ pub use crate::{
     client::{Client, Credentials, Service},
     config::{ClientConfig, ConfigError, Identity, Token},
     error::ClientError,
-    services::{Alerts, Audit, Cluster, Environments, Policies, Promotions, Roles, Secrets, Tokens, ValueRules},
+    services::{
+        Alerts, Audit, CertRoles, Cluster, Environments, Issuers, Keys, Login, Machines, Policies, Promotions, Roles, Seal,
+        Secrets, Tokens, Users, ValueRules, Wrapping,
+    },
     streams::{Answers, ReadStream},
 };

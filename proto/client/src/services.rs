@@ -1,9 +1,12 @@
 //! Every call of the contract as a method: one message in, one answer out.
 
 use proto::v1::{
-    self, alerts_client::AlertsClient, audit_client::AuditClient, cluster_client::ClusterClient,
-    environments_client::EnvironmentsClient, policies_client::PoliciesClient, promotions_client::PromotionsClient,
-    roles_client::RolesClient, secrets_client::SecretsClient, tokens_client::TokensClient, value_rules_client::ValueRulesClient,
+    self, alerts_client::AlertsClient, audit_client::AuditClient, cert_roles_client::CertRolesClient,
+    cluster_client::ClusterClient, environments_client::EnvironmentsClient, issuers_client::IssuersClient,
+    keys_client::KeysClient, login_client::LoginClient, machines_client::MachinesClient, policies_client::PoliciesClient,
+    promotions_client::PromotionsClient, roles_client::RolesClient, seal_client::SealClient, secrets_client::SecretsClient,
+    tokens_client::TokensClient, users_client::UsersClient, value_rules_client::ValueRulesClient,
+    wrapping_client::WrappingClient,
 };
 
 use crate::{
@@ -139,6 +142,10 @@ service! {
         list(ListTokensRequest) -> ListTokensResponse;
         /// Ends a token by its accessor.
         revoke(RevokeTokenRequest) -> RevokeTokenResponse;
+        /// Makes a token last longer.
+        renew(RenewTokenRequest) -> Token;
+        /// What a token is and may.
+        lookup(LookupTokenRequest) -> Token;
     }
     streams {}
 }
@@ -270,6 +277,158 @@ service! {
         transfer_leader(MemberRequest) -> MembershipResponse;
         /// Makes a snapshot on the node that answers.
         trigger_snapshot(TriggerSnapshotRequest) -> TriggerSnapshotResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Keys of environments, of the system and of the cluster.
+    Keys as KeysClient, raw keys;
+    calls {
+        /// Versions of all keys, and how many values each wraps.
+        status(KeyStatusRequest) -> KeyStatusResponse;
+        /// Adds a version of an environment's key, or of the system's.
+        rotate(RotateKeyRequest) -> RotateKeyResponse;
+        /// Seals one environment, cluster-wide.
+        seal_environment(SealEnvironmentRequest) -> SealEnvironmentResponse;
+        /// Unseals it.
+        unseal_environment(SealEnvironmentRequest) -> SealEnvironmentResponse;
+        /// Makes a new root key and hands it to every member.
+        rotate_root(RotateRootRequest) -> RotateRootResponse;
+        /// Forgets root keys that nothing needs any more.
+        drop_roots(DropRootsRequest) -> DropRootsResponse;
+        /// Begins a change of the seal.
+        rekey(RekeyRequest) -> RekeyResponse;
+        /// Ends it.
+        confirm_rekey(ConfirmRekeyRequest) -> ConfirmRekeyResponse;
+        /// The sealed seal file, for a node that is new.
+        seal_file(SealFileRequest) -> SealFileResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Logging in.
+    Login as LoginClient, raw login;
+    calls {
+        /// A user's password, and a code of the second factor.
+        password(LoginPasswordRequest) -> LoginResponse;
+        /// A machine's role id and secret id.
+        machine(LoginMachineRequest) -> LoginResponse;
+        /// The client certificate of the connection.
+        certificate(LoginCertificateRequest) -> LoginResponse;
+        /// A signed token of an issuer.
+        jwt(LoginJwtRequest) -> LoginResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// The seal of the node that answers.
+    Seal as SealClient, raw seal;
+    calls {
+        /// Where the node stands.
+        status(SealStatusRequest) -> SealStatusResponse;
+        /// Makes the keys of a new cluster.
+        init(InitRequest) -> InitResponse;
+        /// Takes the seal file of a cluster.
+        adopt(AdoptRequest) -> SealStatusResponse;
+        /// Gives a share, a passphrase or a key.
+        unseal(UnsealRequest) -> SealStatusResponse;
+        /// Forgets every key.
+        seal(SealRequest) -> SealStatusResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Users.
+    Users as UsersClient, raw users;
+    calls {
+        /// Makes a user.
+        create(CreateUserRequest) -> User;
+        /// Lists users.
+        list(ListUsersRequest) -> ListUsersResponse;
+        /// One user.
+        get(UserRequest) -> User;
+        /// Refuses every login of a user and ends its tokens.
+        disable(UserRequest) -> UserResponse;
+        /// The opposite of `disable`.
+        enable(UserRequest) -> UserResponse;
+        /// Deletes a user and ends its tokens.
+        delete(UserRequest) -> UserResponse;
+        /// Takes a lock away.
+        unlock(UserRequest) -> UserResponse;
+        /// Sets a password and ends the user's tokens.
+        set_password(SetPasswordRequest) -> UserResponse;
+        /// Makes a second factor.
+        enrol_totp(UserRequest) -> EnrolTotpResponse;
+        /// Shows the first code of a second factor.
+        confirm_totp(ConfirmTotpRequest) -> UserResponse;
+        /// Takes a second factor away.
+        remove_totp(UserRequest) -> UserResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Machines.
+    Machines as MachinesClient, raw machines;
+    calls {
+        /// Makes a machine.
+        create(CreateMachineRequest) -> Machine;
+        /// Lists machines.
+        list(ListMachinesRequest) -> ListMachinesResponse;
+        /// Deletes a machine and ends its tokens.
+        delete(MachineRequest) -> MachineResponse;
+        /// Makes a secret id.
+        issue_secret_id(IssueSecretIdRequest) -> IssueSecretIdResponse;
+        /// Lists the secret ids of a machine.
+        list_secret_ids(MachineRequest) -> ListSecretIdsResponse;
+        /// Ends a secret id.
+        revoke_secret_id(RevokeSecretIdRequest) -> MachineResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Wrapping.
+    Wrapping as WrappingClient, raw wrapping;
+    calls {
+        /// Reads a secret and wraps it.
+        wrap_secret(WrapSecretRequest) -> WrapToken;
+        /// Opens a wrapping, once.
+        unwrap(UnwrapRequest) -> UnwrapResponse;
+        /// What is in a wrapping.
+        lookup(UnwrapRequest) -> WrapToken;
+    }
+    streams {}
+}
+
+service! {
+    /// Certificate roles.
+    CertRoles as CertRolesClient, raw cert_roles;
+    calls {
+        /// Writes a certificate role.
+        put(CertRole) -> CertRole;
+        /// Lists certificate roles.
+        list(ListCertRolesRequest) -> ListCertRolesResponse;
+        /// Deletes a certificate role and ends the tokens of its logins.
+        delete(CertRoleRequest) -> CertRoleResponse;
+    }
+    streams {}
+}
+
+service! {
+    /// Issuers of signed tokens.
+    Issuers as IssuersClient, raw issuers;
+    calls {
+        /// Writes an issuer.
+        put(Issuer) -> Issuer;
+        /// Lists issuers.
+        list(ListIssuersRequest) -> ListIssuersResponse;
+        /// Deletes an issuer and ends the tokens of its logins.
+        delete(IssuerRequest) -> IssuerResponse;
     }
     streams {}
 }

@@ -80,6 +80,11 @@ impl Environments for Node {
         let name = request.get_ref().name.clone();
         self.answer(&request, v1::Environment { name, ..Default::default() })
     }
+
+    async fn set(&self, request: Request<v1::SetEnvironmentRequest>) -> Result<Response<v1::Environment>, Status> {
+        let name = request.get_ref().name.clone();
+        self.answer(&request, v1::Environment { name, ..Default::default() })
+    }
 }
 
 fn again() -> Status {

@@ -146,7 +146,7 @@ mod tests {
         let wrapped = wrap_system_key(&root, 2, &[1; 16], 3, &key, &entropy);
         assert_eq!(unwrap_system_key(&root, &[1; 16], &wrapped).unwrap(), key);
         assert_eq!(unwrap_system_key(&root, &[2; 16], &wrapped).unwrap_err(), OpenError::DamagedOrMoved);
-        assert_eq!(unwrap_environment_key(&root, &SCOPE, &wrapped).unwrap_err(), OpenError::DamagedOrMoved);
+        assert_eq!(unwrap_environment_key(&root, &SCOPE, &wrapped).unwrap_err(), OpenError::WrongKey, "another purpose");
         let renumbered = WrappedKey { version: 4, ..wrapped };
         assert_eq!(unwrap_system_key(&root, &[1; 16], &renumbered).unwrap_err(), OpenError::DamagedOrMoved);
     }

@@ -17,6 +17,7 @@ mod hex_field;
 pub mod kdf;
 pub mod key;
 pub mod keyring;
+pub mod password;
 pub mod ring;
 pub mod seal_file;
 pub mod seal_key;

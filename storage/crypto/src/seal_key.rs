@@ -123,6 +123,12 @@ impl SealKey {
         Ok(SealKey { key, with: with.clone() })
     }
 
+    /// A second owner of the same key. Explicit, so that a copy is a decision.
+    #[must_use]
+    pub fn duplicate(&self) -> SealKey {
+        SealKey { key: self.key.duplicate(), with: self.with.clone() }
+    }
+
     /// Where the key comes from.
     #[must_use]
     pub fn kind(&self) -> SealKind {

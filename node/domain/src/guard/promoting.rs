@@ -3,7 +3,7 @@
 use super::{AlertKind, GuardEvent, Promotion, PromotionItem, PromotionState, Severity, notice};
 use crate::decide::secrets::{Adding, check_valid};
 use crate::decide::{Answer, Decided, Desk};
-use crate::event::{Cause, Event};
+use crate::event::{Cause, Event, PromotedFrom};
 use crate::ids::EnvironmentName;
 use crate::limits;
 use crate::operation::Operation;
@@ -153,12 +153,12 @@ impl Desk<'_> {
             existing,
             sealed,
             about,
-            cause: Cause::Promotion {
+            cause: Cause::Promotion(Box::new(PromotedFrom {
                 promotion: plan.id,
                 environment: plan.from.clone(),
                 path: item.from.clone(),
                 version: item.from_version,
-            },
+            })),
             at: events.len(),
         })?;
         events.append(&mut added);

@@ -120,7 +120,10 @@ impl KeysState {
     }
 
     /// Refuses what cannot be done while the environment is sealed.
-    pub(crate) fn check_open(&self, environment: &EnvironmentName) -> Result<(), Rejection> {
+    ///
+    /// # Errors
+    /// When it is; the refusal says what to do.
+    pub fn check_open(&self, environment: &EnvironmentName) -> Result<(), Rejection> {
         if self.sealed.is_empty() || !self.sealed.contains_key(environment) {
             return Ok(());
         }

@@ -172,12 +172,12 @@ fn causes() -> Vec<Cause> {
         Cause::Rollback { to: 4 },
         Cause::Copy { from: path("db/old"), version: 2 },
         Cause::Transaction,
-        Cause::Promotion {
+        Cause::Promotion(Box::new(node_domain::event::PromotedFrom {
             promotion: 4711,
             environment: EnvironmentName::parse("staging").unwrap(),
             path: path("db/old"),
             version: 2,
-        },
+        })),
     ]
 }
 

@@ -8,6 +8,7 @@ use storage_crypto::keyring::{WrappedKey, unwrap_system_key, wrap_system_key};
 use storage_crypto::sealed::{self, Binding, OpenError, Purpose, key_version};
 use storage_crypto::secret_bytes::SecretBytes;
 
+#[allow(dead_code, reason = "second factors and web hooks, whose secrets these are, come with another change of this session")]
 impl Sealing {
     /// Seals something small that the system keeps for itself. `what` says what and whose it is, such as `totp/ana`: nothing sealed as
     /// one thing opens as another.
@@ -23,6 +24,11 @@ impl Sealing {
         let learned = self.learned.read();
         let key = learned.system.get(&version).ok_or(SealingError::NoSystemKey { version })?;
         sealed::open(key, &self.system_binding(what), blob).map_err(SealingError::Value)
+    }
+
+    /// The first version of the system's key, wrapped: for a founding.
+    pub(crate) fn first_system_key(&self) -> Bytes {
+        self.wrap_system(1, &Key::generate(self.entropy()))
     }
 
     /// The version after the newest of the system's key, wrapped.
@@ -47,5 +53,20 @@ impl Sealing {
 
     fn system_binding(&self, what: &str) -> Binding {
         Binding::new(Purpose::SystemSecret).bytes(&self.cluster).bytes(what.as_bytes())
+    }
+}
+
+#[cfg(test)]
+impl Sealing {
+    /// As after the founding of a cluster: with a system key.
+    pub(crate) fn founded(
+        cluster: node_domain::ids::ClusterId,
+        entropy: std::sync::Arc<dyn storage_crypto::entropy::Entropy>,
+    ) -> Sealing {
+        let ring = storage_crypto::ring::Ring::generate(&*entropy);
+        let key = std::sync::Arc::new(Key::generate(&*entropy));
+        let sealing = Sealing::new(cluster, ring, entropy);
+        sealing.learned.write().system.insert(1, key);
+        sealing
     }
 }

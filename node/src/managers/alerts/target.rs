@@ -1,6 +1,7 @@
 //! Where a sink is, with what it takes to reach it. It rests sealed in the state; only the node that delivers opens it.
 
 use crate::engine::Sealing;
+use crate::engine::sealing::SealingError;
 use node_domain::Rejection;
 use node_domain::guard::{Sink, SinkKind};
 use node_domain::ids::SinkName;
@@ -58,7 +59,7 @@ impl Target {
         }
     }
 
-    pub(crate) fn seal(&self, sealing: &Sealing, name: &SinkName) -> Vec<u8> {
+    pub(crate) fn seal(&self, sealing: &Sealing, name: &SinkName) -> Result<Vec<u8>, SealingError> {
         let bytes = Zeroizing::new(serde_json::to_vec(self).expect("a target is texts and numbers"));
         sealing.seal_system(&place_of(name), &bytes)
     }

@@ -34,6 +34,18 @@ pub(crate) enum Command {
         #[arg(long, required = true)]
         approvals: Option<u32>,
     },
+    /// Seal an environment on all nodes: nobody reads or writes there, not even root, until it is unsealed.
+    #[command(after_help = "Examples:\n  holdfast env seal production")]
+    Seal {
+        /// Which one.
+        name: String,
+    },
+    /// Let an environment be read and written again.
+    #[command(after_help = "Examples:\n  holdfast env unseal production")]
+    Unseal {
+        /// Which one.
+        name: String,
+    },
 }
 
 impl Command {
@@ -42,6 +54,20 @@ impl Command {
             Command::List => list(session).await,
             Command::Create { name, description } => create(session, name, description).await,
             Command::Set { name, approvals } => set(session, name, approvals).await,
+            Command::Seal { name } => {
+                let request = v1::SealEnvironmentRequest { environment: name.clone() };
+                let answer = session.client().await?.keys().seal_environment(request).await;
+                let answer = answer.doing(|| format!("seal the environment {name}"))?;
+                let document = json!({ "name": name, "sealed": true, "index": answer.index });
+                session.out.done(&document, &format!("{name} is sealed on all nodes"))
+            }
+            Command::Unseal { name } => {
+                let request = v1::SealEnvironmentRequest { environment: name.clone() };
+                let answer = session.client().await?.keys().unseal_environment(request).await;
+                let answer = answer.doing(|| format!("unseal the environment {name}"))?;
+                let document = json!({ "name": name, "sealed": false, "index": answer.index });
+                session.out.done(&document, &format!("{name} is open again"))
+            }
         }
     }
 }

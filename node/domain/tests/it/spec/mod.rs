@@ -8,6 +8,7 @@ mod environments;
 mod founding;
 pub(crate) mod guard;
 mod hiding;
+mod identity;
 mod journal;
 pub(crate) mod keys;
 mod matrix;

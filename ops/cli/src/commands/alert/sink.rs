@@ -13,7 +13,7 @@ use crate::{
 
 const PUT_EXAMPLES: &str = "\
 Examples:
-  holdfast alert sink put chat --webhook https://hooks.example.com/T0/B1 --secret-stdin < signing-key
+  printf %s \"$KEY\" | holdfast alert sink put chat --webhook https://hooks.example.com/T0/B1 --secret-stdin
   holdfast alert sink put mail --smtp mail.example.com:587 --from holdfast@example.com --to ops@example.com
   holdfast alert sink put log --log --least note
 

@@ -23,7 +23,8 @@ Examples:
   holdfast secret get db/login --field password
   holdfast secret get db/password --version 3 -o json
   holdfast secret get db/login -o env
-  holdfast secret get db/password api/key -o json";
+  holdfast secret get db/password api/key -o json
+  holdfast secret get db/password --wrap-ttl 5m     for hand-over: `holdfast unwrap` opens it once";
 
 /// Reads secrets. Every read is in the journal before it is answered.
 #[derive(Args)]
@@ -41,6 +42,9 @@ pub(crate) struct Get {
     /// Show values on the terminal.
     #[arg(long)]
     reveal: bool,
+    /// Show a wrapping token instead, which waits so long and opens once.
+    #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms, conflicts_with_all = ["reveal", "field"])]
+    wrap_ttl: Option<u64>,
 }
 
 /// A secret as it was read.
@@ -84,6 +88,12 @@ impl Get {
     }
 
     async fn one(&self, session: &Session, environment: &str, path: &str) -> Result<(), Failure> {
+        if let Some(ttl_ms) = self.wrap_ttl {
+            let (environment, path, version) = (environment.to_owned(), path.to_owned(), self.version);
+            let request = v1::WrapSecretRequest { environment, path: path.clone(), version, ttl_ms };
+            let wrapped = session.client().await?.wrapping().wrap_secret(request).await.doing(|| format!("wrap {path}"))?;
+            return crate::commands::unwrap::hand_over(session, wrapped);
+        }
         let request = v1::GetRequest { environment: environment.to_owned(), path: path.to_owned(), version: self.version };
         let answer = session.client().await?.secrets().get(request).await.doing(|| format!("read {path} in {environment}"))?;
         let found = Found::new(environment, path, answer);
@@ -100,6 +110,9 @@ impl Get {
     }
 
     async fn many(&self, session: &Session, environment: &str) -> Result<(), Failure> {
+        if self.wrap_ttl.is_some() {
+            return Err(Failure::usage("cannot wrap several secrets", "--wrap-ttl is for one path", "wrap them one by one"));
+        }
         if self.field.is_some() {
             return Err(Failure::usage("cannot print one field of several secrets", "--field is for one path", "use -o json"));
         }

@@ -1,0 +1,64 @@
+//! Wrapping: opened once, seen by nobody unnoticed.
+
+use super::*;
+use node_domain::identity::IdentityAnswer;
+use node_domain::{Answer, Rejection};
+
+fn wrap(hash: TokenHash, ttl_ms: u64) -> Request {
+    let payload = b"<<ciphertext>> of a token".to_vec().into();
+    asks(IdentityCommand::Wrap(WrapWish { hash, payload, about: "token of ana".into(), ttl_ms }))
+}
+
+fn unwrap(hash: TokenHash) -> Request {
+    Box::new(move |_| Command::Login(Box::new(LoginCommand::Unwrap { hash })))
+}
+
+fn look(hash: TokenHash) -> Request {
+    Box::new(move |_| Command::Login(Box::new(LoginCommand::LookupWrapped { hash })))
+}
+
+fn payload(asked: &Asked) -> Vec<u8> {
+    let Ok(Answer::Identity(answer)) = &asked.answer else { panic!("{:?}", asked.answer) };
+    let IdentityAnswer::Unwrapped(wrapped) = &**answer;
+    wrapped.payload.to_vec()
+}
+
+#[test]
+fn a_wrapping_opens_once_and_the_second_time_is_the_sign_of_an_interception() {
+    let asked = given([done(wrap([1; 32], 60_000))]).when("nobody", look([1; 32]));
+    assert!(payload(&asked).is_empty(), "a look opens nothing");
+    let asked = asked.recording(["wrap.lookup - token of ana done"]).when("nobody", unwrap([1; 32]));
+    assert_eq!(payload(&asked), b"<<ciphertext>> of a token");
+    let at = asked.decision.stamp;
+    let asked = asked.recording(["wrap.unwrap - token of ana done"]).when("nobody", unwrap([1; 32]));
+    assert_eq!(asked.rejection(), Rejection::UnwrappedBefore { at_ms: at.as_ms() });
+    let asked = asked.recording(["wrap.unwrap - - denied"]);
+    assert_eq!(asked.world.state.identity().counts()[3..5], [1, 0], "remembered, and its contents gone");
+}
+
+#[test]
+fn a_wrapping_waits_until_its_stamp_and_is_swept_by_the_next() {
+    let world = given([done(wrap([1; 32], 60_000)), later_ms(60_000)]);
+    let asked = world.when("nobody", unwrap([1; 32]));
+    assert!(matches!(asked.rejection(), Rejection::NotLoggedIn(_)));
+    let asked =
+        asked.when("root", wrap([2; 32], 60_000)).recording(["wrap.end - token of ana done", "wrap.wrap - token of ana done"]);
+    assert_eq!(asked.world.state.identity().counts()[3], 1);
+}
+
+#[test]
+fn what_is_wrapped_is_bounded() {
+    let wish = |bytes: usize, ttl_ms| {
+        let payload = vec![0; bytes].into();
+        asks(IdentityCommand::Wrap(WrapWish { hash: [1; 32], payload, about: String::new(), ttl_ms }))
+    };
+    given([])
+        .when("root", wish(limits::WRAPPED_BYTES_MAX + 1, 1))
+        .then_refuses("what is wrapped has 65537 sealed bytes, at most 65536 are kept")
+        .when("root", wish(1, 0))
+        .then_refuses("a wrapping waits 1 to 604800000 ms")
+        .when("nobody", wish(1, 1))
+        .then_is_not_authenticated()
+        .when("root", wish(limits::WRAPPED_BYTES_MAX, 1))
+        .then_is_done();
+}

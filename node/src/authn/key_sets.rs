@@ -1,0 +1,102 @@
+//! Key sets of issuers: parsed from the state, or fetched, kept for a while, and fetched again when a key is not in them.
+
+use jsonwebtoken::jwk::JwkSet;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A set is fetched at most so often, whatever keys are asked for: nobody makes this node ask others without end.
+const AGAIN: Duration = Duration::from_secs(30);
+/// A set that is older is fetched anew: a key that the issuer has withdrawn counts so long at most.
+const AGE_MAX: Duration = Duration::from_secs(600);
+/// How long one fetch may take.
+const FETCH: Duration = Duration::from_secs(5);
+/// Largest set that is fetched, in bytes.
+const BYTES_MAX: usize = 256 << 10;
+/// Addresses that are remembered.
+const ADDRESSES_MAX: usize = 1024;
+
+/// The sets of issuers that publish them at an address.
+pub(crate) struct KeySets {
+    http: reqwest::Client,
+    known: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Kept>>>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    set: Option<(Arc<JwkSet>, Instant)>,
+    tried: Option<Instant>,
+}
+
+impl KeySets {
+    pub(crate) fn new() -> Result<KeySets, String> {
+        let http = reqwest::Client::builder().timeout(FETCH).redirect(reqwest::redirect::Policy::none()).no_proxy().build();
+        Ok(KeySets { http: http.map_err(|error| error.to_string())?, known: Mutex::default() })
+    }
+
+    /// The set at an address: one that holds the key asked for, or else the newest there is.
+    pub(crate) async fn fetch(&self, url: &str, key: Option<&str>) -> Result<Arc<JwkSet>, String> {
+        let place = {
+            let mut known = self.known.lock();
+            if known.len() >= ADDRESSES_MAX && !known.contains_key(url) {
+                known.clear();
+            }
+            known.entry(url.to_owned()).or_default().clone()
+        };
+        // One fetch of one address at a time; whoever waited finds what it brought.
+        let mut kept = place.lock().await;
+        let now = Instant::now();
+        let fresh = kept
+            .set
+            .as_ref()
+            .filter(|(set, fetched)| now.duration_since(*fetched) < AGE_MAX && key.is_none_or(|key| set.find(key).is_some()));
+        if let Some((set, _)) = fresh {
+            return Ok(set.clone());
+        }
+        if kept.tried.is_none_or(|tried| now.duration_since(tried) >= AGAIN) {
+            kept.tried = Some(now);
+            match self.read(url).await {
+                Ok(set) => kept.set = Some((Arc::new(set), now)),
+                Err(cause) => tracing::warn!(%url, %cause, "the key set of an issuer could not be fetched"),
+            }
+        }
+        let usable = kept.set.as_ref().filter(|(_, fetched)| now.duration_since(*fetched) < AGE_MAX);
+        usable.map(|(set, _)| set.clone()).ok_or_else(|| format!("the keys at {url} cannot be fetched"))
+    }
+
+    async fn read(&self, url: &str) -> Result<JwkSet, String> {
+        check_address(url)?;
+        let mut response = self.http.get(url).send().await.map_err(|error| error.without_url().to_string())?;
+        if !response.status().is_success() {
+            return Err(format!("it answers {}", response.status()));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| error.without_url().to_string())? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > BYTES_MAX {
+                return Err(format!("it has more than {BYTES_MAX} bytes"));
+            }
+        }
+        parse(&bytes)
+    }
+}
+
+/// A key set from its JSON.
+pub(crate) fn parse(json: &[u8]) -> Result<JwkSet, String> {
+    let set: JwkSet = serde_json::from_slice(json).map_err(|error| format!("it is no JSON Web Key Set: {error}"))?;
+    if set.keys.is_empty() { Err("it holds no key".to_owned()) } else { Ok(set) }
+}
+
+/// Keys are fetched over TLS, or from this machine.
+pub(crate) fn check_address(url: &str) -> Result<(), String> {
+    let url = reqwest::Url::parse(url).map_err(|error| format!("{error}"))?;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_here => Ok(()),
+        _ => Err("keys are fetched over https".to_owned()),
+    }
+}

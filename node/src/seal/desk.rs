@@ -1,0 +1,394 @@
+//! Which phase a node is in, and what it takes to get to the next: shares gathered, attempts counted, the seal of a new cluster made.
+
+use super::custody::{Custody, Unsealed, about};
+use super::phases::{self, Given};
+use super::{PLAN_FILE, founding};
+use crate::boot::Ambient;
+use crate::bootstrap::{self, Bootstrap};
+use crate::config::Config;
+use crate::engine::Sealing;
+use crate::engine::sealing::new_token;
+use parking_lot::Mutex;
+use proto::v1;
+use raft::Member;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use storage_crypto::entropy::random;
+use storage_crypto::kdf::Kdf;
+use storage_crypto::ring::Ring;
+use storage_crypto::seal_file::{SealFile, SealedWith};
+use storage_crypto::seal_key::SealKey;
+use storage_crypto::secret_bytes::SecretBytes;
+use storage_crypto::shamir::Shares;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tonic::Status;
+use zeroize::Zeroizing;
+
+/// Attempts that may come at once, and how fast they come back: each may cost 64 MiB and half a second.
+const ATTEMPTS: f64 = 16.0;
+const ATTEMPTS_PER_SECOND: f64 = 2.0;
+/// Beside an uninitialized node's data: it has never started, so its identity is still to be made.
+pub(crate) const FIRST_START: &str = "first-start";
+
+/// The desk of one node's seal.
+pub(crate) struct SealDesk {
+    node: u64,
+    seal_path: PathBuf,
+    data: PathBuf,
+    ambient: Ambient,
+    phase: Mutex<Phase>,
+    attempts: Mutex<Attempts>,
+    /// Opened seals go to whoever starts the node with them; nobody does in a node that was started unsealed.
+    opened: Option<mpsc::Sender<Unsealed>>,
+    asked_to_seal: watch::Sender<bool>,
+}
+
+enum Phase {
+    Uninitialized,
+    Sealed {
+        file: Box<SealFile>,
+        shares: Option<Shares>,
+        trouble: String,
+    },
+    /// Opened; the node is starting.
+    Opening {
+        file: Box<SealFile>,
+    },
+    Unsealed {
+        custody: Arc<Custody>,
+        sealing: Arc<Sealing>,
+    },
+    /// The node is stopping; its keys go with it.
+    Sealing {
+        file: Box<SealFile>,
+    },
+}
+
+struct Attempts {
+    left: f64,
+    counted: Instant,
+}
+
+impl Attempts {
+    fn take(&mut self) -> Result<(), Status> {
+        let now = Instant::now();
+        self.left = (self.left + now.duration_since(self.counted).as_secs_f64() * ATTEMPTS_PER_SECOND).min(ATTEMPTS);
+        self.counted = now;
+        if self.left < 1.0 {
+            return Err(Status::resource_exhausted("too many attempts to unseal: try again in a second"));
+        }
+        self.left -= 1.0;
+        Ok(())
+    }
+}
+
+impl SealDesk {
+    /// The desk of a node, in the phase that its files say.
+    pub(crate) fn new(config: &Config, ambient: &Ambient, opened: Option<mpsc::Sender<Unsealed>>) -> Result<SealDesk, String> {
+        let phase = match read_seal(&config.seal.file)? {
+            None => Phase::Uninitialized,
+            Some(file) => sealed(file),
+        };
+        Ok(SealDesk {
+            node: config.node.id,
+            seal_path: config.seal.file.clone(),
+            data: config.node.data.clone(),
+            ambient: ambient.clone(),
+            phase: Mutex::new(phase),
+            attempts: Mutex::new(Attempts { left: ATTEMPTS, counted: Instant::now() }),
+            opened,
+            asked_to_seal: watch::channel(false).0,
+        })
+    }
+
+    /// The sealed file, where there is one and the node is sealed.
+    pub(crate) fn sealed_file(&self) -> Option<SealFile> {
+        match &*self.phase.lock() {
+            Phase::Sealed { file, .. } => Some(SealFile::clone(file)),
+            _ => None,
+        }
+    }
+
+    /// Says why the node did not unseal by itself.
+    pub(crate) fn trouble(&self, what: String) {
+        if let Phase::Sealed { trouble, .. } = &mut *self.phase.lock() {
+            *trouble = what;
+        }
+    }
+
+    /// The node runs with this seal.
+    pub(crate) fn unsealed(&self, custody: Arc<Custody>, sealing: Arc<Sealing>) {
+        self.asked_to_seal.send_replace(false);
+        *self.phase.lock() = Phase::Unsealed { custody, sealing };
+    }
+
+    /// The node is about to forget its keys: what the desk knows of them goes now.
+    pub(crate) fn sealing(&self) {
+        let mut phase = self.phase.lock();
+        if let Phase::Unsealed { custody, .. } = &*phase {
+            let file = Box::new(custody.file());
+            *phase = Phase::Sealing { file };
+        }
+    }
+
+    /// The node has forgotten its keys.
+    pub(crate) fn sealed_again(&self) -> Result<(), String> {
+        let file = read_seal(&self.seal_path)?.ok_or_else(|| format!("{} is gone", self.seal_path.display()))?;
+        *self.phase.lock() = sealed(file);
+        Ok(())
+    }
+
+    /// Asks for the keys to be forgotten.
+    pub(crate) fn ask_to_seal(&self) -> Result<(), Status> {
+        if self.opened.is_none() {
+            return Err(Status::failed_precondition("a development node is not sealed: stop it"));
+        }
+        self.asked_to_seal.send_replace(true);
+        Ok(())
+    }
+
+    /// Waits until somebody asks for the keys to be forgotten.
+    pub(crate) async fn asked_to_seal(&self) {
+        let mut asked = self.asked_to_seal.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = asked.wait_for(|asked| *asked).await;
+    }
+
+    /// Where the node stands.
+    pub(crate) fn status(&self) -> v1::SealStatusResponse {
+        let protection = storage_crypto::arena::memory_protection();
+        let empty = v1::SealStatusResponse {
+            node_id: self.node,
+            memory_locked: protection.locked,
+            memory_excluded_from_dumps: protection.excluded_from_dumps,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Default::default()
+        };
+        match &*self.phase.lock() {
+            Phase::Uninitialized => v1::SealStatusResponse { phase: "uninitialized".into(), ..empty },
+            Phase::Sealed { file, shares, trouble } => {
+                let progress = shares.as_ref().map_or(0, |shares| shares.progress().have.into());
+                v1::SealStatusResponse { phase: "sealed".into(), progress, trouble: trouble.clone(), ..described(file, empty) }
+            }
+            Phase::Opening { file } => v1::SealStatusResponse { phase: "unsealing".into(), ..described(file, empty) },
+            Phase::Sealing { file } => v1::SealStatusResponse { phase: "sealing".into(), ..described(file, empty) },
+            Phase::Unsealed { custody, sealing } => v1::SealStatusResponse {
+                phase: "unsealed".into(),
+                root_versions: custody.roots(),
+                root_version: sealing.root_version(),
+                ..described(&custody.file(), empty)
+            },
+        }
+    }
+
+    /// Takes a share, a passphrase or a key. When it is enough, the node starts. Blocking.
+    pub(crate) fn unseal(&self, given: Given) -> Result<(), Status> {
+        self.attempts.lock().take()?;
+        let mut phase = self.phase.lock();
+        let Phase::Sealed { file, shares, .. } = &mut *phase else {
+            return match &*phase {
+                Phase::Uninitialized => Err(uninitialized()),
+                Phase::Sealing { .. } => Err(Status::unavailable("the node is being sealed: try again in a moment")),
+                _ => Ok(()),
+            };
+        };
+        let refused = |why: String| Status::invalid_argument(why);
+        let key = match (file.sealed_with(), &given) {
+            (SealedWith::Shamir(set), Given::Share(text)) => {
+                let gathered = shares.get_or_insert_with(|| Shares::new(set));
+                let progress = gathered.add(text).map_err(|error| refused(error.to_string()))?;
+                if !progress.is_enough() {
+                    return Ok(());
+                }
+                let key = SealKey::from_shares(gathered);
+                // Whether they were right or not, they have been used.
+                *shares = None;
+                key.map_err(|error| refused(error.to_string()))?
+            }
+            _ => phases::key_of(file, &given).map_err(refused)?,
+        };
+        let opened = phases::open(file, key).map_err(refused)?;
+        self.hand_on(&mut phase, opened)
+    }
+
+    fn hand_on(&self, phase: &mut Phase, opened: Unsealed) -> Result<(), Status> {
+        let file = Box::new(opened.file.clone());
+        let sender = self.opened.as_ref().ok_or_else(|| Status::failed_precondition("this node was started unsealed"))?;
+        sender.try_send(opened).map_err(|_| Status::unavailable("the node is starting already"))?;
+        *phase = Phase::Opening { file };
+        Ok(())
+    }
+
+    /// Forgets the shares given so far.
+    pub(crate) fn reset(&self) {
+        if let Phase::Sealed { shares, .. } = &mut *self.phase.lock() {
+            *shares = None;
+        }
+    }
+
+    /// Makes the keys of a new cluster. Blocking.
+    pub(crate) fn init(&self, request: &v1::InitRequest) -> Result<v1::InitResponse, Status> {
+        self.attempts.lock().take()?;
+        let mut phase = self.phase.lock();
+        self.check_uninitialized(&phase)?;
+        let members = self.plan()?;
+        let entropy = &*self.ambient.entropy;
+        let wish = Wish { shares: request.shares, threshold: request.threshold, key_file: request.key_file };
+        let made = wish.make(Zeroizing::new(request.passphrase.clone()), entropy)?;
+        let (cluster, ring) = (random(entropy), Ring::generate(entropy));
+        let file = SealFile::create(&made.key, &cluster, &ring, 1, entropy);
+        let file = file.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let identity_key = ring.identity().duplicate();
+        let sealing = Sealing::new(cluster, ring, self.ambient.entropy.clone());
+        let token = new_token(entropy);
+        let founding = founding(&sealing, &token, about(&file)).map_err(|bad| Status::internal(bad.to_string()))?;
+        let bootstrap = Bootstrap { members, founding }.seal(&cluster, &identity_key, entropy);
+        let written = self.write(bootstrap::FILE, &bootstrap).and_then(|()| self.write_seal(&file));
+        written.map_err(|error| Status::internal(format!("write the seal of the new cluster: {error}")))?;
+        let seal_file = file.to_json();
+        tracing::info!(kind = %file.kind(), "the keys of a new cluster were made");
+        *phase = sealed(file);
+        Ok(v1::InitResponse {
+            shares: made.shares.iter().map(|share| String::clone(share)).collect(),
+            key_file: String::clone(&made.key_file),
+            root_token: String::clone(&token),
+            seal_file: seal_file.into(),
+            cluster_id: cluster.to_vec().into(),
+        })
+    }
+
+    /// Takes the seal file of a cluster. Blocking.
+    pub(crate) fn adopt(&self, json: &[u8]) -> Result<(), Status> {
+        self.attempts.lock().take()?;
+        let mut phase = self.phase.lock();
+        let file = SealFile::parse(json).map_err(|error| Status::invalid_argument(format!("the seal file: {error}")))?;
+        if let Phase::Sealed { file: held, .. } = &*phase
+            && **held == file
+        {
+            return Ok(());
+        }
+        self.check_uninitialized(&phase)?;
+        self.write_seal(&file).map_err(|error| Status::internal(format!("write the seal file: {error}")))?;
+        *phase = sealed(file);
+        Ok(())
+    }
+
+    fn check_uninitialized(&self, phase: &Phase) -> Result<(), Status> {
+        if !matches!(phase, Phase::Uninitialized) {
+            let words = "this node belongs to a cluster already: its keys were made once and are never made again";
+            return Err(Status::failed_precondition(words));
+        }
+        let used = ["wal", "journal", "identity.json"].iter().find(|name| self.data.join(name).exists());
+        match used {
+            Some(name) => Err(Status::failed_precondition(format!(
+                "{} is there without {}: this is a node's data without its seal; put the seal file back",
+                self.data.join(name).display(),
+                self.seal_path.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn plan(&self) -> Result<BTreeMap<u64, Member>, Status> {
+        let path = self.data.join(PLAN_FILE);
+        let missing = |why: String| {
+            Status::failed_precondition(format!(
+                "{}: {why}: it says who the members of the new cluster are; `holdfastd kit --seal none` writes it",
+                path.display()
+            ))
+        };
+        let text = std::fs::read(&path).map_err(|error| missing(error.to_string()))?;
+        let members: BTreeMap<u64, Member> = serde_json::from_slice(&text).map_err(|error| missing(error.to_string()))?;
+        if members.contains_key(&self.node) { Ok(members) } else { Err(missing(format!("node {} is not in it", self.node))) }
+    }
+
+    /// The marker first, the seal file last: with it the node belongs to the cluster.
+    fn write_seal(&self, file: &SealFile) -> std::io::Result<()> {
+        self.write(FIRST_START, b"")?;
+        storage::disk::replace(&*self.ambient.disk, &self.seal_path, &file.to_json())
+    }
+
+    fn write(&self, name: &str, contents: &[u8]) -> std::io::Result<()> {
+        self.ambient.disk.create_dir_all(&self.data)?;
+        storage::disk::replace(&*self.ambient.disk, &self.data.join(name), contents)
+    }
+}
+
+fn uninitialized() -> Status {
+    Status::failed_precondition(
+        "this node belongs to no cluster yet: holdfast operator init on one node, which hands its seal file on",
+    )
+}
+
+fn sealed(file: SealFile) -> Phase {
+    Phase::Sealed { file: Box::new(file), shares: None, trouble: String::new() }
+}
+
+/// The seal file, if the node has one.
+pub(crate) fn read_seal(path: &Path) -> Result<Option<SealFile>, String> {
+    match std::fs::read(path) {
+        Ok(bytes) => SealFile::parse(&bytes).map(Some).map_err(|error| format!("seal file {}: {error}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("setting seal.file: read {}: {error}", path.display())),
+    }
+}
+
+fn described(file: &SealFile, status: v1::SealStatusResponse) -> v1::SealStatusResponse {
+    let seal = about(file);
+    v1::SealStatusResponse {
+        kind: seal.kind,
+        shares: seal.shares,
+        threshold: seal.threshold,
+        set_id: seal.set,
+        generation: seal.generation,
+        cluster_id: file.cluster().to_vec().into(),
+        ..status
+    }
+}
+
+/// What kind of seal somebody wishes for.
+pub(crate) struct Wish {
+    pub(crate) shares: u32,
+    pub(crate) threshold: u32,
+    pub(crate) key_file: bool,
+}
+
+/// A seal key just made, with what people get of it.
+pub(crate) struct Made {
+    pub(crate) key: SealKey,
+    pub(crate) shares: Vec<Zeroizing<String>>,
+    pub(crate) key_file: Zeroizing<String>,
+}
+
+impl Wish {
+    pub(crate) fn make(
+        &self,
+        passphrase: Zeroizing<String>,
+        entropy: &dyn storage_crypto::entropy::Entropy,
+    ) -> Result<Made, Status> {
+        let refused = |why: String| Status::invalid_argument(why);
+        let none = Zeroizing::new(String::new());
+        match (self.shares > 0, !passphrase.is_empty(), self.key_file) {
+            (true, false, false) => {
+                let number = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
+                let split = SealKey::split(number(self.threshold), number(self.shares), entropy);
+                let (key, shares) = split.map_err(|error| refused(error.to_string()))?;
+                Ok(Made { key, shares: shares.iter().map(storage_crypto::Share::text).collect(), key_file: none })
+            }
+            (false, true, false) => {
+                let passphrase = SecretBytes::from(String::clone(&passphrase));
+                let key = SealKey::from_passphrase(&passphrase, &Kdf::new(entropy));
+                Ok(Made { key: key.map_err(|error| refused(error.to_string()))?, shares: Vec::new(), key_file: none })
+            }
+            (false, false, true) => {
+                let key_file = SealKey::generate_key_file(entropy);
+                let key = SealKey::from_key_file(&key_file).map_err(|error| refused(error.to_string()))?;
+                Ok(Made { key, shares: Vec::new(), key_file })
+            }
+            _ => Err(refused("a seal is made of shares, or a passphrase, or a key file: name exactly one".to_owned())),
+        }
+    }
+}

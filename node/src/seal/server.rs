@@ -1,0 +1,184 @@
+//! The server: one process that serves its client port through all phases of its seal.
+//!
+//! The port is bound once. While the node is uninitialized, sealed or starting, only health, reflection and the seal's service answer
+//! there; everything else is told so, as unavailable, and clients go on to another node.
+
+use super::custody::Unsealed;
+use super::desk::SealDesk;
+use super::phases;
+use super::service::SealService;
+use crate::boot::{Ambient, BootError, Node};
+use crate::config::Config;
+use crate::serve;
+use proto::v1::seal_server::SealServer;
+use std::sync::Arc;
+use storage_crypto::seal_file::{SealFile, SealKind};
+use storage_crypto::seal_key::SealKey;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+/// Why the server ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It did not start.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// It ran, and a part of it failed.
+    #[error("node stopped: {0}")]
+    Stopped(String),
+}
+
+fn failed(doing: &str, cause: impl std::fmt::Display) -> BootError {
+    BootError { doing: doing.to_owned(), cause: cause.to_string() }
+}
+
+/// Serves one node until `stop`. `say` is told, in words for people, when the phase changes.
+///
+/// # Errors
+/// When the node does not start, or a part of it fails.
+pub async fn serve(
+    config: Config,
+    ambient: Ambient,
+    stop: impl Future<Output = ()>,
+    say: impl Fn(&str),
+) -> Result<(), ServerError> {
+    let mut stop = std::pin::pin!(stop);
+    let listening = std::net::TcpListener::bind(&config.listen.client);
+    let listener =
+        listening.map_err(|error| failed(&format!("setting listen.client: listen on {}", config.listen.client), error))?;
+    listener.set_nonblocking(true).map_err(|error| failed("listen.client", error))?;
+    let (sender, mut opened) = mpsc::channel::<Unsealed>(1);
+    let desk = Arc::new(SealDesk::new(&config, &ambient, Some(sender)).map_err(|cause| failed("the seal", cause))?);
+    warn_of_memory();
+    let mut by_itself = true;
+    let mut sealed = SealedPort::open(&config, &listener, desk.clone())?;
+    loop {
+        let unsealed = match unsealed_by_itself(&config, &desk, by_itself).await? {
+            Some(unsealed) => unsealed,
+            None => {
+                let status = desk.status();
+                let place = &config.listen.client;
+                say(&format!("node {} is {}: it answers holdfast operator at https://{place}", status.node_id, status.phase));
+                tokio::select! {
+                    () = &mut stop => { sealed.close().await; return Ok(()) }
+                    Some(unsealed) = opened.recv() => unsealed,
+                }
+            }
+        };
+        let own = listener.try_clone().map_err(|error| failed("listen.client", error))?;
+        let mut node = Node::boot_unsealed(config.clone(), ambient.clone(), unsealed, own, desk.clone()).await?;
+        sealed.close().await;
+        say(&format!("node {} answers clients at https://{}", node.id(), node.client_address()));
+        let ended = tokio::select! {
+            () = &mut stop => Some(Ok(())),
+            reason = node.failed() => Some(Err(ServerError::Stopped(reason))),
+            () = desk.asked_to_seal() => None,
+        };
+        if let Some(ended) = ended {
+            node.shutdown().await;
+            return ended;
+        }
+        desk.sealing();
+        sealed = SealedPort::open(&config, &listener, desk.clone())?;
+        node.let_go().await.map_err(ServerError::Stopped)?;
+        // What is sealed on purpose is not unsealed by itself again.
+        by_itself = false;
+        desk.sealed_again().map_err(|cause| failed("the seal", cause))?;
+    }
+}
+
+fn warn_of_memory() {
+    let protection = storage_crypto::arena::memory_protection();
+    if !protection.locked {
+        tracing::warn!(
+            "keys are not in locked memory and may be swapped out: raise the limit of locked memory (ulimit -l, LimitMEMLOCK)"
+        );
+    }
+    if !protection.excluded_from_dumps {
+        tracing::warn!("keys are not kept out of core dumps on this system");
+    }
+}
+
+/// Unseals without people, where the kind of seal allows it. What people can mend is shown by the seal's status, and the node waits; a
+/// key that is there and is the wrong one is a wrong setting.
+async fn unsealed_by_itself(config: &Config, desk: &Arc<SealDesk>, wanted: bool) -> Result<Option<Unsealed>, BootError> {
+    let Some(file) = desk.sealed_file().filter(|_| wanted) else { return Ok(None) };
+    match by_itself(config, &file).await {
+        None => Ok(None),
+        Some(Ok(unsealed)) => Ok(Some(unsealed)),
+        Some(Err(Hindrance::Wrong(why))) => Err(failed("unseal", why)),
+        Some(Err(Hindrance::Missing(why))) => {
+            tracing::error!(why, "this node did not unseal by itself: it waits for holdfast operator unseal");
+            desk.trouble(why);
+            Ok(None)
+        }
+    }
+}
+
+/// Why a seal did not open by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Hindrance {
+    /// What opens it is not there now.
+    #[error("{0}")]
+    Missing(String),
+    /// What should open it does not.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// The seal opened with what lies beside it; `None` where people are needed.
+pub(crate) async fn by_itself(config: &Config, file: &SealFile) -> Option<Result<Unsealed, Hindrance>> {
+    match file.kind() {
+        SealKind::Shamir | SealKind::Passphrase => None,
+        SealKind::KeyFile => {
+            let (path, file) = (config.seal.key_file.clone(), file.clone());
+            let opened = tokio::task::spawn_blocking(move || open_by_key_file(&path, &file)).await;
+            Some(opened.unwrap_or_else(|error| Err(Hindrance::Wrong(error.to_string()))))
+        }
+        SealKind::AwsKms => Some(Err(Hindrance::Missing("this build does not speak to a key management service".to_owned()))),
+    }
+}
+
+fn open_by_key_file(path: &std::path::Path, file: &SealFile) -> Result<Unsealed, Hindrance> {
+    let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new).map_err(|error| {
+        let why = format!("setting seal.key_file: read {}: {error}", path.display());
+        if error.kind() == std::io::ErrorKind::NotFound { Hindrance::Missing(why) } else { Hindrance::Wrong(why) }
+    })?;
+    let wrong = |error: String| Hindrance::Wrong(format!("seal key {}: {error}", path.display()));
+    let key = SealKey::from_key_file(&text).map_err(|error| wrong(error.to_string()))?;
+    phases::open(file, key).map_err(wrong)
+}
+
+/// The client port while the node is not unsealed.
+struct SealedPort {
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl SealedPort {
+    fn open(config: &Config, listener: &std::net::TcpListener, desk: Arc<SealDesk>) -> Result<SealedPort, BootError> {
+        let own = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+        let own = own.map_err(|error| failed("listen.client", error))?;
+        let tls = serve::client_tls(config)?;
+        let stop = CancellationToken::new();
+        let routes = tonic::service::Routes::new(SealServer::new(SealService { desk, door: None }));
+        let routes = routes.into_axum_router().fallback(|| async {
+            let words = "this node is sealed: holdfast operator unseal (holdfast operator status says more)";
+            Status::unavailable(words).into_http::<tonic::body::Body>()
+        });
+        let serving = serve::sealed(own, tls, routes.into(), stop.clone());
+        let serving = tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(error, "the port of the sealed node failed");
+            }
+        });
+        Ok(SealedPort { stop, serving })
+    }
+
+    async fn close(self) {
+        self.stop.cancel();
+        let _ = self.serving.await;
+    }
+}
