@@ -327,6 +327,7 @@ async fn the_disk_of_one_node_put_back_to_before_a_rotation_is_brought_up_again_
     cluster.start(node);
     // It catches up, or it stops: the leader knows that it had acknowledged more than its log holds now. Either is right; a wrong
     // answer is not, and the others serve all the while.
+    let known = client.cluster().status(v1::StatusRequest {}).await.unwrap().seq;
     let stopped = stops_or_serves(&mut cluster, node, known).await;
     for other in (0..cluster.len()).filter(|other| *other != node) {
         everything_is_readable_through(&cluster, other).await;

@@ -18,7 +18,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   holdfast unwrap @handed-over
-  holdfast unwrap - < handed-over
+  pbpaste | holdfast unwrap -
   holdfast unwrap --lookup @handed-over       what is in it, without opening it
   TOKEN=$(holdfast unwrap @handed-over -o raw)
 
