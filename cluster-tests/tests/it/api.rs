@@ -336,15 +336,32 @@ async fn a_node_that_missed_more_than_the_log_keeps_catches_up_by_snapshot() {
     cluster.ready().await;
     let back = cluster.client(Some(away)).await;
     assert_eq!(read(&back, "app/59", 0).await.unwrap(), "value 59");
-    let status = |client: Client| async move { client.cluster().status(v1::StatusRequest {}).await.unwrap() };
-    let (of_back, of_leader) = (status(back.clone()).await, status(cluster.client(Some(leader)).await).await);
-    assert_eq!(of_back.state_digest, of_leader.state_digest);
+    assert_same_state(&back, &cluster.client(Some(leader)).await).await;
     // And once more from its own disk: what it was sent is what it starts from.
     cluster.kill(away);
     cluster.start(away);
     cluster.ready().await;
     assert_eq!(read(&back, "app/before", 0).await.unwrap(), "before");
-    assert_eq!(status(back).await.state_digest, of_leader.state_digest);
+    assert_same_state(&back, &cluster.client(Some(leader)).await).await;
+}
+
+/// Waits until both nodes stand at the same record, and compares their states there. A node that starts adds records of its own, so
+/// they are looked at until they meet.
+async fn assert_same_state(one: &Client, other: &Client) {
+    for _ in 0..100 {
+        let of = |client: &Client| {
+            let client = client.clone();
+            async move { client.cluster().status(v1::StatusRequest {}).await.unwrap() }
+        };
+        // Each look is a record itself: the later one may see what the earlier one added, never less.
+        let (first, second) = (of(one).await, of(other).await);
+        if first.seq + 1 == second.seq {
+            assert_eq!(first.state_digest, second.state_digest, "the same records made different states");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the nodes never met at one record");
 }
 
 /// A client through the same node, for a token with one policy of these rules: environment, path, capabilities, deny.
