@@ -52,115 +52,67 @@ impl Operation {
     }
 }
 
-impl Operation {
-    /// The capability that whoever asks for it must hold, where one is needed: the one map from operations to capabilities.
-    ///
-    /// A put needs `create` instead where nothing stands yet; a copy, move or transaction needs what its parts need, here its first.
-    /// The holder of a policy or role may read it, a token may look at, renew, end and be tested by itself, and users see and change
-    /// what is theirs, without any.
-    #[must_use]
-    pub fn capability(self) -> Option<Capability> {
-        Some(match self {
-            Operation::Found | Operation::EnvironmentList | Operation::TokenLookupSelf => return None,
-            // What nodes and managers record by themselves.
-            Operation::SealInit
-            | Operation::SealUnseal
-            | Operation::KeyRewrap
-            | Operation::KeyRetire
-            | Operation::AlertRaise
-            | Operation::AlertDeliver
-            | Operation::AddressSeen => return None,
-            // Whoever logs in or unwraps has no token yet, and the rest the cluster records by itself.
-            Operation::LoginPassword
-            | Operation::LoginMachine
-            | Operation::LoginCertificate
-            | Operation::LoginJwt
-            | Operation::LoginFailed
-            | Operation::Unwrap
-            | Operation::WrapLookup
-            | Operation::WrapEnd
-            | Operation::TokenUse
-            // Whoever has a token may wrap: what is handed over is his own to hand over.
-            | Operation::Wrap
-            // A plan is shown to who asked for it and to who may promote or approve what it touches; only the first takes it back.
-            | Operation::PromotionRead
-            | Operation::PromotionCancel => return None,
-            Operation::SecretRead | Operation::SecretCopy => Capability::Read,
-            Operation::SecretPut | Operation::SecretPatch | Operation::SecretRollback | Operation::SecretTransact => {
-                Capability::Update
+/// One match without a wildcard arm: an operation that stands nowhere does not compile.
+macro_rules! capabilities {
+    (nothing { $($none:ident)* } $($capability:ident { $($operation:ident)* })*) => {
+        impl Operation {
+            /// The capability that whoever asks for it must hold, where one is needed: the one map from operations to capabilities.
+            ///
+            /// A put needs `create` instead where nothing stands yet; a copy, move or transaction needs what its parts need, here its
+            /// first. The holder of a policy or role may read it, a token may look at, renew, end and be tested by itself, and users see
+            /// and change what is theirs, without any.
+            #[must_use]
+            pub fn capability(self) -> Option<Capability> {
+                match self {
+                    $(Operation::$none)|* => None,
+                    $($(Operation::$operation)|* => Some(Capability::$capability),)*
+                }
             }
-            Operation::SecretSetMetadata => Capability::Metadata,
-            Operation::SecretList | Operation::SecretSearch | Operation::SecretHistory | Operation::SecretWatch => {
-                Capability::List
-            }
-            Operation::SecretDelete | Operation::SecretUndelete | Operation::SecretMove => Capability::Delete,
-            Operation::SecretDestroy => Capability::Destroy,
-            Operation::EnvironmentCreate => Capability::Environments,
-            Operation::TokenCreate
-            | Operation::TokenList
-            | Operation::TokenRevoke
-            | Operation::TokenRenew
-            | Operation::TokenLookup => Capability::Tokens,
-            Operation::UserCreate
-            | Operation::UserList
-            | Operation::UserRead
-            | Operation::UserDisable
-            | Operation::UserEnable
-            | Operation::UserDelete
-            | Operation::UserPassword
-            | Operation::UserTotpEnrol
-            | Operation::UserTotpConfirm
-            | Operation::UserTotpRemove
-            | Operation::UserUnlock
-            | Operation::MachineCreate
-            | Operation::MachineList
-            | Operation::MachineDelete
-            | Operation::MachineSecretId
-            | Operation::MachineSecretIds
-            | Operation::MachineRevokeSecretId
-            | Operation::CertRolePut
-            | Operation::CertRoleList
-            | Operation::CertRoleDelete
-            | Operation::IssuerPut
-            | Operation::IssuerList
-            | Operation::IssuerDelete => Capability::Identities,
-            Operation::PolicyPut | Operation::PolicyRead | Operation::PolicyList | Operation::PolicyDelete => {
-                Capability::Policies
-            }
-            Operation::RolePut | Operation::RoleRead | Operation::RoleList | Operation::RoleDelete => Capability::Policies,
-            Operation::PolicyTest | Operation::PolicySimulate => Capability::Policies,
-            Operation::AuditQuery | Operation::AuditTail | Operation::AuditExport | Operation::AuditHead => Capability::Audit,
-            Operation::ClusterStatus
-            | Operation::ClusterAddLearner
-            | Operation::ClusterPromote
-            | Operation::ClusterRemove
-            | Operation::ClusterTransferLeader
-            | Operation::ClusterSnapshot => Capability::Cluster,
-            Operation::AlertList
-            | Operation::AlertAcknowledge
-            | Operation::AlertTest
-            | Operation::SinkPut
-            | Operation::SinkDelete
-            | Operation::SinkList => Capability::Alerts,
-            Operation::PromotionPlan | Operation::PromotionApply => Capability::Promote,
-            Operation::PromotionApprove | Operation::PromotionReject => Capability::Approve,
-            Operation::RulePut
-            | Operation::RuleDelete
-            | Operation::RuleList
-            | Operation::RuleCheck
-            | Operation::EnvironmentSet => Capability::Governance,
-            Operation::SealSeal
-            | Operation::SealRekey
-            | Operation::KeyRotateRoot
-            | Operation::KeyRotate
-            | Operation::KeyRotateSystem
-            | Operation::KeyDropRoots
-            | Operation::KeyStatus
-            | Operation::EnvironmentSeal
-            | Operation::EnvironmentUnseal => Capability::Keys,
-        })
-    }
+        }
+    };
+}
 
+capabilities! {
+    nothing {
+        Found EnvironmentList TokenLookupSelf
+        // What nodes and managers record by themselves, or what goes along with a request.
+        SealInit SealUnseal KeyRewrap KeyRetire AlertRaise AlertDeliver AddressSeen TokenUse WrapEnd
+        // Whoever logs in or unwraps has no token yet.
+        LoginPassword LoginMachine LoginCertificate LoginJwt LoginFailed Unwrap WrapLookup
+        // Whoever has a token may wrap: what is handed over is his own to hand over.
+        Wrap
+        // A plan is shown to who asked for it and to who may promote or approve what it touches; only the first takes it back.
+        PromotionRead PromotionCancel
+    }
+    Read { SecretRead SecretCopy }
+    Update { SecretPut SecretPatch SecretRollback SecretTransact }
+    Metadata { SecretSetMetadata }
+    List { SecretList SecretSearch SecretHistory SecretWatch }
+    Delete { SecretDelete SecretUndelete SecretMove }
+    Destroy { SecretDestroy }
+    Environments { EnvironmentCreate }
+    Tokens { TokenCreate TokenList TokenRevoke TokenRenew TokenLookup }
+    Identities {
+        UserCreate UserList UserRead UserDisable UserEnable UserDelete UserPassword UserTotpEnrol UserTotpConfirm UserTotpRemove
+        UserUnlock MachineCreate MachineList MachineDelete MachineSecretId MachineSecretIds MachineRevokeSecretId CertRolePut
+        CertRoleList CertRoleDelete IssuerPut IssuerList IssuerDelete
+    }
+    // A simulation looks at the journal too, and needs `audit` besides.
+    Policies {
+        PolicyPut PolicyRead PolicyList PolicyDelete RolePut RoleRead RoleList RoleDelete PolicyTest PolicySimulate
+    }
+    Audit { AuditQuery AuditTail AuditExport AuditHead }
+    Cluster { ClusterStatus ClusterAddLearner ClusterPromote ClusterRemove ClusterTransferLeader ClusterSnapshot }
+    Alerts { AlertList AlertAcknowledge AlertTest SinkPut SinkDelete SinkList }
+    Promote { PromotionPlan PromotionApply }
+    Approve { PromotionApprove PromotionReject }
+    Governance { RulePut RuleDelete RuleList RuleCheck EnvironmentSet }
+    Keys {
+        SealSeal SealRekey KeyRotateRoot KeyRotate KeyRotateSystem KeyDropRoots KeyStatus EnvironmentSeal EnvironmentUnseal
+    }
+}
+
+impl Operation {
     /// Whether it looks at keys, or begins what nodes then do among themselves.
     #[must_use]
     pub fn is_of_keys(self) -> bool {

@@ -168,6 +168,7 @@ impl Desk<'_> {
         }
     }
 
+    /// A token that is bound to environments asks nothing of the system, so none gets here; were that to change, this would hold.
     fn narrowed_environments(&self, asked: &[EnvironmentName]) -> Result<Vec<EnvironmentName>, Rejection> {
         let own = &self.token.terms.environments;
         if asked.is_empty() || own.is_empty() {

@@ -32,7 +32,8 @@ fn a_wrapping_opens_once_and_the_second_time_is_the_sign_of_an_interception() {
     let at = asked.decision.stamp;
     let asked = asked.recording(["wrap.unwrap - token of ana done"]).when("nobody", unwrap([1; 32]));
     assert_eq!(asked.rejection(), Rejection::UnwrappedBefore { at_ms: at.as_ms() });
-    let asked = asked.recording(["wrap.unwrap - - denied"]);
+    let raised = format!("alert.raise - wrapping {} done", Accessor::of(&[1; 32]));
+    let asked = asked.recording(["wrap.unwrap - - denied", &raised]);
     assert_eq!(asked.world.state.identity().counts()[3..5], [1, 0], "remembered, and its contents gone");
 }
 

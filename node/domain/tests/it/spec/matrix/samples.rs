@@ -26,7 +26,7 @@ pub(super) enum Sample {
     /// By the cluster of itself.
     Itself(Request),
     /// By nobody: it is the record of something that goes along with this request of `root`.
-    Beside(World, Request),
+    Beside(Box<World>, Request),
 }
 
 use Sample::{Asked as By, Beside, Itself, Open};
@@ -75,7 +75,7 @@ samples! {
         identity(IdentityCommand::RenewToken { accessor, increment_ms: 0 })
     })),
     TokenLookup => By(Box::new(|world| identity(IdentityCommand::LookupToken { accessor: world.accessor("somebody") }))),
-    TokenUse => Beside(with_a_limited_token(), read("live")),
+    TokenUse => Beside(Box::new(with_a_limited_token()), read("live")),
     PolicyPut => By(put_policy("team", vec![rule("read", "*")])),
     PolicyRead => By(read_policy("team")),
     PolicyList => By(list_policies()),
@@ -96,7 +96,7 @@ samples! {
     ClusterRemove => By(cluster_as(Operation::ClusterRemove)),
     ClusterTransferLeader => By(cluster_as(Operation::ClusterTransferLeader)),
     ClusterSnapshot => By(cluster_as(Operation::ClusterSnapshot)),
-    SealInit => Beside(newborn(), Box::new(|_| {
+    SealInit => Beside(Box::new(newborn()), Box::new(|_| {
         let keys = FoundingKeys { system_key: wrapped_key("system"), seal: SealAbout::default() };
         Command::Found(Box::new(Founding { keys: Some(keys), ..founding_of(["production"], [0; 32]) }))
     })),
@@ -162,7 +162,7 @@ samples! {
             token: world.draw_hash(),
         })))
     })),
-    LoginFailed => Beside(full_world(), log_in(false)),
+    LoginFailed => Beside(Box::new(full_world()), log_in(false)),
     MachineCreate => By(Box::new(|_| identity(create_machine()))),
     MachineList => By(Box::new(|_| identity(IdentityCommand::ListMachines))),
     MachineDelete => By(of_machine(|name| IdentityCommand::DeleteMachine { name })),
@@ -184,7 +184,7 @@ samples! {
         Command::Login(Box::new(LoginCommand::LookupWrapped { hash: [9; 32] }))
     })),
     WrapEnd => Beside(
-        full_world().and(done(Box::new(|_| identity(wrap([9; 32]))))).and(later_ms(DAY_MS)),
+        Box::new(full_world().and(done(Box::new(|_| identity(wrap([9; 32]))))).and(later_ms(DAY_MS))),
         Box::new(|_| identity(wrap([10; 32]))),
     ),
     CertRolePut => By(Box::new(|_| identity(cert_role()))),
@@ -199,7 +199,7 @@ samples! {
         world.establish(identity(issuer()));
         identity(IdentityCommand::DeleteIssuer { name: called("github") })
     })),
-    AlertRaise => Beside(full_world(), keys::seal(HOME)),
+    AlertRaise => Beside(Box::new(full_world()), keys::seal(HOME)),
     AlertList => By(guard(GuardCommand::ListAlerts)),
     AlertAcknowledge => By(Box::new(|world| {
         let alert = with_an_alert(world);
@@ -216,7 +216,7 @@ samples! {
         guard(GuardCommand::DeleteSink { name: SinkName::parse("chat").unwrap() }),
     )),
     SinkList => By(guard(GuardCommand::ListSinks)),
-    AddressSeen => Beside(full_world().and(calling_from(Some("192.0.2.1"))), read("live")),
+    AddressSeen => Beside(Box::new(full_world().and(calling_from(Some("192.0.2.1")))), read("live")),
     PromotionPlan => By(plan()),
     PromotionRead => By(of_plan(|id| GuardCommand::ReadPromotion { id })),
     PromotionApprove => By(of_plan(|id| GuardCommand::ApprovePromotion { id })),
