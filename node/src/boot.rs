@@ -161,11 +161,7 @@ impl Node {
         let (desk, submissions) = mpsc::channel::<Submission>(proposer::QUEUE_MAX);
         let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
         let mut others = JoinSet::new();
-        let proposer = Proposer::new(replica.clone(), published.clone(), ambient.clock.clone());
-        others.spawn(async move {
-            proposer.run(submissions).await;
-            Ok(())
-        });
+        decide_while_leading(&replica, &published, &ambient, submissions, &mut others);
         watch(&mut others, &materializer);
         let custody = local.custody.clone();
         let holdings =
@@ -188,8 +184,8 @@ impl Node {
             stopping: stop_clients.clone(),
         });
         founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
-        let rotation = Rotation::new(holdings, Peers::new(replica.clone(), channels), replica.clone(), door.clone());
-        let rotation = Arc::new(rotation);
+        let peers = Peers::new(replica.clone(), channels);
+        let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone()));
         let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
         managers::start(managed, &mut others, &stop_clients);
 
@@ -377,8 +373,6 @@ pub(crate) fn read(key: &str, path: &Path) -> Result<Vec<u8>, BootError> {
     std::fs::read(path).map_err(failed(format!("setting {key}: read {}", path.display())))
 }
 
-/// What clients see, and whose certificates they may show.
-
 fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
     let credentials = PeerCredentials {
         ca_pem: read("tls.ca", &config.tls.ca)?,
@@ -386,6 +380,21 @@ fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
         key_pem: read("tls.peer_key", &config.tls.peer_key)?,
     };
     Ok(Arc::new(PeerTls::new(id, &credentials).map_err(failed("certificates between nodes"))?))
+}
+
+/// The leader's desk, which works while this node leads.
+fn decide_while_leading(
+    replica: &Replica,
+    published: &Arc<Published>,
+    ambient: &Ambient,
+    submissions: mpsc::Receiver<Submission>,
+    tasks: &mut JoinSet<Result<(), String>>,
+) {
+    let proposer = Proposer::new(replica.clone(), published.clone(), ambient.clock.clone());
+    tasks.spawn(async move {
+        proposer.run(submissions).await;
+        Ok(())
+    });
 }
 
 /// What the node does by itself while it leads.
