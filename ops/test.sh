@@ -3,11 +3,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v mkfs.ext4 > /dev/null && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
-    apt-get update -qq && apt-get install -y -qq e2fsprogs > /dev/null
+missing=()
+command -v mkfs.ext4 > /dev/null || missing+=(e2fsprogs)
+command -v python3 > /dev/null || missing+=(python3)
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+    apt-get update -qq && apt-get install -y -qq "${missing[@]}" > /dev/null
 fi
 
 cargo xtask verify
 # The tests of whole clusters run the programs themselves.
 cargo build --workspace --bins
 cargo test --workspace --quiet
+# What the README shows a newcomer, with the programs that were built for the tests.
+HOLDFAST_BIN=${CARGO_TARGET_DIR:-target}/debug ops/newcomer.sh
