@@ -318,13 +318,20 @@ impl Drop for ProcessCluster {
 }
 
 /// Copies files and makes the copies durable: an operator who moves a data directory would not cut the power meanwhile.
-fn copy_directory(from: &Path, to: &Path) {
+///
+/// # Panics
+/// When something cannot be read or written.
+pub fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("the target can be made");
     for entry in std::fs::read_dir(from).expect("the source can be read") {
         let entry = entry.expect("the source can be read");
         let copy = to.join(entry.file_name());
-        std::fs::copy(entry.path(), &copy).expect("a file can be copied");
-        sync(&copy);
+        if entry.file_type().expect("an entry has a type").is_dir() {
+            copy_directory(&entry.path(), &copy);
+        } else {
+            std::fs::copy(entry.path(), &copy).expect("a file can be copied");
+            sync(&copy);
+        }
     }
     sync(to);
     to.parent().into_iter().for_each(sync);

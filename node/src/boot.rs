@@ -6,6 +6,7 @@ mod founding;
 mod opening;
 
 use crate::api::door::Door;
+use crate::api::streams::Streams;
 use crate::api::throttle::Throttle;
 use crate::authn::Authn;
 use crate::clock::{Clock, SystemClock};
@@ -16,15 +17,18 @@ use crate::engine::proposer::{self, Proposer, Submission};
 use crate::engine::rules::RuleChecker;
 use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published};
+use crate::lost_log;
 use crate::managers::alerts::AlertManager;
 use crate::managers::{self, Managed};
 use crate::seal::desk::read_seal;
+use crate::seal::kms::{Keeper, KeyServices, RealKeyServices};
 use crate::seal::peers::{Holdings, Peers, keys_service};
 use crate::seal::server::by_itself;
 use crate::seal::service::SealService;
 use crate::seal::{Rotation, SealDesk, Unsealed};
 use crate::serve::{self, Services};
 use opening::{Local, Opened, open_local, open_stores};
+use raft::transport::Acknowledged;
 use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
 use raft::{Replica, Role};
 use std::path::Path;
@@ -55,13 +59,20 @@ pub struct Ambient {
     pub clock: Arc<dyn Clock>,
     /// Where keys and nonces come from.
     pub entropy: Arc<dyn Entropy>,
+    /// Who keeps seal keys, where a service does.
+    pub kms: Arc<dyn KeyServices>,
 }
 
 impl Ambient {
     /// The machine's own.
     #[must_use]
     pub fn real() -> Ambient {
-        Ambient { disk: Arc::new(RealDisk), clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) }
+        Ambient {
+            disk: Arc::new(RealDisk),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            kms: Arc::new(RealKeyServices),
+        }
     }
 }
 
@@ -116,7 +127,8 @@ impl Node {
         let missing = || BootError { cause: format!("seal file {} is missing", config.seal.file.display()), ..doing() };
         let file = file.ok_or_else(missing)?;
         let people = || BootError { cause: format!("a seal of kind {} needs holdfast operator unseal", file.kind()), ..doing() };
-        let unsealed = by_itself(&config, &file).await.ok_or_else(people)?.map_err(failed("unseal"))?;
+        let keeper = Keeper::new(&ambient, &config.seal);
+        let unsealed = by_itself(&config, &keeper, &file).await.ok_or_else(people)?.map_err(failed("unseal"))?;
         let listener = std::net::TcpListener::bind(&config.listen.client).and_then(|listener| {
             listener.set_nonblocking(true)?;
             Ok(listener)
@@ -156,6 +168,7 @@ impl Node {
         let channels = PeerChannels::new(tls.clone(), Arc::new(TcpDial));
         let replica_config = config.replication.replica(&storage_crypto::hex::encode(&local.owner.cluster));
         let transport = GrpcTransport::new(channels.clone());
+        let acknowledged = transport.acknowledged().clone();
         let replica =
             Replica::start(id, replica_config, wal.clone(), fold, transport).await.map_err(failed("start replication"))?;
         let (desk, submissions) = mpsc::channel::<Submission>(proposer::QUEUE_MAX);
@@ -181,11 +194,13 @@ impl Node {
             authn,
             rules: RuleChecker::default(),
             throttle: Throttle::new(&config.limits),
+            streams: Streams::new(&config.limits),
             stopping: stop_clients.clone(),
         });
         founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
         let peers = Peers::new(replica.clone(), channels);
-        let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone()));
+        let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone(), seal_desk.keeper().clone()));
+        watch_logs(&config, &ambient, &replica, (acknowledged, door.clone()), &mut others);
         let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
         managers::start(managed, &mut others, &stop_clients);
 
@@ -345,6 +360,21 @@ fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer) 
     others.spawn(async move {
         let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
         Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
+    });
+}
+
+/// Ends the node when its own log is an older one, and has others know when another's is.
+fn watch_logs(
+    config: &Config,
+    ambient: &Ambient,
+    replica: &Replica,
+    (acknowledged, door): (Acknowledged, Arc<Door>),
+    others: &mut JoinSet<Result<(), String>>,
+) {
+    others.spawn(lost_log::watch_own(replica.clone(), ambient.disk.clone(), config.node.data.clone()));
+    others.spawn(async move {
+        lost_log::raise_others(acknowledged, door).await;
+        Ok(())
     });
 }
 

@@ -285,7 +285,7 @@ fn settings(node: &NodePlan) -> Config {
             client_key: "tls/client.key".into(),
             client_ca: None,
         },
-        seal: SealConfig { file: "seal.json".into(), key_file: "seal.key".into() },
+        seal: SealConfig { file: "seal.json".into(), key_file: "seal.key".into(), kms_region: None, kms_endpoint: None },
         log: LogConfig::default(),
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),

@@ -19,6 +19,7 @@ mod engine;
 mod fault;
 pub mod kit;
 pub mod logging;
+mod lost_log;
 mod managers;
 pub mod memory;
 pub mod seal;

@@ -26,7 +26,7 @@ use crate::{
     snapshot_file::SnapshotFile,
     state_machine::StateMachine,
     status::{self, ReplicaStatus},
-    transport::Inbox,
+    transport::{Inbox, LostLog},
     types::{Raft, TypeConfig},
 };
 
@@ -46,6 +46,7 @@ struct Inner {
     role: watch::Receiver<Role>,
     applied: watch::Receiver<Option<u64>>,
     snapshots: mpsc::Sender<Request>,
+    lost: Arc<watch::Sender<Option<LostLog>>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -117,7 +118,7 @@ impl Replica {
         tasks.spawn(role::follow(raft.clone(), role_sender));
         tasks.spawn(compaction.run(requests, role.clone(), applied.clone()));
         let (proposer, tasks) = (Proposer::new(raft.clone()), Mutex::new(tasks));
-        let inner = Inner { id, config, raft, proposer, machine, wal, role, applied, snapshots, tasks };
+        let inner = Inner { id, config, raft, proposer, machine, wal, role, applied, snapshots, lost: Arc::default(), tasks };
         Ok(Replica { inner: Arc::new(inner) })
     }
 
@@ -220,7 +221,15 @@ impl Replica {
     /// The receiving half, for a transport to hand messages to.
     #[must_use]
     pub fn inbox(&self) -> Inbox {
-        Inbox::new(self.raft().clone(), Arc::clone(&self.inner.machine))
+        let Inner { id, machine, wal, lost, .. } = &*self.inner;
+        Inbox::new(*id, self.raft().clone(), Arc::clone(machine), wal.clone(), Arc::clone(lost))
+    }
+
+    /// Whether a leader told this node that its log ends before what it had acknowledged. The node takes nothing from that leader any
+    /// more, and is to stop for good.
+    #[must_use]
+    pub fn watch_lost_log(&self) -> watch::Receiver<Option<LostLog>> {
+        self.inner.lost.subscribe()
     }
 
     /// The first error of the write-ahead log, after which nothing is acknowledged any more.

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 /// A client of one node without a token.
-async fn stranger(cluster: &ProcessCluster, node: usize) -> Client {
+pub(crate) async fn stranger(cluster: &ProcessCluster, node: usize) -> Client {
     let text = std::fs::read_to_string(cluster.kit().join("client.toml")).unwrap();
     let address = text.split('"').filter(|part| part.starts_with("https://")).nth(node).unwrap().to_owned();
     let mut config = ClientConfig::new([address]);
     config.ca_pem = Some(std::fs::read(cluster.kit().join("ca.pem")).unwrap());
-    config.timeout = Duration::from_secs(5);
+    // Passphrases are stretched, on a busy machine.
+    config.timeout = Duration::from_secs(20);
     Client::connect(config).await.unwrap()
 }
 
-async fn strangers(cluster: &ProcessCluster) -> Vec<Client> {
+pub(crate) async fn strangers(cluster: &ProcessCluster) -> Vec<Client> {
     let mut clients = Vec::new();
     for node in 0..cluster.len() {
         clients.push(stranger(cluster, node).await);
@@ -24,11 +25,11 @@ async fn strangers(cluster: &ProcessCluster) -> Vec<Client> {
     clients
 }
 
-async fn standing(client: &Client) -> Option<v1::SealStatusResponse> {
+pub(crate) async fn standing(client: &Client) -> Option<v1::SealStatusResponse> {
     client.seal().status(v1::SealStatusRequest {}).await.ok()
 }
 
-async fn reaches(client: &Client, phase: &str) -> v1::SealStatusResponse {
+pub(crate) async fn reaches(client: &Client, phase: &str) -> v1::SealStatusResponse {
     let deadline = Instant::now() + READY;
     loop {
         let now = standing(client).await;
@@ -40,23 +41,38 @@ async fn reaches(client: &Client, phase: &str) -> v1::SealStatusResponse {
     }
 }
 
-fn share(text: &str) -> v1::UnsealRequest {
+pub(crate) fn share(text: &str) -> v1::UnsealRequest {
     v1::UnsealRequest { share: text.to_owned(), ..Default::default() }
 }
 
-async fn refusal(client: &Client, request: v1::UnsealRequest) -> String {
+pub(crate) async fn refusal(client: &Client, request: v1::UnsealRequest) -> String {
     client.seal().unseal(request).await.unwrap_err().message
 }
 
 /// A started cluster of three with keys made over the wire, still sealed; and its shares.
 async fn initialized(directory: &std::path::Path, shares: u32, threshold: u32) -> (ProcessCluster, Vec<String>) {
+    let request = v1::InitRequest { shares, threshold, ..Default::default() };
+    let (cluster, made) = initialized_with(directory, request).await;
+    (cluster, made.shares)
+}
+
+/// The same by another kind of seal, with all that was shown.
+pub(crate) async fn initialized_with(
+    directory: &std::path::Path,
+    request: v1::InitRequest,
+) -> (ProcessCluster, v1::InitResponse) {
     let mut cluster = ProcessCluster::prepare_without_keys(directory, 3);
     cluster.start_all();
-    let clients = strangers(&cluster).await;
+    let made = init(&cluster, request).await;
+    (cluster, made)
+}
+
+/// Makes the keys of a started cluster on its first node, and hands the seal file to the others.
+pub(crate) async fn init(cluster: &ProcessCluster, request: v1::InitRequest) -> v1::InitResponse {
+    let clients = strangers(cluster).await;
     for client in &clients {
         reaches(client, "uninitialized").await;
     }
-    let request = v1::InitRequest { shares, threshold, ..Default::default() };
     let made = clients[0].seal().init(request.clone()).await.unwrap();
     let again = clients[0].seal().init(request).await.unwrap_err();
     assert_eq!(again.code, Code::FailedPrecondition, "{}", again.message);
@@ -64,7 +80,7 @@ async fn initialized(directory: &std::path::Path, shares: u32, threshold: u32) -
         client.seal().adopt(v1::AdoptRequest { seal_file: made.seal_file.clone() }).await.unwrap();
     }
     cluster.keep_root_token(&made.root_token);
-    (cluster, made.shares)
+    made
 }
 
 async fn unseal_all(cluster: &ProcessCluster, shares: &[String]) {
@@ -78,7 +94,7 @@ async fn unseal_all(cluster: &ProcessCluster, shares: &[String]) {
     cluster.ready().await;
 }
 
-async fn put(client: &Client, path: &str, value: &[u8]) {
+pub(crate) async fn put(client: &Client, path: &str, value: &[u8]) {
     let request = v1::PutRequest {
         environment: "production".into(),
         path: path.into(),
@@ -88,7 +104,7 @@ async fn put(client: &Client, path: &str, value: &[u8]) {
     client.secrets().put(request).await.unwrap();
 }
 
-async fn get(client: &Client, path: &str) -> Vec<u8> {
+pub(crate) async fn get(client: &Client, path: &str) -> Vec<u8> {
     let request = v1::GetRequest { environment: "production".into(), path: path.into(), ..Default::default() };
     match client.secrets().get(request).await.unwrap().value.unwrap().kind.unwrap() {
         v1::value::Kind::Bytes(bytes) => bytes.to_vec(),

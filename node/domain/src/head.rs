@@ -2,7 +2,7 @@
 
 use crate::batch::Decision;
 use crate::command::Command;
-use crate::decide::{Answer, Context, FOUNDER, decide, refusal};
+use crate::decide::{Answer, Context, FOUNDER, decide_as, refusal};
 use crate::event::Event;
 use crate::guard::notice::Recent;
 use crate::ids::{Accessor, PrincipalName, RequestId, Revision, Stamp, TokenHash};
@@ -65,10 +65,10 @@ impl Head {
             fingerprint: ask.fingerprint,
         };
         let shown = context.credential.as_ref().and_then(|hash| self.state.token(hash)).cloned();
-        let token = self.state.authenticate(context.credential.as_ref(), context.address, stamp).ok().cloned();
+        let token = shown.as_ref().filter(|token| token.counts_at(context.address, stamp)).cloned();
         // A refusal quotes the command, so keep what it needs; cloning costs reference counts, not payloads.
         let quoted = command.clone();
-        let (mut events, answer) = match decide(&self.state, &context, command) {
+        let (mut events, answer) = match decide_as(&self.state, &context, token.as_ref(), command) {
             Ok((events, answer)) => (events, Ok(answer)),
             Err(rejection) => (self.refused(&context, &quoted, &rejection), Err(rejection)),
         };

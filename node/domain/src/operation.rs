@@ -95,7 +95,7 @@ capabilities! {
     Identities {
         UserCreate UserList UserRead UserDisable UserEnable UserDelete UserPassword UserTotpEnrol UserTotpConfirm UserTotpRemove
         UserUnlock MachineCreate MachineList MachineDelete MachineSecretId MachineSecretIds MachineRevokeSecretId CertRolePut
-        CertRoleList CertRoleDelete IssuerPut IssuerList IssuerDelete
+        CertRoleList CertRoleDelete IssuerPut IssuerList IssuerDelete UserGrant MachineGrant
     }
     // A simulation looks at the journal too, and needs `audit` besides.
     Policies {
@@ -247,6 +247,8 @@ operations! {
     RuleDelete = 191 "rule.delete",
     RuleList = 192 "rule.list",
     RuleCheck = 193 "rule.check",
+    UserGrant = 196 "user.grant",
+    MachineGrant = 197 "machine.grant",
 }
 
 #[cfg(test)]

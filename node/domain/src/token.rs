@@ -95,6 +95,12 @@ impl Token {
         is_within(&self.terms.networks, address)
     }
 
+    /// Whether it counts when it is shown from `address` at `now`.
+    #[must_use]
+    pub fn counts_at(&self, address: Option<IpAddr>, now: Stamp) -> bool {
+        self.is_valid_at(now) && self.counts_from(address)
+    }
+
     /// Whether it still counts at `now`.
     #[must_use]
     pub fn is_valid_at(&self, now: Stamp) -> bool {

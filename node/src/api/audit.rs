@@ -2,6 +2,7 @@
 
 use crate::api::door::{Caller, Door};
 use crate::api::status;
+use crate::api::streams::OpenStream;
 use crate::api::watch::READ_RECORDS;
 use node_domain::Command;
 use node_domain::ids::Accessor;
@@ -48,10 +49,12 @@ impl Audit for AuditService {
 
     async fn tail(&self, request: Request<v1::TailRequest>) -> Result<Response<Self::TailStream>, Status> {
         let (caller, message) = self.0.receive(request);
-        let command = Self::command(Operation::AuditTail, "");
-        let done = self.0.submit(&caller, Operation::AuditTail, &message, Ok(command)).await?;
+        let open = self.0.streams.open(&self.0.view(), &caller);
+        let command = open.as_ref().map(|_| Self::command(Operation::AuditTail, "")).map_err(Clone::clone);
+        let done = self.0.submit(&caller, Operation::AuditTail, &message, command).await?;
+        let open = open.map_err(|rejection| status::refused(&rejection))?;
         let from = done.index.saturating_sub(u64::from(message.last)).max(self.0.journal.first_seq());
-        Ok(Response::new(stream(|sender| tail(self.0.clone(), caller, from, sender))))
+        Ok(Response::new(stream(|sender| tail(self.0.clone(), caller, from, (sender, open)))))
     }
 
     type ExportStream = Records<v1::ExportedRecord>;
@@ -188,7 +191,7 @@ async fn tail(
     door: Arc<Door>,
     caller: Caller,
     from: u64,
-    sender: mpsc::Sender<Result<v1::AuditRecord, Status>>,
+    (sender, _open): (mpsc::Sender<Result<v1::AuditRecord, Status>>, OpenStream),
 ) -> Result<(), Status> {
     let mut next = from;
     let mut revision = door.conduit.published().watch();

@@ -215,7 +215,9 @@ pub(crate) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Rejection> {
     let parse = |text: &String| {
         let found = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         let quoted: String = text.chars().take(limits::QUOTE_BYTES_MAX / 4).collect();
-        let network = found.map_err(|_| Rejection::invalid(format!("{quoted:?} is no network: use 10.0.0.0/8 or 10.1.2.3")))?;
+        let network = found.map_err(|_| {
+            Rejection::invalid(format!("{quoted:?} is no network: use one such as 10.0.0.0/8 or fd00::/8, or one address"))
+        })?;
         Ok(network.trunc())
     };
     texts.iter().map(parse).collect()

@@ -1,6 +1,7 @@
 //! Where every call comes in: who asks, under which request id, until when; and where its outcome goes out.
 
 use crate::api::status;
+use crate::api::streams::Streams;
 use crate::api::throttle::Throttle;
 use crate::api::writing::TRIES;
 use crate::authn::Authn;
@@ -36,6 +37,8 @@ pub(crate) struct Door {
     pub(crate) rules: RuleChecker,
     /// How much may be asked.
     pub(crate) throttle: Throttle,
+    /// How many streams may be open.
+    pub(crate) streams: Streams,
     pub(crate) authn: Authn,
     /// Cancelled when the node stops: streams end then.
     pub(crate) stopping: CancellationToken,

@@ -1,6 +1,6 @@
 //! The services of policies and roles.
 
-use crate::api::{Door, convert, rules, simulation, status};
+use crate::api::{Door, convert, policy_rules, simulation, status};
 use node_domain::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, RoleName, Stamp};
 use node_domain::operation::Operation;
 use node_domain::policy::{Capability, Question, Replay, Whom};
@@ -23,7 +23,7 @@ impl Policies for PoliciesService {
         let (caller, message) = self.0.receive_change(request, Operation::PolicyPut);
         let policy = message.policy.clone().unwrap_or_default();
         let parse = || {
-            let rules = rules::parse(&policy.rules)?;
+            let rules = policy_rules::parse(&policy.rules)?;
             Ok::<_, Rejection>(Command::PutPolicy { name: PolicyName::parse(&policy.name)?, rules })
         };
         let done = self.0.submit(&caller, Operation::PolicyPut, &message, parse()).await?;
@@ -40,7 +40,9 @@ impl Policies for PoliciesService {
     async fn list(&self, request: Request<v1::ListPoliciesRequest>) -> Result<Response<v1::ListPoliciesResponse>, Status> {
         let (caller, message) = self.0.receive(request);
         let done = self.0.submit(&caller, Operation::PolicyList, &message, Ok(Command::ListPolicies)).await?;
-        Ok(Response::new(v1::ListPoliciesResponse { policies: done.view.state.policies().map(rules::show_policy).collect() }))
+        Ok(Response::new(v1::ListPoliciesResponse {
+            policies: done.view.state.policies().map(policy_rules::show_policy).collect(),
+        }))
     }
 
     async fn delete(&self, request: Request<v1::DeletePolicyRequest>) -> Result<Response<v1::DeletePolicyResponse>, Status> {
@@ -69,7 +71,7 @@ impl Policies for PoliciesService {
         let answers = answered.map_err(|error| status::fault("test a policy", &error))?;
         let answers = answers.map_err(|rejection| status::refused(&rejection))?;
         let policies = done.view.state.policies_changed().0;
-        let judgements = answers.iter().map(|(token, explanation)| rules::show_judgement(token, explanation)).collect();
+        let judgements = answers.iter().map(|(token, explanation)| policy_rules::show_judgement(token, explanation)).collect();
         Ok(Response::new(v1::TestPolicyResponse { judgements, policies }))
     }
 
@@ -79,7 +81,7 @@ impl Policies for PoliciesService {
     ) -> Result<Response<v1::SimulatePolicyResponse>, Status> {
         let (caller, message) = self.0.receive(request);
         let proposed = message.policy.clone().unwrap_or_default();
-        let parse = || Ok::<_, Rejection>((PolicyName::parse(&proposed.name)?, rules::parse(&proposed.rules)?));
+        let parse = || Ok::<_, Rejection>((PolicyName::parse(&proposed.name)?, policy_rules::parse(&proposed.rules)?));
         let parsed = parse();
         let command = parsed.clone().map(|(name, rules)| Command::SimulatePolicy { name, rules });
         let done = self.0.submit(&caller, Operation::PolicySimulate, &message, command).await?;
@@ -94,7 +96,7 @@ impl Policies for PoliciesService {
 fn show_policy(state: &State, name: &str) -> Result<Response<v1::Policy>, Status> {
     let name = PolicyName::parse(name).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
     let policy = state.policy(&name).ok_or_else(|| Status::not_found(format!("policy {name} was deleted meanwhile")))?;
-    Ok(Response::new(rules::show_policy(policy)))
+    Ok(Response::new(policy_rules::show_policy(policy)))
 }
 
 fn parse_question(message: &v1::TestPolicyRequest) -> Result<Question, Rejection> {
@@ -148,7 +150,7 @@ impl Roles for RolesService {
     async fn list(&self, request: Request<v1::ListRolesRequest>) -> Result<Response<v1::ListRolesResponse>, Status> {
         let (caller, message) = self.0.receive(request);
         let done = self.0.submit(&caller, Operation::RoleList, &message, Ok(Command::ListRoles)).await?;
-        Ok(Response::new(v1::ListRolesResponse { roles: done.view.state.roles().map(rules::show_role).collect() }))
+        Ok(Response::new(v1::ListRolesResponse { roles: done.view.state.roles().map(policy_rules::show_role).collect() }))
     }
 
     async fn delete(&self, request: Request<v1::DeleteRoleRequest>) -> Result<Response<v1::DeleteRoleResponse>, Status> {
@@ -162,5 +164,5 @@ impl Roles for RolesService {
 fn show_role(state: &State, name: &str) -> Result<Response<v1::Role>, Status> {
     let name = RoleName::parse(name).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
     let role = state.role(&name).ok_or_else(|| Status::not_found(format!("role {name} was deleted meanwhile")))?;
-    Ok(Response::new(rules::show_role(role)))
+    Ok(Response::new(policy_rules::show_role(role)))
 }

@@ -124,6 +124,7 @@ impl Secrets for SecretsService {
     async fn get_stream(&self, request: Request<Streaming<v1::GetStreamRequest>>) -> Reply<Self::GetStreamStream> {
         let (caller, messages) = self.0.receive(request);
         let door = self.0.clone();
+        let open = door.streams.open(&door.view(), &caller).map_err(|rejection| status::refused(&rejection))?;
         // A broken message ends the stream; what came before it is answered.
         let asked = messages
             .take_until(door.stopping.clone().cancelled_owned())
@@ -133,7 +134,12 @@ impl Secrets for SecretsService {
             .ready_chunks(STREAM_GATHER_MAX)
             .map(move |group| answer_group(door.clone(), caller.again(), group))
             .buffer_unordered(STREAM_GROUPS_MAX)
-            .flat_map(futures::stream::iter);
+            .flat_map(futures::stream::iter)
+            // It is counted for as long as it lives.
+            .map(move |answer| {
+                let _counted = &open;
+                answer
+            });
         reply(Box::pin(answers))
     }
 
@@ -254,8 +260,11 @@ impl Secrets for SecretsService {
                 after: message.after_index,
             })
         };
-        let done = self.0.submit(&caller, Operation::SecretWatch, &message, parse()).await?;
-        reply(watch::changes(self.0.clone(), caller, message, done.index)?)
+        let open = self.0.streams.open(&self.0.view(), &caller);
+        let command = parse().and_then(|command| open.as_ref().map(|_| command).map_err(Clone::clone));
+        let done = self.0.submit(&caller, Operation::SecretWatch, &message, command).await?;
+        let open = open.map_err(|rejection| status::refused(&rejection))?;
+        reply(watch::changes(self.0.clone(), caller, message, done.index, open)?)
     }
 }
 

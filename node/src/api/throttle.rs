@@ -22,7 +22,7 @@ const RECORDED_EVERY: Duration = Duration::from_secs(60);
 
 /// Whose bucket it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Whose {
+pub(crate) enum Whose {
     Principal(PrincipalName),
     /// Without a token that counts.
     Address(Option<IpAddr>),
@@ -66,10 +66,7 @@ impl Throttle {
         if self.recorded.is_none() {
             return Ok(());
         }
-        let whose = match caller.token(view) {
-            Ok(token) => Whose::Principal(token.principal.clone()),
-            Err(_) => Whose::Address(caller.ask.address),
-        };
+        let whose = Whose::of(view, caller);
         let wait = self.principals.as_ref().and_then(|buckets| self.take(buckets, &whose));
         if let Some(wait) = wait {
             return Err(self.throttled(&whose, format!("{} asks too much", whose.name()), wait));
@@ -100,7 +97,15 @@ impl Throttle {
 }
 
 impl Whose {
-    fn name(&self) -> String {
+    /// By the caller's token, as `view` knows it.
+    pub(crate) fn of(view: &View, caller: &Caller) -> Whose {
+        match caller.token(view) {
+            Ok(token) => Whose::Principal(token.principal.clone()),
+            Err(_) => Whose::Address(caller.ask.address),
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
         match self {
             Whose::Principal(principal) => principal.to_string(),
             Whose::Address(Some(address)) => format!("address {address}"),

@@ -2,6 +2,7 @@
 
 use crate::api::door::{Caller, Door};
 use crate::api::status;
+use crate::api::streams::OpenStream;
 use crate::engine::View;
 use node_domain::Event;
 use node_domain::ids::EnvironmentName;
@@ -29,7 +30,13 @@ pub(crate) const READ_BYTES: usize = 4 << 20;
 const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Follows the journal after `message.after_index`, or after the watch's own record.
-pub(crate) fn changes(door: Arc<Door>, caller: Caller, message: v1::WatchRequest, own_index: u64) -> Result<Events, Status> {
+pub(crate) fn changes(
+    door: Arc<Door>,
+    caller: Caller,
+    message: v1::WatchRequest,
+    own_index: u64,
+    open: OpenStream,
+) -> Result<Events, Status> {
     let first = door.journal.first_seq();
     if message.after_index > 0 && message.after_index.saturating_add(1) < first {
         return Err(Status::out_of_range(format!(
@@ -40,7 +47,7 @@ pub(crate) fn changes(door: Arc<Door>, caller: Caller, message: v1::WatchRequest
     let environment = EnvironmentName::parse(&message.environment).map_err(|bad| status::refused(&bad.into()))?;
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     tokio::spawn(async move {
-        let watch = Watch { door, caller, environment, prefix: message.prefix, sender };
+        let watch = Watch { door, caller, environment, prefix: message.prefix, sender, _open: open };
         if let Err(status) = watch.run(after).await {
             let _ = watch.sender.send(Err(status)).await;
         }
@@ -54,6 +61,8 @@ struct Watch {
     environment: EnvironmentName,
     prefix: String,
     sender: mpsc::Sender<Result<v1::WatchEvent, Status>>,
+    /// Counted for as long as it lives.
+    _open: OpenStream,
 }
 
 impl Watch {

@@ -7,6 +7,7 @@ use crate::engine::materializer::Materializer;
 use crate::engine::snapshots::{Snapshots, Standing};
 use crate::engine::stores::Stores;
 use crate::engine::{Published, Sealing, Values, View};
+use crate::lost_log;
 use crate::seal::desk::FIRST_START;
 use crate::seal::{Custody, Unsealed};
 use node_domain::State;
@@ -43,6 +44,7 @@ pub(super) struct Opened {
 pub(super) fn open_local(config: &Config, ambient: &Ambient, unsealed: Unsealed) -> Result<Local, BootError> {
     let cluster = unsealed.file.cluster();
     let lock = DataDirLock::acquire(&config.node.data).map_err(failed("lock the data directory"))?;
+    lost_log::check(&config.node.data).map_err(failed("this node's data is an older state of itself"))?;
     let owner = Owner { cluster, node: config.node.id };
     identify(config, ambient, &unsealed, owner)?;
     let identity = Identity::open(&*ambient.disk, &config.node.data, unsealed.ring.identity(), Some(&cluster));

@@ -103,6 +103,12 @@ pub struct SealConfig {
     pub file: PathBuf,
     /// The key that unwraps it: 64 hexadecimal digits.
     pub key_file: PathBuf,
+    /// The region of a key management service, where neither the environment nor the seal says it or this node differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_region: Option<String>,
+    /// Another address of it than the region's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_endpoint: Option<String>,
 }
 
 /// What a node says about itself.
@@ -187,11 +193,19 @@ pub struct LimitsConfig {
     pub environment_requests_per_second: u32,
     /// Connections of clients at a time.
     pub connections_max: u32,
+    /// Watches, tails of the journal and reads over a stream that one principal may have open on a node.
+    pub streams_per_principal: u32,
 }
 
 impl Default for LimitsConfig {
     fn default() -> LimitsConfig {
-        LimitsConfig { requests_per_second: 0, burst: 0, environment_requests_per_second: 0, connections_max: 10_000 }
+        LimitsConfig {
+            requests_per_second: 0,
+            burst: 0,
+            environment_requests_per_second: 0,
+            connections_max: 10_000,
+            streams_per_principal: 64,
+        }
     }
 }
 
@@ -379,6 +393,9 @@ impl Config {
         }
         if self.limits.connections_max == 0 {
             return wrong("limits.connections_max", "use at least 1");
+        }
+        if self.limits.streams_per_principal == 0 {
+            return wrong("limits.streams_per_principal", "use at least 1");
         }
         if self.storage.segment_bytes < 1 << 20 || self.storage.segment_bytes > 1 << 30 {
             return wrong("storage.segment_bytes", "use 1 MiB to 1 GiB");

@@ -71,7 +71,7 @@ fn every_key() -> Table {
             client_key: text().into(),
             client_ca: Some(text().into()),
         },
-        seal: SealConfig { file: text().into(), key_file: text().into() },
+        seal: SealConfig { file: text().into(), key_file: text().into(), kms_region: Some(text()), kms_endpoint: Some(text()) },
         log: LogConfig::default(),
         replication: ReplicationConfig::default(),
         storage: StorageConfig::default(),

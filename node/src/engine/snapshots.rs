@@ -233,7 +233,11 @@ impl Snapshots {
 
     /// The state of the newest snapshot, with the databases brought to it or beyond.
     pub(crate) fn restore_newest(&self, materializer: &Materializer, values: &Values) -> io::Result<Option<Standing>> {
-        let Some(newest) = self.newest()? else { return Ok(None) };
+        let Some(newest) = self.newest()? else {
+            // The log reaches back to the beginning and writes every row again: whatever is there is not needed, and may be another's.
+            self.stores.start_anew()?;
+            return Ok(None);
+        };
         let standing = self.read(&newest.path, |_, _, _| {})?;
         let mut homes = vec![Home::System];
         homes.extend(standing.state.environments().map(|environment| Home::Environment(environment.about.name.clone())));

@@ -1,13 +1,16 @@
 //! Which phase a node is in, and what it takes to get to the next: shares gathered, attempts counted, the seal of a new cluster made.
 
 use super::custody::{Custody, Unsealed, about};
+use super::kms::Keeper;
 use super::phases::{self, Given};
+use super::wish::Wish;
 use super::{PLAN_FILE, founding};
 use crate::boot::Ambient;
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::Config;
 use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
+use node_domain::ids::ClusterId;
 use parking_lot::Mutex;
 use proto::v1;
 use raft::Member;
@@ -16,11 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_crypto::entropy::random;
-use storage_crypto::kdf::Kdf;
+use storage_crypto::key::Key;
 use storage_crypto::ring::Ring;
 use storage_crypto::seal_file::{SealFile, SealedWith};
 use storage_crypto::seal_key::SealKey;
-use storage_crypto::secret_bytes::SecretBytes;
 use storage_crypto::shamir::Shares;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -44,6 +46,10 @@ pub(crate) struct SealDesk {
     /// Opened seals go to whoever starts the node with them; nobody does in a node that was started unsealed.
     opened: Option<mpsc::Sender<Unsealed>>,
     asked_to_seal: watch::Sender<bool>,
+    /// The service that keeps the seal key, where one does.
+    keeper: Keeper,
+    /// Whether that service is to be asked, and how often that was said anew: by a new phase, or by somebody.
+    service: watch::Sender<(bool, u64)>,
 }
 
 enum Phase {
@@ -101,7 +107,55 @@ impl SealDesk {
             attempts: Mutex::new(Attempts { left: ATTEMPTS, counted: Instant::now() }),
             opened,
             asked_to_seal: watch::channel(false).0,
+            keeper: Keeper::new(ambient, &config.seal),
+            service: watch::channel((true, 0)).0,
         })
+    }
+
+    /// The service that keeps the seal key, where one does.
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// Waits until the node is sealed by a seal that a service is to open: not while it was sealed on purpose. That seal.
+    pub(crate) async fn awaits_service(&self) -> SealFile {
+        let mut service = self.service.subscribe();
+        loop {
+            let wanted = service.borrow_and_update().0;
+            if let Some(file) = self.sealed_file().filter(|file| wanted && file.kms().is_some()) {
+                return file;
+            }
+            // The sender lives as long as `self`, so waiting cannot fail.
+            let _ = service.changed().await;
+        }
+    }
+
+    /// Waits until somebody asks for the service to be asked now, or the phase changes.
+    pub(crate) async fn service_asked_for(&self) {
+        let _ = self.service.subscribe().changed().await;
+    }
+
+    /// Has the service asked now, though the node was sealed on purpose or the service did not open the seal before.
+    pub(crate) fn ask_service(&self) -> Result<(), Status> {
+        self.attempts.lock().take()?;
+        match self.sealed_file() {
+            Some(file) if file.kms().is_none() => {
+                Err(Status::invalid_argument(format!("this seal is of kind {}: no service opens it", file.kind())))
+            }
+            _ => {
+                self.service.send_modify(|(wanted, said)| (*wanted, *said) = (true, *said + 1));
+                Ok(())
+            }
+        }
+    }
+
+    /// The node is starting with a seal that its service opened.
+    pub(crate) fn opening(&self, unsealed: &Unsealed) {
+        *self.phase.lock() = Phase::Opening { file: Box::new(unsealed.file.clone()) };
+    }
+
+    fn is_sealed_now(&self) {
+        self.service.send_modify(|(_, said)| *said += 1);
     }
 
     /// The sealed file, where there is one and the node is sealed.
@@ -122,6 +176,7 @@ impl SealDesk {
     /// The node runs with this seal.
     pub(crate) fn unsealed(&self, custody: Arc<Custody>, sealing: Arc<Sealing>) {
         self.asked_to_seal.send_replace(false);
+        self.service.send_modify(|(wanted, _)| *wanted = true);
         *self.phase.lock() = Phase::Unsealed { custody, sealing };
     }
 
@@ -138,6 +193,7 @@ impl SealDesk {
     pub(crate) fn sealed_again(&self) -> Result<(), String> {
         let file = read_seal(&self.seal_path)?.ok_or_else(|| format!("{} is gone", self.seal_path.display()))?;
         *self.phase.lock() = sealed(file);
+        self.is_sealed_now();
         Ok(())
     }
 
@@ -146,6 +202,7 @@ impl SealDesk {
         if self.opened.is_none() {
             return Err(Status::failed_precondition("a development node is not sealed: stop it"));
         }
+        self.service.send_modify(|(wanted, _)| *wanted = false);
         self.asked_to_seal.send_replace(true);
         Ok(())
     }
@@ -229,16 +286,33 @@ impl SealDesk {
         }
     }
 
-    /// Makes the keys of a new cluster. Blocking.
-    pub(crate) fn init(&self, request: &v1::InitRequest) -> Result<v1::InitResponse, Status> {
+    /// Draws what a seal key that a service is to keep is made of: the cluster that it is for, and the key.
+    pub(crate) fn begin_init(&self) -> Result<(ClusterId, Key), Status> {
         self.attempts.lock().take()?;
+        self.check_uninitialized(&self.phase.lock())?;
+        self.plan()?;
+        Ok((random(&*self.ambient.entropy), Key::generate(&*self.ambient.entropy)))
+    }
+
+    /// Makes the keys of a new cluster, and its seal key unless a service keeps `kept`. Blocking.
+    pub(crate) fn init(
+        &self,
+        request: &v1::InitRequest,
+        cluster: ClusterId,
+        kept: Option<SealKey>,
+    ) -> Result<v1::InitResponse, Status> {
         let mut phase = self.phase.lock();
         self.check_uninitialized(&phase)?;
         let members = self.plan()?;
         let entropy = &*self.ambient.entropy;
-        let wish = Wish { shares: request.shares, threshold: request.threshold, key_file: request.key_file };
-        let made = wish.make(Zeroizing::new(request.passphrase.clone()), entropy)?;
-        let (cluster, ring) = (random(entropy), Ring::generate(entropy));
+        let wish = Wish {
+            shares: request.shares,
+            threshold: request.threshold,
+            key_file: request.key_file,
+            kms: !request.kms.is_empty(),
+        };
+        let made = wish.make(Zeroizing::new(request.passphrase.clone()), kept, entropy)?;
+        let ring = Ring::generate(entropy);
         let file = SealFile::create(&made.key, &cluster, &ring, 1, entropy);
         let file = file.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let identity_key = ring.identity().duplicate();
@@ -251,6 +325,7 @@ impl SealDesk {
         let seal_file = file.to_json();
         tracing::info!(kind = %file.kind(), "the keys of a new cluster were made");
         *phase = sealed(file);
+        self.is_sealed_now();
         Ok(v1::InitResponse {
             shares: made.shares.iter().map(|share| String::clone(share)).collect(),
             key_file: String::clone(&made.key_file),
@@ -273,6 +348,7 @@ impl SealDesk {
         self.check_uninitialized(&phase)?;
         self.write_seal(&file).map_err(|error| Status::internal(format!("write the seal file: {error}")))?;
         *phase = sealed(file);
+        self.is_sealed_now();
         Ok(())
     }
 
@@ -349,46 +425,23 @@ fn described(file: &SealFile, status: v1::SealStatusResponse) -> v1::SealStatusR
     }
 }
 
-/// What kind of seal somebody wishes for.
-pub(crate) struct Wish {
-    pub(crate) shares: u32,
-    pub(crate) threshold: u32,
-    pub(crate) key_file: bool,
-}
-
-/// A seal key just made, with what people get of it.
-pub(crate) struct Made {
-    pub(crate) key: SealKey,
-    pub(crate) shares: Vec<Zeroizing<String>>,
-    pub(crate) key_file: Zeroizing<String>,
-}
-
-impl Wish {
-    pub(crate) fn make(
-        &self,
-        passphrase: Zeroizing<String>,
-        entropy: &dyn storage_crypto::entropy::Entropy,
-    ) -> Result<Made, Status> {
-        let refused = |why: String| Status::invalid_argument(why);
-        let none = Zeroizing::new(String::new());
-        match (self.shares > 0, !passphrase.is_empty(), self.key_file) {
-            (true, false, false) => {
-                let number = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
-                let split = SealKey::split(number(self.threshold), number(self.shares), entropy);
-                let (key, shares) = split.map_err(|error| refused(error.to_string()))?;
-                Ok(Made { key, shares: shares.iter().map(storage_crypto::Share::text).collect(), key_file: none })
-            }
-            (false, true, false) => {
-                let passphrase = SecretBytes::from(String::clone(&passphrase));
-                let key = SealKey::from_passphrase(&passphrase, &Kdf::new(entropy));
-                Ok(Made { key: key.map_err(|error| refused(error.to_string()))?, shares: Vec::new(), key_file: none })
-            }
-            (false, false, true) => {
-                let key_file = SealKey::generate_key_file(entropy);
-                let key = SealKey::from_key_file(&key_file).map_err(|error| refused(error.to_string()))?;
-                Ok(Made { key, shares: Vec::new(), key_file })
-            }
-            _ => Err(refused("a seal is made of shares, or a passphrase, or a key file: name exactly one".to_owned())),
+#[cfg(test)]
+impl SealDesk {
+    /// The desk of a sealed node, for tests of who opens its seal.
+    pub(crate) fn of_test(directory: &Path, ambient: &Ambient, file: &SealFile) -> SealDesk {
+        let path = directory.join("seal.json");
+        std::fs::write(&path, file.to_json()).expect("a fresh directory takes a file");
+        SealDesk {
+            node: 1,
+            seal_path: path,
+            data: directory.to_owned(),
+            ambient: ambient.clone(),
+            phase: Mutex::new(sealed(file.clone())),
+            attempts: Mutex::new(Attempts { left: ATTEMPTS, counted: Instant::now() }),
+            opened: Some(mpsc::channel(1).0),
+            asked_to_seal: watch::channel(false).0,
+            keeper: Keeper::of_test(ambient),
+            service: watch::channel((true, 0)).0,
         }
     }
 }

@@ -1,17 +1,19 @@
 //! The seal of a node: from nothing to sealed to unsealed and back, without ending the process.
 //!
 //! `server` owns the phases; `desk` knows which one it is and takes shares; `custody` keeps what an unsealed node must hold of its
-//! seal; `rotation` and `rekey` make new root keys and new seals with all members, over `peers`.
+//! seal; `kms` opens it with a key management service; `rotation` and `rekey` make new root keys and new seals with all members, over `peers`.
 
 pub(crate) mod custody;
 pub(crate) mod desk;
 mod founding;
+pub mod kms;
 pub(crate) mod peers;
 mod phases;
 pub(crate) mod rekey;
 pub(crate) mod rotation;
 pub mod server;
 pub(crate) mod service;
+mod wish;
 
 pub(crate) use custody::{Custody, Unsealed};
 pub(crate) use desk::SealDesk;

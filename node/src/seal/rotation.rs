@@ -4,6 +4,7 @@
 //! of the state by it. Killed anywhere, the cluster goes on with the older version, and the next rotation takes up the one that was
 //! drawn. `ops/docs/decisions/0010-keys.md` says why two leaders cannot undo each other.
 
+use super::kms::Keeper;
 use super::peers::{Holdings, Peers};
 use super::rekey::Staged;
 use crate::api::Door;
@@ -29,6 +30,7 @@ pub(crate) struct Rotation {
     pub(crate) peers: Peers,
     replica: Replica,
     door: Arc<Door>,
+    pub(super) keeper: Keeper,
     /// One change of the seal file at a time, and the new seal that waits to be proven.
     pub(super) turn: tokio::sync::Mutex<Option<Staged>>,
 }
@@ -40,8 +42,8 @@ pub(crate) struct Dropped {
 }
 
 impl Rotation {
-    pub(crate) fn new(holdings: Holdings, peers: Peers, replica: Replica, door: Arc<Door>) -> Rotation {
-        Rotation { holdings, peers, replica, door, turn: tokio::sync::Mutex::new(None) }
+    pub(crate) fn new(holdings: Holdings, peers: Peers, replica: Replica, door: Arc<Door>, keeper: Keeper) -> Rotation {
+        Rotation { holdings, peers, replica, door, keeper, turn: tokio::sync::Mutex::new(None) }
     }
 
     /// Only the leader changes the seal file; the client asks the next node.

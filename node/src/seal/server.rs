@@ -5,6 +5,7 @@
 
 use super::custody::Unsealed;
 use super::desk::SealDesk;
+use super::kms::Keeper;
 use super::phases;
 use super::service::SealService;
 use crate::boot::{Ambient, BootError, Node};
@@ -64,6 +65,7 @@ pub async fn serve(
                 tokio::select! {
                     () = &mut stop => { sealed.close().await; return Ok(()) }
                     Some(unsealed) = opened.recv() => unsealed,
+                    unsealed = desk.keeper().unseal(&desk) => unsealed,
                 }
             }
         };
@@ -104,8 +106,9 @@ fn warn_of_memory() {
 /// Unseals without people, where the kind of seal allows it. What people can mend is shown by the seal's status, and the node waits; a
 /// key that is there and is the wrong one is a wrong setting.
 async fn unsealed_by_itself(config: &Config, desk: &Arc<SealDesk>, wanted: bool) -> Result<Option<Unsealed>, BootError> {
-    let Some(file) = desk.sealed_file().filter(|_| wanted) else { return Ok(None) };
-    match by_itself(config, &file).await {
+    // A service is asked beside everything else: it may be away for long.
+    let Some(file) = desk.sealed_file().filter(|file| wanted && file.kms().is_none()) else { return Ok(None) };
+    match by_itself(config, desk.keeper(), &file).await {
         None => Ok(None),
         Some(Ok(unsealed)) => Ok(Some(unsealed)),
         Some(Err(Hindrance::Wrong(why))) => Err(failed("unseal", why)),
@@ -129,7 +132,7 @@ pub(crate) enum Hindrance {
 }
 
 /// The seal opened with what lies beside it; `None` where people are needed.
-pub(crate) async fn by_itself(config: &Config, file: &SealFile) -> Option<Result<Unsealed, Hindrance>> {
+pub(crate) async fn by_itself(config: &Config, keeper: &Keeper, file: &SealFile) -> Option<Result<Unsealed, Hindrance>> {
     match file.kind() {
         SealKind::Shamir | SealKind::Passphrase => None,
         SealKind::KeyFile => {
@@ -137,7 +140,7 @@ pub(crate) async fn by_itself(config: &Config, file: &SealFile) -> Option<Result
             let opened = tokio::task::spawn_blocking(move || open_by_key_file(&path, &file)).await;
             Some(opened.unwrap_or_else(|error| Err(Hindrance::Wrong(error.to_string()))))
         }
-        SealKind::AwsKms => Some(Err(Hindrance::Missing("this build does not speak to a key management service".to_owned()))),
+        SealKind::AwsKms => Some(keeper.open(file).await.map_err(Hindrance::Missing)),
     }
 }
 

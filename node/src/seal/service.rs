@@ -42,7 +42,12 @@ impl Seal for SealService {
 
     async fn init(&self, request: Request<v1::InitRequest>) -> Result<Response<v1::InitResponse>, Status> {
         let request = request.into_inner();
-        self.at_desk(move |desk| desk.init(&request)).await.map(Response::new)
+        let (cluster, key) = self.at_desk(SealDesk::begin_init).await?;
+        let kept = match request.kms.as_str() {
+            "" => None,
+            named => Some(self.desk.keeper().make(named, cluster, key).await?),
+        };
+        self.at_desk(move |desk| desk.init(&request, cluster, kept)).await.map(Response::new)
     }
 
     async fn adopt(&self, request: Request<v1::AdoptRequest>) -> Result<Response<v1::SealStatusResponse>, Status> {
@@ -52,11 +57,15 @@ impl Seal for SealService {
     }
 
     async fn unseal(&self, request: Request<v1::UnsealRequest>) -> Result<Response<v1::SealStatusResponse>, Status> {
-        let v1::UnsealRequest { share, passphrase, key_file, reset } = request.into_inner();
+        let v1::UnsealRequest { share, passphrase, key_file, reset, service } = request.into_inner();
         let given = [(share, Given::Share as fn(_) -> _), (passphrase, Given::Passphrase), (key_file, Given::KeyFile)];
         let mut given: Vec<Given> =
             given.into_iter().filter(|(text, _)| !text.is_empty()).map(|(text, kind)| kind(Zeroizing::new(text))).collect();
-        if given.len() > 1 || (given.is_empty() && !reset) {
+        if service && given.is_empty() {
+            self.at_desk(SealDesk::ask_service).await?;
+            return self.standing().await;
+        }
+        if service || given.len() > 1 || (given.is_empty() && !reset) {
             return Err(Status::invalid_argument("give a share, or a passphrase, or the text of a key file"));
         }
         self.at_desk(move |desk| {

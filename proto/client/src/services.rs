@@ -367,6 +367,8 @@ service! {
         confirm_totp(ConfirmTotpRequest) -> UserResponse;
         /// Takes a second factor away.
         remove_totp(UserRequest) -> UserResponse;
+        /// Sets what a login gives and ends the user's tokens.
+        set_grants(SetGrantsRequest) -> User;
     }
     streams {}
 }
@@ -387,6 +389,8 @@ service! {
         list_secret_ids(MachineRequest) -> ListSecretIdsResponse;
         /// Ends a secret id.
         revoke_secret_id(RevokeSecretIdRequest) -> MachineResponse;
+        /// Sets what a login gives and ends the machine's tokens.
+        set_grants(SetGrantsRequest) -> Machine;
     }
     streams {}
 }

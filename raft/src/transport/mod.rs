@@ -2,8 +2,11 @@
 //!
 //! Both deliver to an [`Inbox`], so that whatever is checked on arrival is checked for both.
 
+mod acknowledged;
 pub mod channel;
 pub mod grpc;
+
+pub use acknowledged::{Acknowledged, LostLog};
 
 use std::{
     fmt::Display,
@@ -23,8 +26,12 @@ use openraft::{
         TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
-use storage::disk::{Disk, DiskFile};
-use tokio::runtime::Handle;
+use proto_record::codec::{self, Kind};
+use storage::{
+    disk::{Disk, DiskFile},
+    wal::Wal,
+};
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     machine::Machine,
@@ -37,13 +44,42 @@ use crate::{
 /// The receiving half of a replica. A transport hands it what arrived, after it has made sure who sent it.
 #[derive(Clone)]
 pub struct Inbox {
+    id: u64,
     raft: Raft,
     machine: Arc<dyn Machine>,
+    wal: Wal,
+    lost: Arc<watch::Sender<Option<LostLog>>>,
 }
 
 impl Inbox {
-    pub(crate) fn new(raft: Raft, machine: Arc<dyn Machine>) -> Inbox {
-        Inbox { raft, machine }
+    pub(crate) fn new(
+        id: u64,
+        raft: Raft,
+        machine: Arc<dyn Machine>,
+        wal: Wal,
+        lost: Arc<watch::Sender<Option<LostLog>>>,
+    ) -> Inbox {
+        Inbox { id, raft, machine, wal, lost }
+    }
+
+    /// Makes sure that this node still has what it has acknowledged to the leader that `vote` names: all before `acknowledged_to`.
+    ///
+    /// # Errors
+    /// When it has not. The node is to stop: see [`Replica::watch_lost_log`](crate::Replica::watch_lost_log).
+    pub(crate) fn check_holds(&self, vote: &Vote, acknowledged_to: u64) -> Result<(), LostLog> {
+        let next_index = self.wal.next_index().unwrap_or(0);
+        if next_index >= acknowledged_to {
+            return Ok(());
+        }
+        // A message of a deposed leader came late: what it was told may have been overwritten since. Asked after the log, because a
+        // new leader's vote is kept before its first change of the log.
+        let own = self.wal.vote().and_then(|own| codec::decode::<Vote>(Kind::RaftVote, &own).ok());
+        if own.is_some_and(|own| own > *vote) {
+            return Ok(());
+        }
+        let lost = LostLog { node: self.id, acknowledged: acknowledged_to - 1, next_index };
+        self.lost.send_replace(Some(lost.clone()));
+        Err(lost)
     }
 
     pub(crate) async fn append(

@@ -145,3 +145,49 @@ fn a_database_that_sled_does_not_open_is_unusable() {
     assert!(matches!(refusal, MaterializedError::Unusable { .. }), "{refusal}");
     assert!(refusal.to_string().contains("move it aside and rebuild it from the log"), "{refusal}");
 }
+
+/// The rows of a database as they lie on the disk, without the reserved ones.
+fn raw_rows(dir: &Path) -> Vec<(sled::IVec, sled::IVec)> {
+    sled::open(dir).unwrap().iter().map(Result::unwrap).filter(|(place, _)| place.len() > 1).collect()
+}
+
+fn write_raw(dir: &Path, place: &[u8], blob: &[u8]) {
+    let db = sled::open(dir).unwrap();
+    db.insert(place, blob).unwrap();
+    db.flush().unwrap();
+}
+
+#[test]
+fn rows_swapped_in_a_stopped_database_are_found_and_never_read_as_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().apply(vec![put("sa", "of a"), put("sb", "of b"), put("sc", "of c")], 1).unwrap();
+    let rows = raw_rows(dir.path());
+    write_raw(dir.path(), &rows[0].0, &rows[1].1);
+    write_raw(dir.path(), &rows[1].0, &rows[0].1);
+    let db = open(dir.path()).unwrap();
+    let read: Vec<_> = ["sa", "sb", "sc"].iter().map(|key| db.get(key.as_bytes())).collect();
+    let damaged = read.iter().filter(|read| matches!(read, Err(MaterializedError::Damaged { .. }))).count();
+    assert_eq!(damaged, 2, "{read:?}");
+    for (read, right) in read.into_iter().zip(["of a", "of b", "of c"]) {
+        assert!(read.is_err() || read.unwrap().unwrap() == right.as_bytes());
+    }
+    assert!(db.iter().any(|row| row.is_err()), "whoever walks all rows finds it, too");
+}
+
+#[test]
+fn a_row_of_another_database_or_another_node_does_not_open() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    open(here.path()).unwrap().apply(vec![put("sa", "here")], 1).unwrap();
+    let place = raw_rows(here.path())[0].0.clone();
+    let others = [("staging", OWNER), ("production", storage::Owner { node: 8, ..OWNER })];
+    for (name, owner) in others {
+        let other = there.path().join(format!("{name}-{}", owner.node));
+        let db = Database::open(&other, &key(), owner, name, DatabaseOptions::default()).unwrap();
+        db.apply(vec![put("sa", "there")], 1).unwrap();
+        drop(db);
+        let (_, blob) = raw_rows(&other)[0].clone();
+        write_raw(here.path(), &place, &blob);
+        let read = open(here.path()).unwrap().get(b"sa");
+        assert!(matches!(read, Err(MaterializedError::Damaged { .. })), "{name}: {read:?}");
+    }
+}

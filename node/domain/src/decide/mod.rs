@@ -81,6 +81,17 @@ pub struct Readable {
 /// # Errors
 /// The refusal. The caller journals it (see [`refusal`]) before anybody is told.
 pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec<Event>, Answer), Rejection> {
+    let token = state.authenticate(context.credential.as_ref(), context.address, context.stamp);
+    decide_as(state, context, token.ok(), command)
+}
+
+/// As [`decide()`], for a caller who is known already: `token` is the one that counts, where one does.
+pub(crate) fn decide_as(
+    state: &State,
+    context: &Context,
+    token: Option<&Arc<Token>>,
+    command: Command,
+) -> Result<(Vec<Event>, Answer), Rejection> {
     let command = match command {
         Command::Found(founding) => return founding::found(state, context, *founding),
         Command::Login(login) => return identity::login::log_in(state, context, &login),
@@ -93,7 +104,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         }
         command => command,
     };
-    let token = state.authenticate(context.credential.as_ref(), context.address, context.stamp)?;
+    let token = token.ok_or(Rejection::NotAuthenticated)?;
     let desk = Desk { state, context, token };
     if let Some(receipt) = state.receipts.find(&context.request) {
         return desk.answer_again(receipt, &command);

@@ -65,6 +65,8 @@ words! {
         NewAddress "new-address",
         /// Somebody tries out whether alerts arrive.
         Test "test",
+        /// Something is wrong with a node: its disk, its clock, its certificate.
+        Node "node",
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can be asked about guard.
 
-use super::{EnvironmentChange, PromotionItem, Severity, SinkWish, ValueRule};
+use super::{AlertKind, EnvironmentChange, PromotionItem, Severity, SinkWish, ValueRule};
 use crate::ids::{EnvironmentName, RuleName, SinkName};
 use crate::operation::Operation;
 use crate::sealed::Sealed;
@@ -71,6 +71,8 @@ pub enum GuardUpkeep {
     Delivered { alert: u64, sink: SinkName },
     /// It could not be.
     Attempted { alert: u64, sink: SinkName, error: String },
+    /// A node found something that somebody should look at.
+    Raise { kind: AlertKind, severity: Severity, subject: String, text: String },
 }
 
 /// What the caller is told beyond that it is done.
@@ -127,6 +129,7 @@ impl GuardUpkeep {
             GuardUpkeep::Delivered { sink, .. } | GuardUpkeep::Attempted { sink, .. } => {
                 (Operation::AlertDeliver, String::new(), sink.to_string())
             }
+            GuardUpkeep::Raise { subject, .. } => (Operation::AlertRaise, String::new(), subject.clone()),
         }
     }
 }

@@ -92,6 +92,11 @@ pub(crate) fn upkeep(state: &State, _context: &Context, command: &GuardUpkeep) -
             let error = limits::cut(error.clone(), limits::ALERT_TEXT_BYTES_MAX);
             GuardEvent::AlertAttempted { alert: *alert, sink: sink.clone(), error }
         }
+        GuardUpkeep::Raise { kind, severity, subject, text } => {
+            let raised = notice::alert(state, *kind, *severity, subject, text.as_str());
+            let counted_out = || Rejection::Limit(format!("an alert about {subject} counts up no more"));
+            return Ok((vec![raised.ok_or_else(counted_out)?], Answer::Done));
+        }
     };
     Ok((vec![Event::Guard(event)], Answer::Done))
 }

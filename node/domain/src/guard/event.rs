@@ -76,6 +76,12 @@ pub enum GuardEvent {
     RuleDeleted {
         name: RuleName,
     },
+    /// Goes along with a plan: who made the token that it was asked for with. None of them approves it.
+    PromotionMakersNoted {
+        promotion: u64,
+        to: EnvironmentName,
+        makers: Vec<PrincipalName>,
+    },
 }
 
 impl GuardEvent {
@@ -91,7 +97,7 @@ impl GuardEvent {
             GuardEvent::SinkDeleted { .. } => Operation::SinkDelete,
             GuardEvent::AddressSeen { .. } => Operation::AddressSeen,
             GuardEvent::EnvironmentSet { .. } => Operation::EnvironmentSet,
-            GuardEvent::PromotionPlanned { .. } => Operation::PromotionPlan,
+            GuardEvent::PromotionPlanned { .. } | GuardEvent::PromotionMakersNoted { .. } => Operation::PromotionPlan,
             GuardEvent::PromotionApproved { .. } => Operation::PromotionApprove,
             GuardEvent::PromotionRejected { .. } => Operation::PromotionReject,
             GuardEvent::PromotionCancelled { .. } => Operation::PromotionCancel,
@@ -112,7 +118,7 @@ impl GuardEvent {
     pub fn is_aside(&self) -> bool {
         match self {
             GuardEvent::AlertRaised { kind, .. } => *kind != AlertKind::Test,
-            GuardEvent::AddressSeen { .. } => true,
+            GuardEvent::AddressSeen { .. } | GuardEvent::PromotionMakersNoted { .. } => true,
             _ => false,
         }
     }
@@ -128,6 +134,7 @@ impl GuardEvent {
             GuardEvent::PromotionRejected { reason, .. } => reason.len(),
             GuardEvent::PromotionApplied { versions, .. } => versions.len() * 9,
             GuardEvent::RulePut { rule } => rule.size_hint(),
+            GuardEvent::PromotionMakersNoted { makers, .. } => makers.iter().map(|maker| maker.as_str().len() + 4).sum(),
             _ => 0,
         }
     }
@@ -161,6 +168,7 @@ impl GuardEvent {
             GuardEvent::PromotionApproved { promotion: id, to }
             | GuardEvent::PromotionRejected { promotion: id, to, .. }
             | GuardEvent::PromotionCancelled { promotion: id, to }
+            | GuardEvent::PromotionMakersNoted { promotion: id, to, .. }
             | GuardEvent::PromotionApplied { promotion: id, to, .. } => promotion(to, *id),
             GuardEvent::RulePut { rule } => What::system(rule.name.as_str()),
             GuardEvent::RuleDeleted { name } => What::system(name.as_str()),

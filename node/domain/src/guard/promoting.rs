@@ -4,7 +4,7 @@ use super::{AlertKind, GuardEvent, Promotion, PromotionItem, PromotionState, Sev
 use crate::decide::secrets::{Adding, check_valid};
 use crate::decide::{Answer, Decided, Desk};
 use crate::event::{Cause, Event, PromotedFrom};
-use crate::ids::EnvironmentName;
+use crate::ids::{EnvironmentName, PrincipalName};
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Capability;
@@ -35,8 +35,21 @@ impl Desk<'_> {
             approved_by: Vec::new(),
             state: PromotionState::Open,
         };
-        let id = plan.id;
-        Ok((vec![Event::Guard(GuardEvent::PromotionPlanned { plan: Box::new(plan) })], Answer::Versions(vec![id])))
+        let (id, to) = (plan.id, plan.to.clone());
+        let mut events = vec![Event::Guard(GuardEvent::PromotionPlanned { plan: Box::new(plan) })];
+        let makers = self.makers();
+        if !makers.is_empty() {
+            // Now: when it is approved, that token may have gone.
+            events.push(Event::Guard(GuardEvent::PromotionMakersNoted { promotion: id, to, makers }));
+        }
+        Ok((events, Answer::Versions(vec![id])))
+    }
+
+    /// Whoever made the caller's token, or one that led to it, but for the caller.
+    fn makers(&self) -> Vec<PrincipalName> {
+        let hands = self.state.lineage(self.token).flat_map(|token| [&token.principal, &token.created_by]);
+        let others: BTreeSet<&PrincipalName> = hands.filter(|hand| **hand != self.token.principal).collect();
+        others.into_iter().cloned().collect()
     }
 
     pub(super) fn look_at_promotion(&self, id: u64) -> Decided {
@@ -62,8 +75,12 @@ impl Desk<'_> {
         let plan = self.open_promotion(id)?;
         self.permit_approval(plan)?;
         let who = &self.token.principal;
-        if self.state.lineage(self.token).any(|token| token.principal == plan.requested_by) {
+        if *who == plan.requested_by || self.makers().contains(&plan.requested_by) {
             return Err(self.not_the_requester(plan));
+        }
+        if self.state.guard.promotions.makers(id).contains(who) {
+            let why = "whoever made the token that a promotion was asked for with never approves it: another principal must";
+            return Err(self.promotion_denied(plan, "approve", why));
         }
         if plan.approved_by.contains(who) {
             return Err(Rejection::Exists { what: "approval of promotion".into(), name: format!("{id} by {who}") });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const ROW: u8 = 68;
+const MAKERS_ROW: u8 = 72;
 
 /// What a plan would do to one secret, without anything of its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,35 +157,62 @@ impl Promotion {
 
 /// All plans that are remembered, by id. Invariant: at most `limits::PROMOTIONS_MAX`.
 #[derive(Clone, Debug, Default)]
-pub struct Promotions(OrdMap<u64, Arc<Promotion>>);
+pub struct Promotions {
+    plans: OrdMap<u64, Arc<Promotion>>,
+    /// Who made the tokens that plans were asked for with. Invariant: only of plans that are remembered.
+    makers: OrdMap<u64, Arc<Vec<PrincipalName>>>,
+}
 
 impl Promotions {
     /// The plan with this id.
     #[must_use]
     pub fn plan(&self, id: u64) -> Option<&Arc<Promotion>> {
-        self.0.get(&id)
+        self.plans.get(&id)
     }
 
     /// All of them, oldest first.
     pub fn plans(&self) -> impl DoubleEndedIterator<Item = &Arc<Promotion>> {
-        self.0.values()
+        self.plans.values()
+    }
+
+    /// Who made the token that this plan was asked for with, and the tokens before it; empty where its holder had logged in.
+    #[must_use]
+    pub fn makers(&self, id: u64) -> &[PrincipalName] {
+        self.makers.get(&id).map_or(&[], |makers| makers)
+    }
+
+    /// As `makers`, of every plan that has some.
+    pub(super) fn all_makers(&self) -> impl Iterator<Item = (u64, &Arc<Vec<PrincipalName>>)> {
+        self.makers.iter().map(|(id, makers)| (*id, makers))
     }
 
     /// Whether one more finds room at `now`: plans of which nothing can come make it.
     pub(super) fn has_room(&self, now: Stamp) -> bool {
-        self.0.len() < limits::PROMOTIONS_MAX || self.0.values().any(|plan| !plan.is_open(now))
+        self.plans.len() < limits::PROMOTIONS_MAX || self.plans.values().any(|plan| !plan.is_open(now))
     }
 
     pub(super) fn add(&mut self, plan: Promotion, at: &At<'_>, digest: &mut Digest) {
-        if self.0.len() >= limits::PROMOTIONS_MAX {
-            let done = self.0.values().find(|plan| !plan.is_open(at.stamp)).map(|plan| plan.id);
-            if let Some(gone) = done.and_then(|id| self.0.remove(&id)) {
+        if self.plans.len() >= limits::PROMOTIONS_MAX {
+            let done = self.plans.values().find(|plan| !plan.is_open(at.stamp)).map(|plan| plan.id);
+            if let Some(gone) = done.and_then(|id| self.plans.remove(&id)) {
                 digest.subtract(ROW, &*gone);
+                if let Some(makers) = self.makers.remove(&gone.id) {
+                    digest.subtract(MAKERS_ROW, &(gone.id, &*makers));
+                }
             }
         }
         let plan = Promotion { created: at.stamp, ..plan };
         digest.add(ROW, &plan);
-        self.0.insert(plan.id, Arc::new(plan));
+        self.plans.insert(plan.id, Arc::new(plan));
+    }
+
+    pub(super) fn note_makers(&mut self, id: u64, makers: Vec<PrincipalName>, digest: &mut Digest) -> Result<(), &'static str> {
+        if !self.plans.contains_key(&id) || self.makers.contains_key(&id) {
+            return Err("its promotion does not exist, or its makers are noted");
+        }
+        digest.add(MAKERS_ROW, &(id, &makers));
+        self.makers.insert(id, Arc::new(makers));
+        Ok(())
     }
 
     pub(super) fn change(
@@ -193,7 +221,7 @@ impl Promotions {
         digest: &mut Digest,
         change: impl FnOnce(&mut Promotion),
     ) -> Result<(), &'static str> {
-        let slot = self.0.get_mut(&id).ok_or("its promotion does not exist")?;
+        let slot = self.plans.get_mut(&id).ok_or("its promotion does not exist")?;
         digest.subtract(ROW, &**slot);
         let plan = Arc::make_mut(slot);
         change(plan);
@@ -202,10 +230,15 @@ impl Promotions {
     }
 
     pub(super) fn take(&mut self, plan: Arc<Promotion>) {
-        self.0.insert(plan.id, plan);
+        self.plans.insert(plan.id, plan);
+    }
+
+    pub(super) fn take_makers(&mut self, id: u64, makers: Arc<Vec<PrincipalName>>) {
+        self.makers.insert(id, makers);
     }
 
     pub(super) fn add_rows(&self, digest: &mut Digest) {
-        self.0.values().for_each(|plan| digest.add(ROW, &**plan));
+        self.plans.values().for_each(|plan| digest.add(ROW, &**plan));
+        self.makers.iter().for_each(|(id, makers)| digest.add(MAKERS_ROW, &(*id, &**makers)));
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Alert, AlertCounts, EnvironmentSettings, GuardEvent, Known, KnownAddresses, Outbox, Promotion, PromotionState, Promotions,
     Settings, Sink, ValueRule, ValueRules,
 };
-use crate::ids::{EnvironmentName, Revision};
+use crate::ids::{EnvironmentName, PrincipalName, Revision};
 use crate::state::{At, Digest};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub enum GuardPiece {
     Rule(Arc<ValueRule>),
     /// The record that changed a rule last.
     RulesChanged(Revision),
+    /// Who made the token that a plan was asked for with.
+    PromotionMakers(u64, Arc<Vec<PrincipalName>>),
 }
 
 impl GuardState {
@@ -83,6 +85,9 @@ impl GuardState {
                 self.promotions.add(Promotion::clone(plan), at, digest);
                 Ok(())
             }
+            GuardEvent::PromotionMakersNoted { promotion, makers, .. } => {
+                self.promotions.note_makers(*promotion, makers.clone(), digest)
+            }
             GuardEvent::PromotionApproved { promotion, .. } => {
                 let by = by()?;
                 self.promotions.change(*promotion, digest, |plan| plan.approved_by.push(by))
@@ -115,6 +120,7 @@ impl GuardState {
             .chain(self.promotions.plans().map(|plan| GuardPiece::Promotion(plan.clone())))
             .chain(self.rules.rules().map(|rule| GuardPiece::Rule(rule.clone())))
             .chain(self.rules.changed_piece().map(GuardPiece::RulesChanged))
+            .chain(self.promotions.all_makers().map(|(id, makers)| GuardPiece::PromotionMakers(id, makers.clone())))
     }
 
     /// Takes in one piece of a snapshot.
@@ -128,6 +134,7 @@ impl GuardState {
             GuardPiece::Promotion(plan) => self.promotions.take(plan),
             GuardPiece::Rule(rule) => self.rules.take(rule),
             GuardPiece::RulesChanged(revision) => self.rules.take_changed(revision),
+            GuardPiece::PromotionMakers(id, makers) => self.promotions.take_makers(id, makers),
         }
     }
 

@@ -88,6 +88,16 @@ pub enum IdentityCommand {
     DeleteIssuer {
         name: IdentityName,
     },
+    /// Other grants for a user; its tokens end.
+    SetUserGrants {
+        name: IdentityName,
+        grants: Grants,
+    },
+    /// Other grants for a machine; its tokens end, its secret ids count on.
+    SetMachineGrants {
+        name: IdentityName,
+        grants: Grants,
+    },
 }
 
 /// A user that somebody asks for.
@@ -183,6 +193,8 @@ impl IdentityCommand {
             C::PutIssuer(issuer) => (Operation::IssuerPut, issuer.name.to_string()),
             C::ListIssuers => (Operation::IssuerList, String::new()),
             C::DeleteIssuer { name } => (Operation::IssuerDelete, name.to_string()),
+            C::SetUserGrants { name, .. } => (Operation::UserGrant, name.to_string()),
+            C::SetMachineGrants { name, .. } => (Operation::MachineGrant, name.to_string()),
         };
         (operation, String::new(), subject)
     }

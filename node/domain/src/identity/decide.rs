@@ -39,6 +39,8 @@ impl Desk<'_> {
             C::PutIssuer(issuer) => self.put_issuer(*issuer),
             C::ListIssuers => self.look_at_identities(Operation::IssuerList),
             C::DeleteIssuer { name } => self.delete_issuer(name),
+            C::SetUserGrants { name, grants } => self.set_user_grants(name, grants),
+            C::SetMachineGrants { name, grants } => self.set_machine_grants(name, grants),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::rows::{certificate_principals, jwt_principals};
 use super::{
-    CertRole, Issuer, IssuerKeys, Machine, PasswordHash, SecretId, Totp, User, Wrapped, machine_principal, user_principal,
+    CertRole, Grants, Issuer, IssuerKeys, Machine, PasswordHash, SecretId, Totp, User, Wrapped, machine_principal, user_principal,
 };
 use crate::event::What;
 use crate::ids::{Accessor, IdentityName, PrincipalName, Stamp};
@@ -136,6 +136,18 @@ pub enum IdentityEvent {
         /// Its `jti`, where it has one.
         id: String,
     },
+    /// Its tokens end.
+    UserGrantsSet {
+        name: IdentityName,
+        before: Box<Grants>,
+        after: Box<Grants>,
+    },
+    /// Its tokens end; its secret ids count on.
+    MachineGrantsSet {
+        name: IdentityName,
+        before: Box<Grants>,
+        after: Box<Grants>,
+    },
 }
 
 /// What was wrong with a login.
@@ -212,6 +224,8 @@ impl IdentityEvent {
             E::IssuerDeleted { .. } => Operation::IssuerDelete,
             E::CertificateLoggedIn { .. } => Operation::LoginCertificate,
             E::JwtLoggedIn { .. } => Operation::LoginJwt,
+            E::UserGrantsSet { .. } => Operation::UserGrant,
+            E::MachineGrantsSet { .. } => Operation::MachineGrant,
         }
     }
 
@@ -231,8 +245,11 @@ impl IdentityEvent {
         match self {
             IdentityEvent::UserDisabled { name }
             | IdentityEvent::UserDeleted { name }
-            | IdentityEvent::UserPasswordSet { name, .. } => Some(user_principal(name)),
-            IdentityEvent::MachineDeleted { name } => Some(machine_principal(name)),
+            | IdentityEvent::UserPasswordSet { name, .. }
+            | IdentityEvent::UserGrantsSet { name, .. } => Some(user_principal(name)),
+            IdentityEvent::MachineDeleted { name } | IdentityEvent::MachineGrantsSet { name, .. } => {
+                Some(machine_principal(name))
+            }
             IdentityEvent::CertRoleDeleted { name } => certificate_principals(name),
             IdentityEvent::IssuerDeleted { name } => jwt_principals(name),
             _ => None,
@@ -257,6 +274,9 @@ impl IdentityEvent {
                 };
                 let claims: usize = issuer.bound_claims.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
                 keys + claims + issuer.url.len() + issuer.audience.len() + issuer.grants.size_hint()
+            }
+            IdentityEvent::UserGrantsSet { before, after, .. } | IdentityEvent::MachineGrantsSet { before, after, .. } => {
+                before.size_hint() + after.size_hint()
             }
             _ => 0,
         }
@@ -318,6 +338,7 @@ impl IdentityEvent {
             E::IssuerPut { issuer } => issuer.name.as_str(),
             E::CertificateLoggedIn { shown, .. } => shown,
             E::JwtLoggedIn { subject, .. } => subject,
+            E::UserGrantsSet { name, .. } | E::MachineGrantsSet { name, .. } => name.as_str(),
         })
     }
 }

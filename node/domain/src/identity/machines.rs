@@ -65,6 +65,13 @@ impl Desk<'_> {
         self.state.identity.machine(name).ok_or_else(|| Rejection::not_found("machine", name))
     }
 
+    /// Whoever sets what a login gives gives it, as if he made the machine.
+    pub(super) fn set_machine_grants(&self, name: IdentityName, grants: Grants) -> Decided {
+        let before = Box::new(self.machine_to_change(&name)?.grants.clone());
+        self.check_giving(&grants)?;
+        done(IdentityEvent::MachineGrantsSet { name, before, after: Box::new(grants) })
+    }
+
     pub(super) fn delete_machine(&self, name: IdentityName) -> Decided {
         self.machine_to_change(&name)?;
         done(IdentityEvent::MachineDeleted { name })

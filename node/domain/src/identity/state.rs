@@ -1,7 +1,7 @@
 //! What all records so far amount to, as far as identities go.
 
 use super::table::{Table, row};
-use super::{CertRole, IdentityEvent, Issuer, Machine, SecretId, Totp, User, Wrapped};
+use super::{CertRole, Grants, IdentityEvent, Issuer, Machine, SecretId, Totp, User, Wrapped};
 use crate::ids::{Accessor, IdentityName, Stamp, TokenHash};
 use crate::state::{At, Digest};
 use bytes::Bytes;
@@ -194,6 +194,9 @@ impl IdentityState {
             }
             E::IssuerDeleted { name } => self.issuers.remove(name, digest).map(drop),
             E::CertificateLoggedIn { .. } | E::JwtLoggedIn { .. } => Ok(()),
+            E::MachineGrantsSet { name, after, .. } => {
+                self.machines.change(name, digest, |machine| machine.grants = Grants::clone(after))
+            }
             event => self.fold_user(event, at, digest),
         }
     }
@@ -203,6 +206,7 @@ impl IdentityState {
         match event {
             E::UserCreated { user } => self.users.add(user.name.clone(), User { created: at.stamp, ..User::clone(user) }, digest),
             E::UserDeleted { name } => self.users.remove(name, digest).map(drop),
+            E::UserGrantsSet { name, after, .. } => self.users.change(name, digest, |user| user.grants = Grants::clone(after)),
             E::UserDisabled { name } => self.users.change(name, digest, |user| user.disabled = true),
             E::UserEnabled { name } => self.users.change(name, digest, |user| user.disabled = false),
             E::UserUnlocked { name } => self.users.change(name, digest, |user| user.failures = super::Failures::default()),

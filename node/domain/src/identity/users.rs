@@ -1,7 +1,7 @@
 //! Users: made by whoever may, changed by themselves in what is theirs.
 
 use super::decide::done;
-use super::{Failures, IdentityEvent, PasswordChange, TotpWish, User, UserWish, user_principal};
+use super::{Failures, Grants, IdentityEvent, PasswordChange, TotpWish, User, UserWish, user_principal};
 use crate::decide::{Answer, Decided, Desk, FOUNDER};
 use crate::event::Event;
 use crate::ids::IdentityName;
@@ -88,6 +88,13 @@ impl Desk<'_> {
     pub(super) fn unlock_user(&self, name: IdentityName) -> Decided {
         self.user_to_change(&name)?;
         done(IdentityEvent::UserUnlocked { name })
+    }
+
+    /// Whoever sets what a login gives gives it, as if he made the user.
+    pub(super) fn set_user_grants(&self, name: IdentityName, grants: Grants) -> Decided {
+        let before = Box::new(self.user_to_change(&name)?.grants.clone());
+        self.check_giving(&grants)?;
+        done(IdentityEvent::UserGrantsSet { name, before, after: Box::new(grants) })
     }
 
     pub(super) fn set_password(&self, change: PasswordChange) -> Decided {

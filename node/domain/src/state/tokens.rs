@@ -44,7 +44,7 @@ impl State {
         now: Stamp,
     ) -> Result<&Arc<Token>, Rejection> {
         let token = credential.and_then(|hash| self.tokens.get(hash)).ok_or(Rejection::NotAuthenticated)?;
-        if token.is_valid_at(now) && token.counts_from(address) { Ok(token) } else { Err(Rejection::NotAuthenticated) }
+        if token.counts_at(address, now) { Ok(token) } else { Err(Rejection::NotAuthenticated) }
     }
 
     /// The token itself and those that made it, each before the one that made it.

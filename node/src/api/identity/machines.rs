@@ -1,6 +1,7 @@
 //! The service of machines.
 
 use super::{Reply, grants, identity, show_grants};
+use crate::api::door::Done;
 use crate::api::{Door, convert};
 use crate::engine::sealing::{SECRET_ID_PREFIX, new_text};
 use node_domain::Rejection;
@@ -29,6 +30,12 @@ fn show(machine: &Machine) -> v1::Machine {
     }
 }
 
+fn shown(done: &Done, name: &str) -> Reply<v1::Machine> {
+    let name = IdentityName::parse(name).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
+    let machine = done.view.state.identity().machine(&name);
+    machine.map(|machine| Response::new(show(machine))).ok_or_else(|| Status::not_found("the machine was deleted meanwhile"))
+}
+
 fn show_secret(secret: &SecretId) -> v1::SecretId {
     v1::SecretId {
         accessor: secret.accessor.to_string(),
@@ -54,9 +61,17 @@ impl Machines for MachinesService {
             }))
         };
         let done = self.0.submit(&caller, Operation::MachineCreate, &message, parse()).await?;
-        let name = IdentityName::parse(&message.name).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
-        let machine = done.view.state.identity().machine(&name);
-        machine.map(|machine| Response::new(show(machine))).ok_or_else(|| Status::not_found("the machine was deleted meanwhile"))
+        shown(&done, &message.name)
+    }
+
+    async fn set_grants(&self, request: Request<v1::SetGrantsRequest>) -> Reply<v1::Machine> {
+        let (caller, message) = self.0.receive_change(request, Operation::MachineGrant);
+        let parse = || {
+            let (name, grants) = (IdentityName::parse(&message.name)?, grants(message.grants.as_ref())?);
+            Ok::<_, Rejection>(identity(IdentityCommand::SetMachineGrants { name, grants }))
+        };
+        let done = self.0.submit(&caller, Operation::MachineGrant, &message, parse()).await?;
+        shown(&done, &message.name)
     }
 
     async fn list(&self, request: Request<v1::ListMachinesRequest>) -> Reply<v1::ListMachinesResponse> {

@@ -131,6 +131,16 @@ impl Users for UsersService {
         self.change(request, Operation::UserUnlock, |name| IdentityCommand::UnlockUser { name }).await
     }
 
+    async fn set_grants(&self, request: Request<v1::SetGrantsRequest>) -> Reply<v1::User> {
+        let (caller, message) = self.0.receive_change(request, Operation::UserGrant);
+        let parse = || {
+            let (name, grants) = (IdentityName::parse(&message.name)?, grants(message.grants.as_ref())?);
+            Ok::<_, Rejection>(identity(IdentityCommand::SetUserGrants { name, grants }))
+        };
+        let done = self.0.submit(&caller, Operation::UserGrant, &message, parse()).await?;
+        Ok(Response::new(show(user(&done, &message.name)?)))
+    }
+
     async fn set_password(&self, request: Request<v1::SetPasswordRequest>) -> Reply<v1::UserResponse> {
         let (caller, message) = self.0.receive_change(request, Operation::UserPassword);
         let command = match self.0.check_known(&caller).await {

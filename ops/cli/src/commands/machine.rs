@@ -36,6 +36,14 @@ pub(crate) enum Command {
     /// List machines.
     #[command(after_help = "Examples:\n  holdfast machine list")]
     List,
+    /// Set what a login gives, all of it, and end the machine's tokens; its secret ids count on.
+    #[command(after_help = "Examples:\n  holdfast machine grant ci --policy deploy,read-config --ttl 20m")]
+    Grant {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        grants: grants::Given,
+    },
     /// Delete a machine, its secret ids and its tokens.
     #[command(after_help = "Examples:\n  holdfast machine delete ci --yes")]
     Delete {
@@ -93,6 +101,12 @@ impl Command {
                 session.out.done(&document(&made), &format!("made machine {name}; its role id is {}", made.role_id))
             }
             Command::List => list(session).await,
+            Command::Grant { name, grants } => {
+                let request = v1::SetGrantsRequest { name: name.clone(), grants: Some(grants.into()) };
+                let machines = session.client().await?;
+                let machine = machines.machines().set_grants(request).await.doing(|| format!("set grants of {name}"))?;
+                session.out.done(&document(&machine), &format!("machine {name} has other grants; its tokens have ended"))
+            }
             Command::Delete { name } => {
                 super::confirm(session, &format!("Machine {name}, its secret ids and its tokens go for good."))?;
                 let request = v1::MachineRequest { name: name.clone() };

@@ -29,6 +29,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   holdfast operator init --shares 5 --threshold 3
   holdfast operator init --passphrase
+  holdfast operator init --kms aws:alias/holdfast
   holdfast operator init --key-file ./seal.key")]
     Init(Seal),
     /// Give a share, a passphrase or a key to every node; asks for it without showing it.
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   holdfast operator rekey --shares 5 --threshold 3
   holdfast operator rekey --passphrase
+  holdfast operator rekey --kms aws:arn:aws:kms:eu-west-1:111122223333:key/1234abcd
   holdfast operator rekey --key-file ./new-seal.key")]
     Rekey(rekey::Rekey),
     /// A new root key, which every member gets, and all other keys are wrapped by.
@@ -80,17 +82,20 @@ pub(crate) enum Command {
 #[group(required = true, multiple = true)]
 pub(crate) struct Seal {
     /// How many shares to make.
-    #[arg(long, requires = "threshold", conflicts_with_all = ["passphrase", "key_file"])]
+    #[arg(long, requires = "threshold", conflicts_with_all = ["passphrase", "key_file", "kms"])]
     pub(crate) shares: Option<u32>,
     /// How many of them unseal.
     #[arg(long, requires = "shares")]
     pub(crate) threshold: Option<u32>,
     /// Ask for a passphrase.
-    #[arg(long, conflicts_with = "key_file")]
+    #[arg(long, conflicts_with_all = ["key_file", "kms"])]
     pub(crate) passphrase: bool,
     /// Make a key file here, for every node's setting seal.key_file.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "kms")]
     pub(crate) key_file: Option<std::path::PathBuf>,
+    /// Have AWS KMS keep it, by its key of this id, ARN or alias: every node must be allowed to decrypt with it, and unseals by itself.
+    #[arg(long, value_name = "aws:KEY_ID")]
+    pub(crate) kms: Option<String>,
 }
 
 impl Command {

@@ -45,6 +45,16 @@ pub(crate) enum Command {
         /// Its name.
         name: String,
     },
+    /// Set what a login gives, all of it, and end the user's tokens.
+    #[command(after_help = "Examples:
+  holdfast user grant ana --policy developer,on-call --ttl 8h --max-ttl 24h
+  holdfast user grant bob --role operator --bind-cidr 10.0.0.0/8")]
+    Grant {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        grants: grants::Given,
+    },
     /// Refuse every login of a user, and end its tokens.
     #[command(after_help = "Examples:\n  holdfast user disable ana")]
     Disable {
@@ -132,6 +142,11 @@ impl Command {
                 let request = v1::UserRequest { name: name.clone() };
                 let user = session.client().await?.users().get(request).await.doing(|| format!("show user {name}"))?;
                 session.out.show(&document(&user), |out| facts(out, &user))
+            }
+            Command::Grant { name, grants } => {
+                let request = v1::SetGrantsRequest { name: name.clone(), grants: Some(grants.into()) };
+                let user = session.client().await?.users().set_grants(request).await.doing(|| format!("set grants of {name}"))?;
+                session.out.done(&document(&user), &format!("user {name} has other grants; its tokens have ended"))
             }
             Command::Password { name, current, password_file } => password(session, name, current, password_file).await,
             Command::Totp(command) => command.run(session).await,

@@ -9,25 +9,28 @@ use openraft::{
     errors::{RPCError, ReplicationClosed, StreamingError},
     network::{RPCOption, stream_append_sequential},
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
-        TransferLeaderResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
 use proto::peer::v1::{RaftMessage, RaftSnapshotHeader, RaftSnapshotPart, raft_client::RaftClient, raft_snapshot_part::Part};
 use proto_record::codec::{self, Kind};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time;
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Code, Response, Status, transport::Channel};
 
 use super::{
     PeerChannels,
-    message::{decode, encode, encode_append},
+    message::{NEXT_INDEX, decode, encode, encode_append},
 };
 use crate::{
     config::{MESSAGE_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, STREAM_SETUP_TIMEOUT},
     snapshot_file::SnapshotFile,
     state_machine::blocking,
-    transport::{garbled, unreachable},
+    transport::{
+        acknowledged::{Acknowledged, Conversation},
+        garbled, unreachable,
+    },
     types::{Member, Snapshot, TypeConfig, Vote},
 };
 
@@ -35,20 +38,27 @@ use crate::{
 #[derive(Clone)]
 pub struct GrpcTransport {
     channels: PeerChannels,
+    acknowledged: Acknowledged,
 }
 
 impl GrpcTransport {
     /// Links over `channels`.
     #[must_use]
     pub fn new(channels: PeerChannels) -> GrpcTransport {
-        GrpcTransport { channels }
+        GrpcTransport { channels, acknowledged: Acknowledged::default() }
+    }
+
+    /// What the other nodes have acknowledged, and which of them have lost it.
+    #[must_use]
+    pub fn acknowledged(&self) -> &Acknowledged {
+        &self.acknowledged
     }
 
     fn link(&self, target: u64, member: &Member, heartbeats: bool) -> Link {
         let client = RaftClient::new(self.channels.connect(target, &member.peer_address))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Link { client, heartbeats }
+        Link { client, heartbeats, conversation: self.acknowledged.converse(target) }
     }
 }
 
@@ -69,6 +79,7 @@ pub struct Link {
     client: RaftClient<Channel>,
     /// One short message at a time: a call each costs less than a stream each.
     heartbeats: bool,
+    conversation: Conversation,
 }
 
 impl RaftNetworkV2<TypeConfig> for Link {
@@ -79,7 +90,15 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        answer(option.soft_ttl(), self.client.append(encode_append(&request))).await
+        let conversation = self.conversation.begin();
+        let append = encode_append(&request, conversation.asks(&request));
+        let answered =
+            within(option.soft_ttl(), self.client.append(append)).await.map_err(|failed| conversation.hears(failed))?;
+        let response = decode(answered.get_ref()).map_err(garbled)?;
+        if let (AppendEntriesResponse::Conflict, Some(log_id)) = (&response, request.prev_log_id) {
+            conversation.answered(&Err(StreamAppendError::Conflict(log_id))).map_err(unreachable)?;
+        }
+        Ok(response)
     }
 
     fn stream_append<'s, S>(
@@ -94,10 +113,18 @@ impl RaftNetworkV2<TypeConfig> for Link {
             return stream_append_sequential(self, requests, option);
         }
         Box::pin(async move {
-            let requests = requests.map(|request| encode_append(&request));
-            let answers = within(STREAM_SETUP_TIMEOUT, self.client.stream_append(requests)).await?.into_inner();
+            // A stream belongs to one lead, and the link may outlive it.
+            let conversation = self.conversation.begin();
+            let asking = conversation.clone();
+            let requests = requests.map(move |request| encode_append(&request, asking.asks(&request)));
+            let opened = within(STREAM_SETUP_TIMEOUT, self.client.stream_append(requests)).await;
+            let answers = opened.map_err(|status| conversation.hears(status))?.into_inner();
             // On a dead connection the stream ends with an error, because of the keep-alive.
-            let answers = answers.map(|message| decode(&message.map_err(refused)?).map_err(garbled));
+            let answers = answers.map(move |message| -> Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>> {
+                let answer = decode(&message.map_err(|status| conversation.hears(Failed::Refused(status)))?).map_err(garbled)?;
+                conversation.answered(&answer).map_err(unreachable)?;
+                Ok(answer)
+            });
             Ok(answers.boxed() as BoxStream<'s, _>)
         })
     }
@@ -176,10 +203,38 @@ async fn answer<T: DeserializeOwned>(
     decode(within(time, call).await?.get_ref()).map_err(garbled)
 }
 
-async fn within<T>(time: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, RPCError<TypeConfig>> {
+/// Why there is no answer.
+enum Failed {
+    Refused(Status),
+    TimedOut(Duration),
+}
+
+async fn within<T>(time: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Failed> {
     match time::timeout(time, call).await {
-        Ok(answer) => answer.map_err(refused),
-        Err(_) => Err(unreachable(format!("no answer within {} ms", time.as_millis()))),
+        Ok(answer) => answer.map_err(Failed::Refused),
+        Err(_) => Err(Failed::TimedOut(time)),
+    }
+}
+
+impl From<Failed> for RPCError<TypeConfig> {
+    fn from(failed: Failed) -> RPCError<TypeConfig> {
+        match failed {
+            Failed::Refused(status) => refused(status),
+            Failed::TimedOut(time) => unreachable(format!("no answer within {} ms", time.as_millis())),
+        }
+    }
+}
+
+impl Conversation {
+    /// A receiver that has lost what it acknowledged says so instead of answering.
+    fn hears(&self, failed: Failed) -> RPCError<TypeConfig> {
+        if let Failed::Refused(status) = &failed
+            && status.code() == Code::DataLoss
+            && let Some(next_index) = status.metadata().get(NEXT_INDEX).and_then(|value| value.to_str().ok()?.parse().ok())
+        {
+            self.admitted(next_index);
+        }
+        failed.into()
     }
 }
 

@@ -24,13 +24,17 @@ pub(super) fn decode<T: DeserializeOwned>(message: &RaftMessage) -> Result<T, Co
     codec::decode(Kind::RaftMessage, &message.body)
 }
 
-pub(super) fn encode_append(request: &AppendEntriesRequest<TypeConfig>) -> RaftAppend {
+/// The metadata of a receiver that has lost what it acknowledged: the index that its next entry would have.
+pub(super) const NEXT_INDEX: &str = "holdfast-next-index";
+
+/// `acknowledged_to` is the index after the last one that the receiver has acknowledged.
+pub(super) fn encode_append(request: &AppendEntriesRequest<TypeConfig>, acknowledged_to: u64) -> RaftAppend {
     let head: AppendHead = (request.vote, request.prev_log_id, request.leader_commit);
     let entries = request.entries.iter().map(|entry| {
         let (head, payload) = entry::split(entry);
         RaftLogEntry { head: head.into(), payload }
     });
-    RaftAppend { head: codec::encode(Kind::RaftMessage, &head).into(), entries: entries.collect() }
+    RaftAppend { head: codec::encode(Kind::RaftMessage, &head).into(), entries: entries.collect(), acknowledged_to }
 }
 
 pub(super) fn decode_append(append: RaftAppend) -> io::Result<AppendEntriesRequest<TypeConfig>> {

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     PeerIdentity,
-    message::{decode, decode_append, encode, malformed},
+    message::{NEXT_INDEX, decode, decode_append, encode, malformed},
 };
 use crate::{
     config::MESSAGE_BYTES_MAX,
@@ -45,8 +45,7 @@ impl raft_server::Raft for RaftService {
 
     async fn append(&self, request: Request<RaftAppend>) -> Result<Response<RaftMessage>, Status> {
         let peer = peer(&request)?;
-        let append = decode_append(request.into_inner()).map_err(malformed)?;
-        speaks_for_itself(peer, &append.vote)?;
+        let append = read_append(&self.inbox, peer, Ok(request.into_inner()))?;
         answer(self.inbox.append(append).await)
     }
 
@@ -55,9 +54,10 @@ impl raft_server::Raft for RaftService {
         // The first bad message ends the stream: to skip it would leave a gap.
         let refusal = Arc::new(Mutex::new(None));
         let noted = Arc::clone(&refusal);
+        let inbox = self.inbox.clone();
         let requests = request
             .into_inner()
-            .map(move |message| read_append(peer, message))
+            .map(move |message| read_append(&inbox, peer, message))
             .scan((), move |(), read| future::ready(read.map_err(|status| *noted.lock() = Some(status)).ok()));
         let answers = self.inbox.stream_append(requests).map(|result| match result {
             Ok(result) => Ok(encode(&result)),
@@ -116,9 +116,20 @@ fn speaks_for_itself(PeerIdentity(peer): PeerIdentity, vote: &Vote) -> Result<()
     Err(Status::permission_denied(format!("node {peer} cannot speak as node {claimed}")))
 }
 
-fn read_append(peer: PeerIdentity, message: Result<RaftAppend, Status>) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
-    let append = decode_append(message?).map_err(malformed)?;
+fn read_append(
+    inbox: &Inbox,
+    peer: PeerIdentity,
+    message: Result<RaftAppend, Status>,
+) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
+    let message = message?;
+    let acknowledged_to = message.acknowledged_to;
+    let append = decode_append(message).map_err(malformed)?;
     speaks_for_itself(peer, &append.vote)?;
+    inbox.check_holds(&append.vote, acknowledged_to).map_err(|lost| {
+        let mut status = Status::data_loss(lost.to_string());
+        status.metadata_mut().insert(NEXT_INDEX, lost.next_index.into());
+        status
+    })?;
     Ok(append)
 }
 

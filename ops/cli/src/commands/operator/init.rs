@@ -22,6 +22,7 @@ pub(super) async fn init(session: &Session, seal: Seal) -> Result<(), Failure> {
         threshold: seal.threshold.unwrap_or(0),
         passphrase: String::clone(&passphrase),
         key_file: key_file.is_some(),
+        kms: seal.kms.clone().unwrap_or_default(),
     };
     let made = client.seal().init(request).await.doing(|| format!("make the keys of the cluster on {first}"))?;
     if let Some(file) = key_file {
@@ -37,7 +38,10 @@ pub(super) async fn init(session: &Session, seal: Seal) -> Result<(), Failure> {
         if !made.shares.is_empty() {
             writeln!(out, "Give every share to another person. They are shown this once and are kept nowhere.")?;
         }
-        writeln!(out, "Next: holdfast operator unseal")
+        match seal.kms {
+            Some(_) => writeln!(out, "Every node unseals by itself. Next: holdfast operator status"),
+            None => writeln!(out, "Next: holdfast operator unseal"),
+        }
     })?;
     let request = v1::AdoptRequest { seal_file: made.seal_file };
     for (address, client) in others {

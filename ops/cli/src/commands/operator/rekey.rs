@@ -36,6 +36,7 @@ impl Rekey {
             threshold: seal.threshold.unwrap_or(0),
             passphrase: String::clone(&passphrase),
             key_file: key_file.is_some(),
+            kms: seal.kms.clone().unwrap_or_default(),
         };
         let made = client.keys().rekey(request).await.doing(|| "make a new seal".to_owned())?;
         let mut proof = Vec::new();

@@ -73,10 +73,12 @@ impl Unseal {
             "shamir" => Ok(v1::UnsealRequest { share: plain(secrets::ask("share")?), ..empty }),
             "passphrase" => Ok(v1::UnsealRequest { passphrase: plain(secrets::ask("passphrase")?), ..empty }),
             "key-file" => Ok(v1::UnsealRequest { key_file: plain(secrets::ask("text of the key file")?), ..empty }),
+            // Nothing can be given: the service that keeps the seal key is asked, now.
+            "aws-kms" => Ok(v1::UnsealRequest { service: true, ..empty }),
             other => Err(Failure::usage(
                 "nothing can be given",
-                format!("the seal is of kind {other}, and opens by itself"),
-                "holdfast operator status says what stands in the way",
+                format!("the seal is of kind {other}, which this command does not know"),
+                "use the command of the release that the nodes run",
             )),
         }
     }

@@ -30,6 +30,7 @@ fn name(event: &GuardEvent) -> &'static str {
         GuardEvent::PromotionApplied { .. } => "PromotionApplied",
         GuardEvent::RulePut { .. } => "RulePut",
         GuardEvent::RuleDeleted { .. } => "RuleDeleted",
+        GuardEvent::PromotionMakersNoted { .. } => "PromotionMakersNoted",
     }
 }
 
@@ -106,6 +107,11 @@ fn events() -> Vec<GuardEvent> {
         GuardEvent::PromotionApplied { promotion, to, versions: vec![3, 0] },
         GuardEvent::RulePut { rule: Box::new(rule()) },
         GuardEvent::RuleDeleted { name: RuleName::parse("strong").unwrap() },
+        GuardEvent::PromotionMakersNoted {
+            promotion,
+            to: environment("production"),
+            makers: vec![principal("root"), principal("zoe")],
+        },
     ]
 }
 

@@ -114,6 +114,47 @@ fn nobody_approves_a_plan_of_their_own_with_whatever_token() {
     world.when("ana", approve(id)).then_denies(&told);
 }
 
+/// Ana makes a token for `zoe`, who may what ana may.
+fn with_zoe() -> World {
+    let world = world().and(granted_in("production", "ana", "approve", "app/*")).and(granted("ana", "tokens", "*"));
+    world.and(Box::new(|world| world.token_for("ana", "zoe", vec![policy("of-ana")], 0)))
+}
+
+#[test]
+fn whoever_made_the_token_that_asked_does_not_approve_even_when_that_token_is_gone() {
+    let told = |id, who| {
+        format!(
+            "{who} may not approve promotion {id} in production: whoever made the token that a promotion was asked for with \
+             never approves it: another principal must"
+        )
+    };
+    let asked = with_zoe().when("zoe", plan(&[("app/db", "app/db")]));
+    let id = asked.world.state.guard().promotions.plans().next().unwrap().id;
+    // Ana made zoe's token, and root made ana's.
+    let world = asked.when("ana", approve(id)).then_denies(&told(id, "ana")).world;
+    let world = world.when("root", approve(id)).then_denies(&told(id, "root")).world;
+    let world = world.when("ana", revoke("zoe")).then_is_done();
+    let world = world.when("ana", approve(id)).then_denies(&told(id, "ana")).world;
+    world.when("bob", approve(id)).recording([&format!("promotion.approve production promotion v{id} done")]);
+}
+
+#[test]
+fn whoever_asked_does_not_approve_by_a_token_made_for_another_name() {
+    let asked = with_zoe().when("ana", plan(&[("app/db", "app/db")]));
+    let id = asked.world.state.guard().promotions.plans().next().unwrap().id;
+    asked.when("zoe", approve(id)).then_denies(&format!(
+        "zoe may not approve promotion {id} in production: whoever asks for a promotion never approves it: another principal must"
+    ));
+}
+
+#[test]
+fn who_made_the_token_is_kept_with_the_plan_in_a_snapshot() {
+    let world = with_zoe().when("zoe", plan(&[("app/db", "app/db")])).then_is_done();
+    let id = world.state.guard().promotions.plans().next().unwrap().id;
+    assert_eq!(world.state.guard().promotions.makers(id), [principal("ana"), principal("root")]);
+    crate::invariants::encoded_pieces_round_trip_of(&world.state);
+}
+
 #[test]
 fn a_plan_without_enough_approvals_is_not_applied_and_nobody_counts_twice() {
     let (world, id) = planned();

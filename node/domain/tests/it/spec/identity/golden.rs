@@ -137,6 +137,10 @@ fn events() -> Vec<IdentityEvent> {
         FailedBy::Address,
     ];
     events.extend(causes.map(|cause| E::LoginFailed { login: Login::Password, user: Some(called("ana")), cause }));
+    events.extend([
+        E::UserGrantsSet { name: name(), before: Box::new(grants()), after: Box::new(Grants::default()) },
+        E::MachineGrantsSet { name: called("ci"), before: Box::new(Grants::default()), after: Box::new(grants()) },
+    ]);
     events
 }
 
@@ -149,7 +153,8 @@ fn name(event: &IdentityEvent) -> &'static str {
     }
     names!(TokenRenewed TokenUsed UserCreated UserDisabled UserEnabled UserDeleted UserPasswordSet TotpEnrolled TotpConfirmed
         TotpRemoved UserUnlocked LoginFailed UserLoggedIn MachineCreated MachineDeleted SecretIdIssued SecretIdRevoked SecretIdUsed
-        Wrapped Unwrapped WrappedEnded CertRolePut CertRoleDeleted IssuerPut IssuerDeleted CertificateLoggedIn JwtLoggedIn)
+        Wrapped Unwrapped WrappedEnded CertRolePut CertRoleDeleted IssuerPut IssuerDeleted CertificateLoggedIn JwtLoggedIn
+        UserGrantsSet MachineGrantsSet)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -159,7 +164,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_bytes_of_every_event_of_identities_never_drift() {
     let seen: BTreeSet<_> = events().iter().map(name).collect();
-    assert_eq!(seen.len(), 27, "every variant has an example");
+    assert_eq!(seen.len(), 29, "every variant has an example");
     let line = |(at, event): (usize, &IdentityEvent)| {
         let bytes = codec::encode(Kind::Event, &Event::Identity(event.clone()));
         assert_eq!(codec::decode::<Event>(Kind::Event, &bytes).unwrap(), Event::Identity(event.clone()));

@@ -196,3 +196,71 @@ fn no_hash_of_a_password_and_no_secret_of_a_second_factor_stands_in_a_leaf() {
     // That of the second factor is marked as a ciphertext, which no leaf may hold: the invariants look.
     asked.when("root", enrol("ana")).then_is_done();
 }
+
+fn set_grants(name: &str, grants: Grants) -> Request {
+    asks(IdentityCommand::SetUserGrants { name: called(name), grants })
+}
+
+#[test]
+fn other_grants_count_from_the_next_login_on_and_the_tokens_that_are_out_end() {
+    let world = given(a_user()).and(done(put_policy("writers", vec![rule("read create", "*")])));
+    let world = world.when("nobody", with_password("ana")).then_is_done();
+    let asked = world.when("root", set_grants("ana", gives(&["writers"]))).recording(["user.grant - ana done"]);
+    let Event::Identity(IdentityEvent::UserGrantsSet { before, after, .. }) = &asked.decision.events[0] else {
+        panic!("{:?}", asked.decision.events)
+    };
+    assert_eq!((&**before, &**after), (&gives(&["readers"]), &gives(&["writers"])), "the journal has both");
+    let world = asked.when("ana", lookup_self()).then_is_not_authenticated().world;
+    let world = world.when("nobody", with_password("ana")).then_is_done();
+    world.when("ana", put("x")).then_writes(1);
+}
+
+fn a_machine() -> [Fact; 3] {
+    let grants = gives(&["readers"]);
+    let machine =
+        IdentityCommand::CreateMachine { name: called("ci"), role_id: [5; 16], grants, secret_ttl_ms: 0, secret_uses: 0 };
+    let issue = IdentityCommand::IssueSecretId { machine: called("ci"), hash: [6; 32], ttl_ms: 0, uses: 0 };
+    [done(put_policy("none", vec![])), done(asks(machine)), done(asks(issue))]
+}
+
+fn set_machine(policies: &[&str]) -> Request {
+    asks(IdentityCommand::SetMachineGrants { name: called("ci"), grants: gives(policies) })
+}
+
+#[test]
+fn nobody_gives_a_user_or_machine_more_than_he_may_himself() {
+    let told = "eve may not grant policy readers in the system: only the holder of a policy may grant it";
+    let world = given(a_user()).and(granted("eve", "identities", "*"));
+    let world = a_machine().into_iter().fold(world, World::and);
+    world
+        .when("eve", set_grants("ana", gives(&["readers"])))
+        .then_denies(told)
+        .when("eve", set_machine(&["readers"]))
+        .then_denies(told)
+        .when("eve", set_grants("zoe", gives(&["of-eve"])))
+        .then_refuses("user zoe does not exist")
+        .when("eve", set_grants("ana", Grants { ttl_ms: 0, ..gives(&["of-eve"]) }))
+        .then_refuses(&format!("a login lasts 1 to {} ms, renewals included", limits::LOGIN_TTL_MS_MAX))
+        .when("eve", set_grants("ana", gives(&["of-eve"])))
+        .recording(["user.grant - ana done"])
+        .when("eve", set_machine(&["of-eve"]))
+        .recording(["machine.grant - ci done"]);
+}
+
+#[test]
+fn a_machine_with_other_grants_logs_in_again_with_the_secret_id_it_has() {
+    fn log_in() -> Request {
+        Box::new(|world| {
+            let token = world.draw_hash();
+            world.hold("ci", token);
+            Command::Login(Box::new(LoginCommand::Machine(MachineLogin { role_id: [5; 16], secret: [6; 32], token })))
+        })
+    }
+    let world = a_machine().into_iter().fold(given(a_user()), World::and).and(added("x", 1));
+    let world = world.when("nobody", log_in()).then_is_done();
+    let world = world.when("ci", read("x")).then_is_done();
+    let world = world.when("root", set_machine(&["none"])).then_is_done();
+    let world = world.when("ci", read("x")).then_is_not_authenticated().world;
+    let world = world.when("nobody", log_in()).then_is_done();
+    assert!(world.when("ci", read("x")).rejection().is_denial());
+}

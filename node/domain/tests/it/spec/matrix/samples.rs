@@ -240,6 +240,8 @@ samples! {
     )),
     RuleList => By(guard(GuardCommand::ListRules)),
     RuleCheck => By(guard(GuardCommand::CheckRules { environment: None })),
+    UserGrant => By(of_user(|name| IdentityCommand::SetUserGrants { name, grants: grants() })),
+    MachineGrant => By(of_machine(|name| IdentityCommand::SetMachineGrants { name, grants: grants() })),
 }
 
 impl World {
@@ -311,10 +313,26 @@ fn enrol(name: IdentityName) -> IdentityCommand {
 fn log_in(password_fits: bool) -> Request {
     Box::new(move |world| {
         world.establish(identity(create_user("ursula")));
-        let credential = world.state.identity().user(&called("ursula")).unwrap().credential;
-        let (user, factor, token) = (called("ursula"), SecondFactor::None, world.draw_hash());
-        Command::Login(Box::new(LoginCommand::Password(PasswordLogin { user, credential, password_fits, factor, token })))
+        let token = world.draw_hash();
+        password_login(world, "ursula", password_fits, token)
     })
+}
+
+fn password_login(world: &World, name: &str, password_fits: bool, token: [u8; 32]) -> Command {
+    let credential = world.state.identity().user(&called(name)).unwrap().credential;
+    let (user, factor) = (called(name), SecondFactor::None);
+    Command::Login(Box::new(LoginCommand::Password(PasswordLogin { user, credential, password_fits, factor, token })))
+}
+
+/// `who` has logged in with his own password and may what his policy says: nobody made his token for him.
+pub(super) fn has_logged_in(world: &mut World, who: &str) {
+    let policies = vec![policy(&format!("of-{who}"))];
+    let grants = Grants { policies, ttl_ms: DAY_MS, ..Grants::default() };
+    let wish = UserWish { name: called(who), password: password(3), grants, requires_totp: false };
+    world.establish(identity(IdentityCommand::CreateUser(wish)));
+    let token = world.draw_hash();
+    world.establish(password_login(world, who, true, token));
+    world.hold(who, token);
 }
 
 fn create_machine() -> IdentityCommand {

@@ -1,14 +1,13 @@
-//! Rules, policies, roles and verdicts between the contract and the domain.
+//! Rules of policies, with roles and verdicts, between the contract and the domain. Rules for values are `value_rules`.
 
+use crate::api::convert;
 use node_domain::Rejection;
 use node_domain::ids::EnvironmentName;
-use node_domain::limits;
 use node_domain::policy::{
     Capabilities, Conditions, Considered, Explanation, Ground, Hours, PathPattern, Policy, Role, Rule, Unmet,
 };
 use node_domain::token::Token;
 use proto::v1;
-use std::net::IpAddr;
 
 /// Rules as they came in.
 pub(crate) fn parse(rules: &[v1::Rule]) -> Result<Vec<Rule>, Rejection> {
@@ -30,15 +29,8 @@ fn rule(rule: &v1::Rule) -> Result<Rule, Rejection> {
 }
 
 fn conditions(named: &v1::Conditions) -> Result<Conditions, Rejection> {
-    let network = |text: &String| {
-        let quoted: String = text.chars().take(limits::QUOTE_BYTES_MAX / 4).collect();
-        let address = || text.parse::<IpAddr>().map(ipnet::IpNet::from);
-        text.parse::<ipnet::IpNet>().or_else(|_| address()).map(|network| network.trunc()).map_err(|_| {
-            Rejection::invalid(format!("network {quoted:?}: write one such as 10.0.0.0/8 or fd00::/8, or one address"))
-        })
-    };
     let conditions = Conditions {
-        addresses: named.addresses.iter().map(network).collect::<Result<_, _>>()?,
+        addresses: convert::networks(&named.addresses)?,
         hours: (!named.hours.is_empty()).then(|| Hours::parse(&named.hours)).transpose()?,
         mfa: named.mfa,
         token_age_ms_max: (named.token_age_ms_max > 0).then_some(named.token_age_ms_max),
