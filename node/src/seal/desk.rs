@@ -17,7 +17,6 @@ use raft::Member;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
 use storage_crypto::entropy::random;
 use storage_crypto::key::Key;
 use storage_crypto::ring::Ring;
@@ -130,23 +129,24 @@ impl SealDesk {
         }
     }
 
-    /// Waits until somebody asks for the service to be asked now, or the phase changes.
-    pub(crate) async fn service_asked_for(&self) {
-        let _ = self.service.subscribe().changed().await;
+    /// Changes when somebody has the service asked, from now on, or the phase does.
+    pub(crate) fn watch_service(&self) -> watch::Receiver<(bool, u64)> {
+        self.service.subscribe()
     }
 
-    /// Has the service asked now, though the node was sealed on purpose or the service did not open the seal before.
+    /// Has the service asked now, though the node was sealed on purpose or the service did not open the seal before: until it answers,
+    /// the node is sealed and no trouble is shown.
     pub(crate) fn ask_service(&self) -> Result<(), Status> {
         self.attempts.lock().take()?;
-        match self.sealed_file() {
-            Some(file) if file.kms().is_none() => {
-                Err(Status::invalid_argument(format!("this seal is of kind {}: no service opens it", file.kind())))
+        match &mut *self.phase.lock() {
+            Phase::Sealed { file, .. } if file.kms().is_none() => {
+                return Err(Status::invalid_argument(format!("this seal is of kind {}: no service opens it", file.kind())));
             }
-            _ => {
-                self.service.send_modify(|(wanted, said)| (*wanted, *said) = (true, *said + 1));
-                Ok(())
-            }
+            Phase::Sealed { trouble, .. } => trouble.clear(),
+            _ => {}
         }
+        self.service.send_modify(|(wanted, said)| (*wanted, *said) = (true, *said + 1));
+        Ok(())
     }
 
     /// The node is starting with a seal that its service opened.

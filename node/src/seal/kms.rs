@@ -96,6 +96,8 @@ impl Keeper {
         let mut pause = PAUSE_MIN;
         loop {
             let file = desk.awaits_service().await;
+            // Somebody who asks while the service is slow to answer is not forgotten.
+            let mut asked = desk.watch_service();
             match self.open(&file).await {
                 Ok(unsealed) => {
                     desk.opening(&unsealed);
@@ -105,7 +107,7 @@ impl Keeper {
                     tracing::warn!(why, "the key management service did not open the seal: it is asked again in {pause:?}");
                     desk.trouble(format!("{why}; it is asked again in {} s", pause.as_secs()));
                     // Somebody who knows that it is back need not wait.
-                    let _ = tokio::time::timeout(pause, desk.service_asked_for()).await;
+                    let _ = tokio::time::timeout(pause, asked.changed()).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
@@ -192,6 +194,10 @@ mod tests {
         let status = desk.status();
         assert_eq!((status.phase.as_str(), status.kind.as_str()), ("sealed", "aws-kms"));
         assert!(status.trouble.contains("was not reached") && status.trouble.ends_with("again in 1 s"), "{}", status.trouble);
+        desk.ask_service().unwrap();
+        assert_eq!(desk.status().trouble, "", "the answer is not there yet");
+        assert!(futures::poll!(&mut unsealing).is_pending());
+        assert!(desk.status().trouble.ends_with("again in 2 s"), "{}", desk.status().trouble);
         kms.be(Mood::Willing);
         desk.ask_service().unwrap();
         let unsealed = unsealing.await;

@@ -31,10 +31,14 @@ pub struct LostLog {
 impl fmt::Display for LostLog {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LostLog { node, acknowledged, next_index } = self;
+        match next_index {
+            0 => write!(formatter, "the log of node {node} is empty")?,
+            _ => write!(formatter, "the log of node {node} ends before entry {next_index}")?,
+        }
         write!(
             formatter,
-            "the log of node {node} ends before entry {next_index}, and it had acknowledged entry {acknowledged} as durable: its disk is \
-             an older one, or has lost what was written; put the right disk back, or remove the node and bring it back under a new number"
+            ", and it had acknowledged entry {acknowledged} as durable: its disk is an older one, or has lost what was written; put the \
+             right disk back, or remove the node and bring it back under a new number: a number is never used again"
         )
     }
 }

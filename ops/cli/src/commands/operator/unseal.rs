@@ -13,7 +13,7 @@ use crate::{
     settings::Session,
 };
 
-/// How long a node that was unsealed may take until it serves: it reads its log.
+/// How long a node may take until it serves: the service that keeps its seal answers, and it reads its log.
 const STARTING: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -45,14 +45,17 @@ impl Unseal {
             return show(session, &before);
         }
         let request = self.request(&before)?;
-        let mut refused = None;
+        let (mut asked, mut refused) = (Vec::new(), None);
         for (address, client) in &sealed {
-            let answer = client.seal().unseal(request.clone()).await.doing(|| format!("unseal {address}"));
-            if let Err(failure) = answer {
-                refused.get_or_insert(failure);
+            match client.seal().unseal(request.clone()).await.doing(|| format!("unseal {address}")) {
+                Ok(_) if request.service => asked.push(address.as_str()),
+                Ok(_) => {}
+                Err(failure) => {
+                    refused.get_or_insert(failure);
+                }
             }
         }
-        let after = settled(&nodes).await;
+        let after = settled(&nodes, &asked).await;
         show(session, &after)?;
         refused.map_or(Ok(()), Err)
     }
@@ -84,12 +87,18 @@ impl Unseal {
     }
 }
 
-/// Where the nodes stand once none of them is between two phases.
-async fn settled(nodes: &[(String, Client)]) -> Vec<Standing> {
+/// Where the nodes stand once none of them is between two phases, nor waits for an answer of the service that it was to ask.
+async fn settled(nodes: &[(String, Client)], asked: &[&str]) -> Vec<Standing> {
     let deadline = Instant::now() + STARTING;
     loop {
         let now = standings(nodes).await;
-        let between = now.iter().any(|(_, standing)| standing.as_ref().is_ok_and(|status| status.phase == "unsealing"));
+        let between = now.iter().any(|(address, standing)| {
+            standing.as_ref().is_ok_and(|status| match status.phase.as_str() {
+                "unsealing" => true,
+                "sealed" => asked.contains(&address.as_str()) && status.trouble.is_empty(),
+                _ => false,
+            })
+        });
         if !between || Instant::now() > deadline {
             return now;
         }
