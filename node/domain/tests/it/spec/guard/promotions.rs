@@ -151,7 +151,7 @@ fn whoever_asked_does_not_approve_by_a_token_made_for_another_name() {
 fn who_made_the_token_is_kept_with_the_plan_in_a_snapshot() {
     let world = with_zoe().when("zoe", plan(&[("app/db", "app/db")])).then_is_done();
     let id = world.state.guard().promotions.plans().next().unwrap().id;
-    assert_eq!(world.state.guard().promotions.makers(id), [principal("ana"), principal("root")]);
+    assert_eq!(world.state.guard().promotions.makers(id), [principal("ana"), principal("holdfast"), principal("root")]);
     crate::invariants::encoded_pieces_round_trip_of(&world.state);
 }
 
