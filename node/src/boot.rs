@@ -186,7 +186,7 @@ impl Node {
         founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
         let peers = Peers::new(replica.clone(), channels);
         let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone()));
-        let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
+        let managed = Managed::new(&door, &replica, &rotation, &config);
         managers::start(managed, &mut others, &stop_clients);
 
         start_managers(&ambient, &replica, &door, &mut others, &stop_peers);

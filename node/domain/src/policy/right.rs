@@ -63,7 +63,7 @@ impl Asked {
                 _ if *version > 1 => place(environment, path, &[Capability::Update]),
                 _ => place(environment, path, &[Capability::Create]),
             },
-            Event::SecretMoved { environment, from, to, .. } => Asked::All(vec![
+            Event::SecretMoved { environment, from, to, .. } | Event::SecretRenamed { environment, from, to, .. } => Asked::All(vec![
                 Right::new(&[Capability::Delete], Some(environment), from),
                 Right::new(&[Capability::Read], Some(environment), from),
                 Right::new(&[Capability::Create], Some(environment), to),
