@@ -60,7 +60,10 @@ pub(crate) fn verify(issuer: &Issuer, jwt: &str, keys: &JwkSet, now: Stamp) -> R
     let claims = claims.map_err(|error| {
         let by_claims = matches!(
             error.kind(),
-            ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience | ErrorKind::InvalidSubject | ErrorKind::MissingRequiredClaim(_)
+            ErrorKind::InvalidIssuer
+                | ErrorKind::InvalidAudience
+                | ErrorKind::InvalidSubject
+                | ErrorKind::MissingRequiredClaim(_)
         );
         let cause = if by_claims { FailedBy::Claims } else { FailedBy::Signature };
         (cause, format!("its signature or its claims are wrong: {error}"))

@@ -119,7 +119,9 @@ mod tests {
         for good in ["https://issuer.example.com/keys", "http://127.0.0.1:8080/keys", "http://[::1]/keys"] {
             assert_eq!(check_address(good), Ok(()), "{good}");
         }
-        for bad in ["http://issuer.example.com/keys", "https://ana:hunter2@issuer.example.com/", "https://ana@issuer.example.com/"] {
+        for bad in
+            ["http://issuer.example.com/keys", "https://ana:hunter2@issuer.example.com/", "https://ana@issuer.example.com/"]
+        {
             let why = check_address(bad).unwrap_err();
             assert!(!why.contains("hunter2") && !why.contains("example"), "{why}");
         }

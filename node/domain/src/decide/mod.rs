@@ -104,9 +104,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         }
         Command::Read { environment, path, version } => desk.read(environment, path, version),
         Command::ReadMany { environment, items } => desk.read_many(environment, items),
-        Command::SetMetadata { environment, path, about, held } => {
-            desk.set_metadata(environment, path, about, held.as_deref())
-        }
+        Command::SetMetadata { environment, path, about, held } => desk.set_metadata(environment, path, about, held.as_deref()),
         Command::History { environment, path } => desk.history(environment, path),
         Command::Rollback { environment, path, to, sealed, expect } => desk.rollback(environment, path, to, sealed, expect),
         Command::Delete { environment, path, versions } => desk.delete(environment, path, &versions),
@@ -133,7 +131,9 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
         Command::DeletePolicy { name } => desk.delete_policy(name),
         Command::Audit { operation, subject } => desk.look_at_journal(operation, subject),
         Command::Cluster { operation, node } => desk.ask_of_cluster(operation, node),
-        Command::Malformed { environment, subject, rejection, .. } => Err(desk.sharpened_where(&environment, &subject, rejection)),
+        Command::Malformed { environment, subject, rejection, .. } => {
+            Err(desk.sharpened_where(&environment, &subject, rejection))
+        }
         Command::PutRole { name, description, policies } => desk.put_role(name, description, policies),
         Command::ReadRole { name } => desk.read_role(&name),
         Command::ListRoles => desk.observe_system(Capability::Policies, Operation::RoleList, String::new()),

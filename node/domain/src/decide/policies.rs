@@ -163,9 +163,8 @@ impl Desk<'_> {
             return Err(Rejection::invalid("the policy root cannot be changed"));
         }
         self.check_not_held("policy", name.as_str(), |token| self.has_policy(token, name))?;
-        let gives = |grants: &Grants| {
-            grants.policies.contains(name) || grants.roles.iter().any(|role| self.state.gives(role, name))
-        };
+        let gives =
+            |grants: &Grants| grants.policies.contains(name) || grants.roles.iter().any(|role| self.state.gives(role, name));
         self.check_no_login("policy", name.as_str(), gives)
     }
 

@@ -215,13 +215,7 @@ impl Desk<'_> {
         Ok((events, answer))
     }
 
-    pub(super) fn rename(
-        &self,
-        environment: EnvironmentName,
-        from: SecretPath,
-        to: SecretPath,
-        held: Option<&Held>,
-    ) -> Decided {
+    pub(super) fn rename(&self, environment: EnvironmentName, from: SecretPath, to: SecretPath, held: Option<&Held>) -> Decided {
         let from = self.permit(Capability::Delete, &environment, from)?.subject;
         // Whoever could move without reading would read what he moves, where he may.
         let from = self.permit(Capability::Read, &environment, from)?.subject;

@@ -2,7 +2,8 @@
 
 use super::rows::{certificate_principals, jwt_principals};
 use super::{
-    CertRole, Issuer, IssuerKeys, Machine, PasswordHash, SecretId, Totp, User, Wrapped, WrappedOf, machine_principal, user_principal,
+    CertRole, Issuer, IssuerKeys, Machine, PasswordHash, SecretId, Totp, User, Wrapped, WrappedOf, machine_principal,
+    user_principal,
 };
 use crate::event::What;
 use crate::ids::{Accessor, IdentityName, PrincipalName, Stamp};

@@ -198,7 +198,9 @@ impl IdentityState {
                     self.secret_ids.change(hash, digest, |secret| secret.uses_left = *left)
                 }
             },
-            E::Wrapped { .. } | E::SecretWrapped { .. } | E::Unwrapped { .. } | E::WrappedEnded { .. } => self.fold_wrapped(event, at, digest),
+            E::Wrapped { .. } | E::SecretWrapped { .. } | E::Unwrapped { .. } | E::WrappedEnded { .. } => {
+                self.fold_wrapped(event, at, digest)
+            }
             E::CertRolePut { role } => {
                 self.cert_roles.put(role.name.clone(), CertRole { updated: at.stamp, ..CertRole::clone(role) }, digest);
                 Ok(())

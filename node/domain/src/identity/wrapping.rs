@@ -30,7 +30,9 @@ impl Desk<'_> {
         let (own_count, own_bytes) = own.fold((0, 0), |(count, bytes), own| (count + 1, bytes + own.payload.len()));
         if own_count >= limits::OWN_WRAPPED_MAX || own_bytes + wish.payload.len() > limits::OWN_WRAPPED_BYTES_MAX {
             let who = &self.token.principal;
-            return Err(Rejection::Limit(format!("too much of {who} is wrapped and waits for its hand-over: have some unwrapped")));
+            return Err(Rejection::Limit(format!(
+                "too much of {who} is wrapped and waits for its hand-over: have some unwrapped"
+            )));
         }
         if count - ended.len() >= limits::WRAPPED_MAX || bytes - freed + wish.payload.len() > limits::ALL_WRAPPED_BYTES_MAX {
             return Err(Rejection::Limit("too much is wrapped and waits for its hand-over: have some unwrapped".into()));

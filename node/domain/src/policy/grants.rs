@@ -102,8 +102,7 @@ impl Grants {
                 trees.about(environment).for_each(|tree| {
                     tree.covering(prefix, &mut |slot| slot.weigh(capability, &counts, &mut covering));
                 });
-                let allowing =
-                    |tree: &Tree| tree.allowing_under(prefix, capability, &|conditions| counts(false, conditions));
+                let allowing = |tree: &Tree| tree.allowing_under(prefix, capability, &|conditions| counts(false, conditions));
                 found = Found { denying: covering.denying, allowing: trees.about(environment).find_map(allowing) };
             }
             None => {

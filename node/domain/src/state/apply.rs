@@ -353,7 +353,9 @@ impl State {
             Event::SecretVersionsDeleted { versions, .. }
             | Event::SecretVersionsUndeleted { versions, .. }
             | Event::SecretVersionsDestroyed { versions, .. } => versions.iter().map(|version| (*version, None)).collect(),
-            Event::SecretMoved { environment, to, .. } | Event::SecretRenamed { environment, to, .. } => vec![(self.newest(environment, to.as_str()), None)],
+            Event::SecretMoved { environment, to, .. } | Event::SecretRenamed { environment, to, .. } => {
+                vec![(self.newest(environment, to.as_str()), None)]
+            }
             Event::Guard(GuardEvent::PromotionPlanned { plan }) => vec![(plan.id, None)],
             Event::Guard(GuardEvent::RulePut { rule }) => vec![(rule.version, None)],
             Event::PolicyPut { version, .. } | Event::RolePut { version, .. } => vec![(*version, None)],

@@ -332,13 +332,7 @@ impl State {
         self.judge_under(asking, Capability::List, environment, prefix)
     }
 
-    fn judge_under(
-        &self,
-        asking: &Asking<'_>,
-        capability: Capability,
-        environment: &EnvironmentName,
-        prefix: &str,
-    ) -> Verdict {
+    fn judge_under(&self, asking: &Asking<'_>, capability: Capability, environment: &EnvironmentName, prefix: &str) -> Verdict {
         if asking.is_bound_elsewhere(Some(environment)) {
             return Verdict::BoundElsewhere;
         }

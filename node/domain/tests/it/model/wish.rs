@@ -213,7 +213,7 @@ impl Wish {
             },
             Wish::Move { place: home, from, to } => {
                 Command::Move { environment: place(home), from: at(from), to: at(to), held: None }
-            },
+            }
             Wish::Transact { place: home, items } => {
                 Command::Transact { environment: place(home), items: items.iter().map(item).collect() }
             }

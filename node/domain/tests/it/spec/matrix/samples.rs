@@ -357,7 +357,13 @@ fn issuer() -> IdentityCommand {
 }
 
 fn wrap(hash: [u8; 32]) -> IdentityCommand {
-    IdentityCommand::Wrap(WrapWish { hash, payload: wrapped_key("wrapped"), about: "token of ana".into(), ttl_ms: 60_000, of: None })
+    IdentityCommand::Wrap(WrapWish {
+        hash,
+        payload: wrapped_key("wrapped"),
+        about: "token of ana".into(),
+        ttl_ms: 60_000,
+        of: None,
+    })
 }
 
 /// An alert that is owed to `chat`.
