@@ -201,7 +201,7 @@ impl Node {
         let peers = Peers::new(replica.clone(), channels);
         let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone(), seal_desk.keeper().clone()));
         watch_logs(&config, &ambient, &replica, (acknowledged, door.clone()), &mut others);
-        let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
+        let managed = Managed::new(&door, &replica, &rotation, &config);
         managers::start(managed, &mut others, &stop_clients);
 
         start_managers(&ambient, &replica, &door, &mut others, &stop_peers);

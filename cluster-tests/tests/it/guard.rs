@@ -236,6 +236,61 @@ async fn a_promotion_is_planned_without_values_approved_by_another_and_applied_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn planning_a_promotion_tells_nobody_what_stands_elsewhere() {
+    let world = world().await;
+    world.put("production", "app/planted-name", "value").await;
+    world.put("production", "app/shared", "value").await;
+    world.put("development", "app/db", "value").await;
+    let plan = |from: &str, to: &str, prefix: &str| v1::PlanPromotionRequest {
+        from: from.into(),
+        to: to.into(),
+        items: Vec::new(),
+        prefixes: vec![prefix.into()],
+    };
+    let eve = world.who("eve", &["development:app/*:promote,read"]).await;
+    let mut told = Vec::new();
+    for prefix in ["app/", "app/planted", "nothing/"] {
+        let refused = eve.promotions().plan(plan("production", "development", prefix)).await.unwrap_err();
+        assert_eq!(refused.code, Code::PermissionDenied, "{refused}");
+        assert!(!refused.message.contains("planted-name"), "{refused}");
+        told.push(refused.message.replace(prefix, "PREFIX"));
+    }
+    assert_eq!((&told[0], &told[0]), (&told[1], &told[2]), "the same words whatever stands there");
+    assert!(told[0].contains("has no business in production"), "{}", told[0]);
+    let operation = "promotion.plan".into();
+    let query = v1::QueryRequest { actor: "eve".into(), operation, ..Default::default() };
+    let records: Vec<_> = world.root.audit().query(query).await.unwrap().collect().await;
+    assert_eq!(records.len(), 3, "{records:?}");
+    assert!(records.iter().all(|record| record.as_ref().unwrap().environment == "production"), "{records:?}");
+    let alerts = world.root.alerts().list(v1::ListAlertsRequest::default()).await.unwrap().alerts;
+    assert!(alerts.iter().any(|alert| alert.kind == "violation" && alert.subject.contains("eve")), "{alerts:?}");
+    // Whoever may promote some of it is not told of the rest.
+    let dan = world.who("dan", &["production:app/shared:promote", "development:app/*:promote"]).await;
+    let planned = dan.promotions().plan(plan("production", "development", "app/")).await.unwrap();
+    assert_eq!(planned.items.iter().map(|item| item.to.as_str()).collect::<Vec<_>>(), ["app/shared"]);
+    // What is sealed tells nothing at all.
+    let sealed = v1::SealEnvironmentRequest { environment: "production".into() };
+    world.root.keys().seal_environment(sealed).await.unwrap();
+    let refused = dan.promotions().plan(plan("production", "development", "app/")).await.unwrap_err();
+    assert_eq!(refused.code, Code::FailedPrecondition, "{refused}");
+    assert!(refused.message.contains("sealed") && !refused.message.contains("shared"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_nobody_gave_take_nothing_from_those_who_have_one() {
+    let world = world_with(&["limits.environment_requests_per_second=10"]).await;
+    world.put("production", "a", "value").await;
+    let one = world.cluster.client(Some(0)).await;
+    let made_up = one.with_token(&Token::parse(format!("hf_{}", "a".repeat(43))).unwrap()).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    for _ in 0..60 {
+        let refused = get(&made_up, "production", "a").await.unwrap_err();
+        assert_eq!(refused.code, Code::Unauthenticated, "{refused}");
+    }
+    assert_eq!(get(&one, "production", "a").await.unwrap(), "value");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rule_for_values_is_enforced_by_every_node_and_says_nothing_of_the_value() {
     let world = world().await;
     let rule = v1::ValueRule {

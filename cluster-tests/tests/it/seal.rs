@@ -240,3 +240,64 @@ async fn a_node_without_its_key_file_waits_sealed_says_why_and_takes_the_key_fro
     reaches(&node, "unsealed").await;
     cluster.ready().await;
 }
+
+/// Which nodes the journal says were sealed, each as often as it says so.
+async fn sealed_in_journal(client: &Client) -> Vec<String> {
+    let mut records = client.audit().query(v1::QueryRequest { limit: 1000, ..Default::default() }).await.unwrap();
+    let mut subjects = Vec::new();
+    while let Some(record) = futures::StreamExt::next(&mut records).await {
+        let record = record.unwrap();
+        if record.operation == "seal.seal" && record.outcome == "done" {
+            subjects.push(record.subject);
+        }
+    }
+    subjects
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_is_sealed_the_last_ones_without_a_quorum_and_the_journal_says_so_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let (cluster, shares) = initialized(directory.path(), 3, 2).await;
+    unseal_all(&cluster, &shares[..2]).await;
+    let quiet = strangers(&cluster).await;
+    for (node, quiet) in quiet.iter().enumerate() {
+        let refused = quiet.seal().seal(v1::SealRequest {}).await;
+        assert!(refused.is_err(), "node {node} is sealed by nobody");
+        let client = cluster.client(Some(node)).await.with_timeout(Duration::from_secs(10));
+        client.seal().seal(v1::SealRequest {}).await.unwrap();
+        reaches(quiet, "sealed").await;
+    }
+    unseal_all(&cluster, &shares[1..]).await;
+    let client = cluster.client(None).await;
+    let deadline = Instant::now() + READY;
+    for node in ["node-1", "node-2", "node-3"] {
+        while !sealed_in_journal(&client).await.iter().any(|subject| subject == node) {
+            assert!(Instant::now() < deadline, "the journal does not say that {node} was sealed");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_opens_the_seal_makes_a_root_token_when_the_last_one_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (cluster, shares) = initialized(directory.path(), 3, 2).await;
+    unseal_all(&cluster, &shares[..2]).await;
+    let lost = cluster.client(None).await;
+    put(&lost, "a", b"kept").await;
+    lost.tokens().revoke(v1::RevokeTokenRequest::default()).await.unwrap();
+    let quiet = stranger(&cluster, 1).await;
+    for wrong in [vec![shares[0].clone()], vec![shares[0].clone(), shares[0].clone()], vec!["hfs1-none".to_owned()]] {
+        let request = v1::RootTokenRequest { current: wrong, ttl_ms: 60_000 };
+        let refused = quiet.seal().root_token(request).await.unwrap_err();
+        assert!(matches!(refused.code, Code::PermissionDenied | Code::Unauthenticated), "{refused}");
+    }
+    let request = v1::RootTokenRequest { current: shares[1..].to_vec(), ttl_ms: 60_000 };
+    let made = quiet.seal().root_token(request).await.unwrap();
+    let root = quiet.with_token(&proto_client::Token::parse(made.token).unwrap()).unwrap();
+    assert_eq!(get(&root, "a").await, b"kept");
+    let operations = journalled(&root).await;
+    assert_eq!(operations.iter().filter(|word| *word == "seal.root").count(), 4, "three refusals and the one: {operations:?}");
+    let alerts = root.alerts().list(v1::ListAlertsRequest::default()).await.unwrap().alerts;
+    assert!(alerts.iter().any(|alert| alert.severity == "critical" && alert.subject.starts_with("root token")), "{alerts:?}");
+}

@@ -7,7 +7,7 @@ use crate::keys::{FoundingKeys, KeysCommand, KeysUpkeep};
 use crate::operation::Operation;
 use crate::policy::{Question, Rule};
 use crate::rejection::Rejection;
-use crate::sealed::Sealed;
+use crate::sealed::{Held, Sealed};
 use crate::secret::AboutChange;
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -36,10 +36,12 @@ pub enum Command {
         environment: EnvironmentName,
         items: Vec<(SecretPath, Option<u64>)>,
     },
+    /// `held` is the newest value, held against the rules for the new type where there is one and there are rules.
     SetMetadata {
         environment: EnvironmentName,
         path: SecretPath,
         about: AboutChange,
+        held: Option<Box<Held>>,
     },
     List {
         environment: EnvironmentName,
@@ -84,10 +86,12 @@ pub enum Command {
         sealed: Sealed,
         expect: Option<Expectation>,
     },
+    /// `held` is the newest value, held against the rules for its new path where there are rules.
     Move {
         environment: EnvironmentName,
         from: SecretPath,
         to: SecretPath,
+        held: Option<Box<Held>>,
     },
     Transact {
         environment: EnvironmentName,
@@ -168,6 +172,8 @@ pub enum Command {
         name: PolicyName,
         rules: Vec<Rule>,
     },
+    /// The door asks for a view that is not older than this, before it looks something up for the caller. It counts as no use of a token.
+    CatchUp,
 }
 
 /// What the cluster asks of itself.

@@ -129,6 +129,13 @@ pub enum Event {
     Keys(KeysEvent),
     Identity(IdentityEvent),
     Guard(GuardEvent),
+    /// As `SecretMoved`, and the path that it leaves remembers how far its versions had come.
+    SecretRenamed {
+        environment: EnvironmentName,
+        from: SecretPath,
+        to: SecretPath,
+        secret: SecretId,
+    },
 }
 
 /// Why a version was added.
@@ -185,7 +192,7 @@ impl Event {
             Event::SecretVersionsDeleted { .. } => Operation::SecretDelete,
             Event::SecretVersionsUndeleted { .. } => Operation::SecretUndelete,
             Event::SecretVersionsDestroyed { .. } => Operation::SecretDestroy,
-            Event::SecretMoved { .. } => Operation::SecretMove,
+            Event::SecretMoved { .. } | Event::SecretRenamed { .. } => Operation::SecretMove,
             Event::SecretRead { .. } => Operation::SecretRead,
             Event::TokenCreated { .. } => Operation::TokenCreate,
             Event::TokenRevoked { .. } => Operation::TokenRevoke,
@@ -312,7 +319,9 @@ impl Event {
             | Event::SecretVersionsDestroyed { environment, path, secret, versions } => {
                 What::secret(environment, path, *secret, versions.last().copied().unwrap_or(0))
             }
-            Event::SecretMoved { environment, from, secret, .. } => What::secret(environment, from, *secret, 0),
+            Event::SecretMoved { environment, from, secret, .. } | Event::SecretRenamed { environment, from, secret, .. } => {
+                What::secret(environment, from, *secret, 0)
+            }
             Event::TokenCreated { token } => What::system(token.principal.as_str()),
             Event::TokenRevoked { principal, .. } => What::system(principal.as_str()),
             Event::RolePut { name, .. } | Event::RoleDeleted { name } => What::system(name.as_str()),

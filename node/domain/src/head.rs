@@ -2,7 +2,7 @@
 
 use crate::batch::Decision;
 use crate::command::Command;
-use crate::decide::{Answer, Context, FOUNDER, decide_as, refusal};
+use crate::decide::{Answer, Context, FOUNDER, authenticate, decide_as, is_a_use, refusal};
 use crate::event::Event;
 use crate::guard::notice::Recent;
 use crate::ids::{Accessor, PrincipalName, RequestId, Revision, Stamp, TokenHash};
@@ -65,14 +65,15 @@ impl Head {
             fingerprint: ask.fingerprint,
         };
         let shown = context.credential.as_ref().and_then(|hash| self.state.token(hash)).cloned();
-        let token = shown.as_ref().filter(|token| token.counts_at(context.address, stamp)).cloned();
+        let token = authenticate(&self.state, &context, &command).ok().cloned();
         // A refusal quotes the command, so keep what it needs; cloning costs reference counts, not payloads.
         let quoted = command.clone();
         let (mut events, answer) = match decide_as(&self.state, &context, token.as_ref(), command) {
             Ok((events, answer)) => (events, Ok(answer)),
             Err(rejection) => (self.refused(&context, &quoted, &rejection), Err(rejection)),
         };
-        events.extend(token.as_deref().and_then(identity::login::used));
+        let counted = token.as_deref().filter(|_| is_a_use(&quoted, answer.as_ref().err()));
+        events.extend(counted.and_then(identity::login::used));
         events.extend(guard::notice::of_decision(&self.state, &context, token.as_deref(), &mut self.recent, &events));
         let actor = actor(&quoted, token.as_deref(), &events);
         let source = limits::cut(ask.source, limits::SOURCE_BYTES_MAX);

@@ -30,6 +30,8 @@ pub const READ_MANY_MAX: usize = 256;
 pub const TRANSACTION_ITEMS_MAX: usize = 128;
 /// Most sealed bytes in one transaction: it must fit a batch.
 pub const TRANSACTION_BYTES_MAX: usize = 4 << 20;
+/// Most paths of one environment that secrets were moved away from and where nothing was put since.
+pub const PATHS_LEFT_MAX: usize = 100_000;
 /// Most environments.
 pub const ENVIRONMENTS_MAX: usize = 256;
 /// Most policies of one token.
@@ -66,6 +68,10 @@ pub const WRAPPED_KEY_BYTES_MAX: usize = 256;
 pub const REWRAP_ITEMS_MAX: usize = 256;
 /// Most live tokens.
 pub const TOKENS_MAX: usize = 1_000_000;
+/// How long after its last use a token may still have the answer to that wrapped, in milliseconds.
+pub const ANSWER_MS_MAX: u64 = 60 * 1000;
+/// Most live tokens that came of logins of one principal.
+pub const OWN_LOGINS_MAX: usize = 10_000;
 /// Most tokens that have ended which one new token takes away.
 pub const TOKENS_SWEPT_MAX: usize = 16;
 /// Receipts remembered: a request id asked again within this many writes is answered with the first outcome.
@@ -163,6 +169,10 @@ pub const WRAPPED_BYTES_MAX: usize = 64 << 10;
 pub const ALL_WRAPPED_BYTES_MAX: usize = 64 << 20;
 /// Most wrappings that are remembered, used ones included until they end.
 pub const WRAPPED_MAX: usize = 10_000;
+/// Most of them that one principal made.
+pub const OWN_WRAPPED_MAX: usize = 1_000;
+/// Most sealed bytes of one principal that wait for their hand-over.
+pub const OWN_WRAPPED_BYTES_MAX: usize = 8 << 20;
 /// Longest time that a wrapping waits, in milliseconds: 7 days.
 pub const WRAP_TTL_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Ended rows of one kind that one request takes away.
@@ -180,6 +190,8 @@ const _: () = {
     assert!(LOCKOUT_MS * 1000 >= LOGIN_FAILURES_WINDOW_US, "a lock outlasts the failures that led to it");
     assert!(IDENTITY_NAME_BYTES_MAX + "machine/".len() <= NAME_BYTES_MAX, "a machine's name fits a principal");
     assert!(WRAPPED_BYTES_MAX < TRANSACTION_BYTES_MAX, "a wrapping fits a batch");
+    assert!(OWN_WRAPPED_BYTES_MAX >= WRAPPED_BYTES_MAX && OWN_WRAPPED_BYTES_MAX < ALL_WRAPPED_BYTES_MAX);
+    assert!(OWN_WRAPPED_MAX < WRAPPED_MAX && OWN_LOGINS_MAX < TOKENS_MAX, "nobody uses up what is there for all");
     assert!(ALL_WRAPPED_BYTES_MAX >= WRAPPED_BYTES_MAX && LOGIN_FAILURES_MAX > 0);
 };
 

@@ -74,9 +74,9 @@ macro_rules! capabilities {
 
 capabilities! {
     nothing {
-        Found EnvironmentList TokenLookupSelf
+        Found EnvironmentList TokenLookupSelf CatchUp
         // What nodes and managers record by themselves, or what goes along with a request.
-        SealInit SealUnseal KeyRewrap KeyRetire AlertRaise AlertDeliver AddressSeen TokenUse WrapEnd
+        SealInit SealUnseal RootMint KeyRewrap KeyRetire AlertRaise AlertDeliver AddressSeen TokenUse WrapEnd
         // Whoever logs in or unwraps has no token yet.
         LoginPassword LoginMachine LoginCertificate LoginJwt LoginFailed Unwrap WrapLookup
         // Whoever has a token may wrap: what is handed over is his own to hand over.
@@ -249,6 +249,9 @@ operations! {
     RuleCheck = 193 "rule.check",
     UserGrant = 196 "user.grant",
     MachineGrant = 197 "machine.grant",
+    /// A node that may be behind asks for the newest state, in the name of whoever it is going to answer.
+    CatchUp = 280 "door.catch-up",
+    RootMint = 281 "seal.root",
 }
 
 #[cfg(test)]

@@ -54,6 +54,15 @@ pub struct Checked {
     pub broken: Option<(RuleName, String)>,
 }
 
+/// A value that stands already, held against the rules for where it is about to stand or what it is about to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The id that the value was sealed under: it must still be the newest.
+    pub value_id: [u8; 16],
+    /// What was found.
+    pub checked: Checked,
+}
+
 impl Sealed {
     /// Binds `payload` to a version by its digest.
     #[must_use]

@@ -1,6 +1,9 @@
 //! Tokens: who is calling. Only a keyed hash of the text is kept.
 
+use crate::decide::FOUNDER;
 use crate::ids::{Accessor, EnvironmentName, PolicyName, PrincipalName, RoleName, Stamp, TokenHash};
+use crate::policy::ROOT;
+use crate::rejection::Rejection;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -89,6 +92,26 @@ impl Login {
 }
 
 impl Token {
+    /// One that may everything, and that nobody's token made: it comes of the seal itself.
+    ///
+    /// # Errors
+    /// Never: the names in it are names.
+    pub(crate) fn of_root(hash: TokenHash, created: Stamp, expires: Option<Stamp>) -> Result<Token, Rejection> {
+        Ok(Token {
+            accessor: Accessor::of(&hash),
+            hash,
+            principal: PrincipalName::parse(ROOT)?,
+            policies: vec![PolicyName::parse(ROOT)?],
+            roles: Vec::new(),
+            created,
+            created_by: PrincipalName::parse(FOUNDER)?,
+            login: Login::Founding,
+            mfa: false,
+            expires,
+            terms: Terms::default(),
+        })
+    }
+
     /// Whether it counts when it is shown from `address`. One that is bound to networks counts from nowhere that is not known.
     #[must_use]
     pub fn counts_from(&self, address: Option<IpAddr>) -> bool {

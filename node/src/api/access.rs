@@ -1,6 +1,7 @@
 //! The service of tokens.
 
 use crate::api::door::Done;
+use crate::api::identity::check_ttl;
 use crate::api::{Door, convert, status};
 use crate::engine::sealing::new_token;
 use node_domain::command::TokenWish;
@@ -23,6 +24,9 @@ impl Tokens for TokensService {
         let text = new_token(self.0.sealing.entropy());
         let hash = self.0.sealing.token_hash(&text);
         let parse = || {
+            if message.wrap_ttl_ms > 0 {
+                check_ttl(message.wrap_ttl_ms)?;
+            }
             let principal = PrincipalName::parse(&message.principal)?;
             let policies = convert::policies(&message.policies)?;
             let wish = TokenWish {
@@ -51,7 +55,7 @@ impl Tokens for TokensService {
         }
         let about = format!("token of {}", message.principal);
         let contents = v1::unwrap_response::Contents::Token(made);
-        let wrapped = self.0.wrap(&caller, about, contents, message.wrap_ttl_ms).await?;
+        let wrapped = self.0.wrap(&caller, about, contents, (message.wrap_ttl_ms, None)).await?;
         Ok(Response::new(v1::CreateTokenResponse { token: String::new(), details, wrapped: Some(wrapped) }))
     }
 

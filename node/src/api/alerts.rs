@@ -33,7 +33,7 @@ impl Alerts for AlertsService {
             (message.id == 0 || alert.id == message.id) && !(message.open_only && alert.acknowledged.is_some())
         };
         let limit = if message.limit == 0 { SHOWN_DEFAULT } else { (message.limit as usize).min(limits::ALERTS_MAX) };
-        let mut alerts: Vec<_> = outbox.alerts().rev().filter(wanted).take(limit).map(|alert| show(alert)).collect();
+        let mut alerts: Vec<_> = outbox.alerts().rev().filter(wanted).take(limit).map(|alert| show(alert, outbox)).collect();
         alerts.reverse();
         if message.id > 0 && alerts.is_empty() {
             return Err(status::refused(&Rejection::not_found("alert", message.id)));
@@ -93,7 +93,7 @@ fn severity(word: &str) -> Result<Severity, Rejection> {
     if word.is_empty() { Ok(Severity::Warning) } else { Severity::parse(word) }
 }
 
-fn show(alert: &Alert) -> v1::Alert {
+fn show(alert: &Alert, outbox: &Outbox) -> v1::Alert {
     let (by, at) = alert.acknowledged.as_ref().map(|(by, at)| (by.to_string(), at.as_ms())).unwrap_or_default();
     v1::Alert {
         id: alert.id,
@@ -108,6 +108,7 @@ fn show(alert: &Alert) -> v1::Alert {
         attempts: alert.attempts,
         acknowledged_by: by,
         acknowledged_at_ms: at,
+        no_sink: alert.is_delivered() && !outbox.is_wanted(alert.severity),
     }
 }
 

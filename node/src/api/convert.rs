@@ -51,7 +51,7 @@ asked_of_system! {
 
 asked_of_system! {
     v1::KeyStatusRequest, v1::RotateRootRequest, v1::DropRootsRequest, v1::RekeyRequest, v1::ConfirmRekeyRequest, v1::SealFileRequest,
-    v1::SealRequest,
+    v1::SealRequest, v1::RootTokenRequest,
 }
 
 impl Asked for v1::RotateKeyRequest {

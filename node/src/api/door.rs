@@ -138,12 +138,29 @@ impl Door {
 
     /// Takes a call in that changes something: the same id with another content is not the same request.
     pub(crate) fn receive_change<T: prost::Message>(&self, request: Request<T>, operation: Operation) -> (Caller, T) {
-        let (mut caller, message) = self.receive(request);
+        let (caller, message) = self.receive(request);
+        (self.fingerprinted(caller, &message, operation), message)
+    }
+
+    /// As `receive_change`, for what holds a password: `without` takes it out, so that no fast hash of it is kept in log and receipts.
+    pub(crate) fn receive_secretive<T: prost::Message + Clone>(
+        &self,
+        request: Request<T>,
+        operation: Operation,
+        without: impl FnOnce(&mut T),
+    ) -> (Caller, T) {
+        let (caller, message) = self.receive(request);
+        let mut rest = message.clone();
+        without(&mut rest);
+        (self.fingerprinted(caller, &rest, operation), message)
+    }
+
+    fn fingerprinted<T: prost::Message>(&self, mut caller: Caller, message: &T, operation: Operation) -> Caller {
         // Two methods may take the same message: which one was called is part of what was asked.
         let mut asked = zeroize::Zeroizing::new((operation as u16).to_be_bytes().to_vec());
         message.encode(&mut *asked).expect("a vector takes every byte");
         caller.ask.fingerprint = self.sealing.fingerprint(&asked);
-        (caller, message)
+        caller
     }
 
     /// Brings a command, or the refusal of what could not become one, to its committed outcome.
@@ -220,11 +237,11 @@ impl Door {
         Ok((name, about))
     }
 
-    /// A view that is not older than this call. It costs a record (of listing environments), so it is asked for in doubt only.
+    /// A view that is not older than this call. It costs a record, though no use of a counted token, so it is asked for in doubt only.
     pub(crate) async fn catch_up(&self, caller: &Caller) -> Arc<View> {
         let mut ask = caller.ask.clone();
         ask.request = uuid::Uuid::new_v4().into_bytes();
-        match self.conduit.submit(ask, Command::ListEnvironments, caller.deadline).await {
+        match self.conduit.submit(ask, Command::CatchUp, caller.deadline).await {
             Ok((_, view)) => view,
             Err(_) => self.view(),
         }

@@ -186,7 +186,7 @@ fn newest(home: &Environment, path: &SecretPath) -> Result<(node_domain::ids::Se
     Ok((secret.id, secret.readable(None)?.clone()))
 }
 
-/// Nothing is opened for whoever may not promote it.
+/// Nothing is opened for whoever may not promote it, nor looked for.
 fn may_promote(
     view: &View,
     caller: &Caller,
@@ -198,6 +198,26 @@ fn may_promote(
     view.state.authorize(&asking, Capability::Promote, Some(from), source.as_str())?;
     view.state.authorize(&asking, Capability::Promote, Some(to), target.as_str())?;
     Ok(())
+}
+
+/// Whether there could be anything to promote under a prefix; what stands there makes no difference.
+fn may_promote_under(
+    view: &View,
+    caller: &Caller,
+    (from, to): (&EnvironmentName, &EnvironmentName),
+    prefix: &str,
+) -> Result<(), Rejection> {
+    let token = caller.token(view)?;
+    let asking = caller.asking(view, token);
+    view.state.authorize_under(&asking, Capability::Promote, from, prefix.to_owned())?;
+    view.state.authorize_under(&asking, Capability::Promote, to, prefix.to_owned())?;
+    Ok(())
+}
+
+/// After the rules: whoever may do nothing there is not told that it is sealed.
+fn check_both_open(view: &View, from: &EnvironmentName, to: &EnvironmentName) -> Result<(), Rejection> {
+    view.state.keys().check_open(from)?;
+    view.state.keys().check_open(to)
 }
 
 /// Targets with their sources: those that are named, and every live secret under a prefix that the caller may promote.
@@ -214,6 +234,7 @@ fn mapping(
     for item in &message.items {
         let (source, target) = (convert::path(&item.from)?, convert::path(&item.to)?);
         may_promote(view, caller, (from, &source), (to, &target))?;
+        check_both_open(view, from, to)?;
         if mapping.insert(target, source).is_some() {
             return Err(Rejection::invalid(format!("{} stands twice among the targets", item.to)));
         }
@@ -223,8 +244,13 @@ fn mapping(
     }
     let home = view.state.environment(from)?;
     for prefix in &message.prefixes {
+        may_promote_under(view, caller, (from, to), prefix)?;
+        check_both_open(view, from, to)?;
         for secret in home.under(prefix, "").filter(|secret| secret.live().is_some()) {
-            may_promote(view, caller, (from, &secret.path), (to, &secret.path))?;
+            // One that the caller may not promote is not there for him, as in a listing.
+            if may_promote(view, caller, (from, &secret.path), (to, &secret.path)).is_err() {
+                continue;
+            }
             mapping.entry(secret.path.clone()).or_insert_with(|| secret.path.clone());
             if mapping.len() > most {
                 return Err(too_many());

@@ -19,12 +19,24 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 impl Door {
     pub(crate) async fn get(&self, caller: &Caller, message: &v1::GetRequest) -> Result<v1::GetResponse, Status> {
+        self.get_from(caller, message).await.map(|(answer, _)| answer)
+    }
+
+    /// As `get`, with which version of which secret it is.
+    pub(crate) async fn get_from(
+        &self,
+        caller: &Caller,
+        message: &v1::GetRequest,
+    ) -> Result<(v1::GetResponse, (EnvironmentName, SecretId, u64)), Status> {
         let command = parse_get(message);
         let done = self.submit(caller, Operation::SecretRead, message, command).await?;
         let environment = environment_name(&message.environment)?;
         let mut readables = readables(done.answer)?;
         let readable = readables.pop().ok_or_else(|| Status::internal("a read was answered without its version"))?;
-        self.open(&done.view, &environment, readable.map_err(|rejection| status::refused(&rejection))?).await
+        let readable = readable.map_err(|rejection| status::refused(&rejection))?;
+        let (secret, version) = (readable.secret, readable.version.number);
+        let answer = self.open(&done.view, &environment, readable).await?;
+        Ok((answer, (environment, secret, version)))
     }
 
     pub(crate) async fn get_many(&self, caller: &Caller, message: &v1::GetManyRequest) -> Result<v1::GetManyResponse, Status> {

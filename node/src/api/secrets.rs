@@ -145,14 +145,8 @@ impl Secrets for SecretsService {
 
     async fn set_metadata(&self, request: Request<v1::SetMetadataRequest>) -> Reply<v1::SetMetadataResponse> {
         let (caller, message) = self.0.receive_change(request, Operation::SecretSetMetadata);
-        let parse = || {
-            Ok(Command::SetMetadata {
-                environment: EnvironmentName::parse(&message.environment)?,
-                path: convert::path(&message.path)?,
-                about: convert::about_change(message.metadata.as_ref())?,
-            })
-        };
-        let done = self.0.submit(&caller, Operation::SecretSetMetadata, &message, parse()).await?;
+        let parse = || self.0.parse_set_metadata(&caller, &message);
+        let done = self.0.submit_checked(&caller, Operation::SecretSetMetadata, &message, parse).await?;
         reply(v1::SetMetadataResponse { index: done.index })
     }
 
@@ -231,14 +225,8 @@ impl Secrets for SecretsService {
 
     async fn r#move(&self, request: Request<v1::CopyRequest>) -> Reply<v1::PutResponse> {
         let (caller, message) = self.0.receive_change(request, Operation::SecretMove);
-        let parse = || {
-            if message.expect.is_some() {
-                return Err(Rejection::invalid("a move always expects nothing at its target: leave expect out"));
-            }
-            let (from, to) = (convert::path(&message.from)?, convert::path(&message.to)?);
-            Ok(Command::Move { environment: EnvironmentName::parse(&message.environment)?, from, to })
-        };
-        let done = self.0.submit(&caller, Operation::SecretMove, &message, parse()).await?;
+        let parse = || self.0.parse_move(&caller, &message);
+        let done = self.0.submit_checked(&caller, Operation::SecretMove, &message, parse).await?;
         reply(v1::PutResponse { version: versions(&done).first().copied().unwrap_or(0), index: done.index, expires_at_ms: 0 })
     }
 

@@ -71,8 +71,10 @@ impl Throttle {
         if let Some(wait) = wait {
             return Err(self.throttled(&whose, format!("{} asks too much", whose.name()), wait));
         }
-        // A name that no environment has has no bucket: names are made up for nothing.
-        let known = view.state.environments().any(|home| home.about.name.as_str() == environment);
+        // A name that no environment has has no bucket: names are made up for nothing. Nor does who shows no token that counts take
+        // from those who do: he has his address's bucket.
+        let is_somebody = matches!(whose, Whose::Principal(_));
+        let known = is_somebody && view.state.environments().any(|home| home.about.name.as_str() == environment);
         let buckets = self.environments.as_ref().filter(|_| known);
         match buckets.and_then(|buckets| self.take(buckets, &environment.to_owned())) {
             Some(wait) => Err(self.throttled(&whose, format!("too much is asked of {environment}"), wait)),

@@ -122,7 +122,10 @@ impl Watch {
         }
         let event: Event = codec::decode(Kind::Event, leaf.detail).map_err(|error| status::fault("read the journal", &error))?;
         let Some((change, versions)) = change(&event) else { return Ok(None) };
-        let moved_to = if let Event::SecretMoved { to, .. } = &event { Some(to.as_str()) } else { None };
+        let moved_to = match &event {
+            Event::SecretMoved { to, .. } | Event::SecretRenamed { to, .. } => Some(to.as_str()),
+            _ => None,
+        };
         let is_seen = |path: &&str| path.starts_with(&self.prefix) && sight.shows(path);
         // A move is seen where it arrived, or else where it left; the other end may be out of sight.
         let Some(path) = moved_to.filter(is_seen).or(Some(leaf.subject).filter(is_seen)) else { return Ok(None) };
@@ -138,7 +141,7 @@ fn change(event: &Event) -> Option<(&'static str, Vec<u64>)> {
         Event::SecretVersionsDeleted { versions, .. } => ("delete", versions.clone()),
         Event::SecretVersionsUndeleted { versions, .. } => ("undelete", versions.clone()),
         Event::SecretVersionsDestroyed { versions, .. } => ("destroy", versions.clone()),
-        Event::SecretMoved { .. } => ("move", Vec::new()),
+        Event::SecretMoved { .. } | Event::SecretRenamed { .. } => ("move", Vec::new()),
         _ => return None,
     })
 }

@@ -8,8 +8,9 @@ use crate::engine::sealing::SealingError;
 use node_domain::command::{Expectation, TransactChange, TransactItem};
 use node_domain::ids::{EnvironmentName, SecretId, SecretPath};
 use node_domain::limits;
-use node_domain::sealed::{Checked, Sealed};
-use node_domain::secret::{SecretType, Version};
+use node_domain::policy::Capability;
+use node_domain::sealed::{Checked, Held, Sealed};
+use node_domain::secret::{Secret, SecretType, Version, VersionState};
 use node_domain::state::EnvironmentAbout;
 use node_domain::{Command, Rejection};
 use prost::Message;
@@ -117,6 +118,65 @@ impl Door {
         Ok(Command::Transact { environment, items })
     }
 
+    pub(crate) async fn parse_move(&self, caller: &Caller, message: &v1::CopyRequest) -> Result<Command, Rejection> {
+        if message.expect.is_some() {
+            return Err(Rejection::invalid("a move always expects nothing at its target: leave expect out"));
+        }
+        let (from, to) = (convert::path(&message.from)?, convert::path(&message.to)?);
+        let environment = EnvironmentName::parse(&message.environment)?;
+        let needed = [Capability::Delete, Capability::Read];
+        let held = self.held_standing(caller, &environment, (&from, &needed), |secret| (to.clone(), secret.about.kind)).await?;
+        Ok(Command::Move { environment, from, to, held })
+    }
+
+    pub(crate) async fn parse_set_metadata(
+        &self,
+        caller: &Caller,
+        message: &v1::SetMetadataRequest,
+    ) -> Result<Command, Rejection> {
+        let environment = EnvironmentName::parse(&message.environment)?;
+        let path = convert::path(&message.path)?;
+        let about = convert::about_change(message.metadata.as_ref())?;
+        let held = match about.kind {
+            Some(kind) => {
+                let needed = [Capability::Metadata];
+                self.held_standing(caller, &environment, (&path, &needed), |_| (path.clone(), kind)).await?
+            }
+            None => None,
+        };
+        Ok(Command::SetMetadata { environment, path, about, held })
+    }
+
+    /// The newest value that stands there, held against the rules for where and as what it is going to stand. Nothing where there are
+    /// no rules, and nothing is opened for whoever may not do it: the leader says why.
+    async fn held_standing(
+        &self,
+        caller: &Caller,
+        environment: &EnvironmentName,
+        (path, needed): (&SecretPath, &[Capability]),
+        going: impl Fn(&Secret) -> (SecretPath, SecretType),
+    ) -> Result<Option<Box<Held>>, Rejection> {
+        let view = self.view();
+        if view.state.guard().rules.is_empty() {
+            return Ok(None);
+        }
+        let may = caller.token(&view).is_ok_and(|token| {
+            let asking = caller.asking(&view, token);
+            let may = |capability: &Capability| view.state.authorize(&asking, *capability, Some(environment), path.clone());
+            needed.iter().all(|capability| may(capability).is_ok())
+        });
+        let home = view.state.environment(environment).ok().filter(|_| may);
+        let Some(secret) = home.and_then(|home| home.secrets.get(path)) else { return Ok(None) };
+        let newest = secret.versions.last().filter(|newest| newest.state != VersionState::Destroyed);
+        let Some(newest) = newest else { return Ok(None) };
+        let (_, opened) = self.opened(&view, environment, secret.id, newest).await?;
+        let (path, kind) = going(secret);
+        let holding = Holding { environment, path: &path, kind, structured: newest.seal.structured };
+        let value_id = newest.seal.value_id;
+        let checked = self.held(&view, &holding, opened.expose());
+        Ok(checked.map(|checked| Box::new(Held { value_id, checked: *checked })))
+    }
+
     /// A stored version as this node has it: for changes that start from an existing value. Nobody is shown anything of it, and the
     /// caller's right is checked first, so that a refusal tells nothing. A node on which there is nothing to start from may be
     /// behind: it catches up once before it says so.
@@ -211,7 +271,7 @@ fn version_in(
     let token = caller.token(view)?;
     let asking = caller.asking(view, token);
     let may = |capability| state.authorize(&asking, capability, Some(environment), path.clone());
-    may(node_domain::policy::Capability::Update).or_else(|_| may(node_domain::policy::Capability::Read))?;
+    may(Capability::Update).or_else(|_| may(Capability::Read))?;
     let secret = state.environment(environment)?.secret(path)?;
     let version = match start {
         Start::Newest { expected: Some(expected) } if expected != secret.newest => {

@@ -59,11 +59,11 @@ impl KeySets {
             kept.tried = Some(now);
             match self.read(url).await {
                 Ok(set) => kept.set = Some((Arc::new(set), now)),
-                Err(cause) => tracing::warn!(%url, %cause, "the key set of an issuer could not be fetched"),
+                Err(cause) => tracing::warn!(host = host_of(url), %cause, "the key set of an issuer could not be fetched"),
             }
         }
         let usable = kept.set.as_ref().filter(|(_, fetched)| now.duration_since(*fetched) < AGE_MAX);
-        usable.map(|(set, _)| set.clone()).ok_or_else(|| format!("the keys at {url} cannot be fetched"))
+        usable.map(|(set, _)| set.clone()).ok_or_else(|| "the keys of the issuer cannot be fetched".to_owned())
     }
 
     async fn read(&self, url: &str) -> Result<JwkSet, String> {
@@ -89,14 +89,50 @@ pub(crate) fn parse(json: &[u8]) -> Result<JwkSet, String> {
     if set.keys.is_empty() { Err("it holds no key".to_owned()) } else { Ok(set) }
 }
 
-/// Keys are fetched over TLS, or from this machine.
+/// What may be logged of an address: the rest of it may be a secret.
+fn host_of(url: &str) -> String {
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
+    host.unwrap_or_else(|| "no host".to_owned())
+}
+
+/// Keys are fetched over TLS, or from this machine, and from nobody who wants a password: the address is kept and shown as it is.
 pub(crate) fn check_address(url: &str) -> Result<(), String> {
     let url = reqwest::Url::parse(url).map_err(|error| format!("{error}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("its address holds a user or a password: key sets are public, leave them out".to_owned());
+    }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     match url.scheme() {
         "https" => Ok(()),
         "http" if is_here => Ok(()),
         _ => Err("keys are fetched over https".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_fetched_over_https_and_without_a_password() {
+        for good in ["https://issuer.example.com/keys", "http://127.0.0.1:8080/keys", "http://[::1]/keys"] {
+            assert_eq!(check_address(good), Ok(()), "{good}");
+        }
+        for bad in
+            ["http://issuer.example.com/keys", "https://ana:hunter2@issuer.example.com/", "https://ana@issuer.example.com/"]
+        {
+            let why = check_address(bad).unwrap_err();
+            assert!(!why.contains("hunter2") && !why.contains("example"), "{why}");
+        }
+        assert_eq!(host_of("https://ana:hunter2@issuer.example.com/keys?token=hunter3"), "issuer.example.com");
+    }
+
+    #[tokio::test]
+    async fn who_logs_in_is_not_told_where_the_keys_are() {
+        let sets = KeySets::new().unwrap();
+        // Nobody listens on the discard port of this machine.
+        let why = sets.fetch("http://127.0.0.1:9/keys?token=hunter2", None).await.unwrap_err();
+        assert!(!why.contains("127.0.0.1") && !why.contains("hunter2"), "{why}");
     }
 }

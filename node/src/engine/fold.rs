@@ -145,7 +145,7 @@ impl Effects {
             | Event::SecretVersionsUndeleted { environment, path, .. } => {
                 self.changed.push(Changed::Secret(environment.clone(), path.clone()));
             }
-            Event::SecretMoved { environment, from, to, .. } => {
+            Event::SecretMoved { environment, from, to, .. } | Event::SecretRenamed { environment, from, to, .. } => {
                 self.changed.push(Changed::Secret(environment.clone(), from.clone()));
                 self.changed.push(Changed::Secret(environment.clone(), to.clone()));
             }

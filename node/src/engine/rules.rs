@@ -91,11 +91,14 @@ pub(crate) fn check_rule(rule: &ValueRule) -> Result<(), Rejection> {
 }
 
 fn compile_regex(text: &str) -> Result<Regex, String> {
+    let unusable = |error: regex::Error| format!("the regular expression cannot be used: {error}");
+    // By itself first: one that closes a bracket it did not open would get around what is put around it.
+    RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build().map_err(unusable)?;
     // The whole text has to match; the engine takes time linear in it, whatever the expression.
     let whole = format!("^(?:{text})$");
     let built =
         RegexBuilder::new(&whole).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).dot_matches_new_line(true).build();
-    built.map_err(|error| format!("the regular expression cannot be used: {error}"))
+    built.map_err(unusable)
 }
 
 fn compile_schema(text: &str) -> Result<jsonschema::Validator, String> {
@@ -214,6 +217,14 @@ mod tests {
             ttl_ms_max: None,
             version: 1,
             updated: Stamp(0),
+        }
+    }
+
+    #[test]
+    fn an_expression_that_closes_what_it_did_not_open_is_none() {
+        for text in ["a)|(b", "(", "[a-z"] {
+            let rule = ValueRule { regex: Some(text.to_owned()), ..rule() };
+            assert!(check_rule(&rule).is_err(), "{text}");
         }
     }
 

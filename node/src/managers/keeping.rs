@@ -4,6 +4,7 @@
 //! when a leader died in the middle of a change.
 
 use super::Managed;
+use crate::seal::alone;
 use crate::seal::rotation::submit;
 use node_domain::keys::KeysUpkeep;
 use std::time::Duration;
@@ -25,7 +26,7 @@ async fn say_unsealed(managed: &Managed) {
     let kind = managed.rotation.holdings.custody.about().kind;
     loop {
         // Before its founding a cluster has nothing to say it to.
-        if managed.door.view().state.is_founded() {
+        if managed.door.view().state.is_founded() && has_told(managed).await {
             let upkeep = KeysUpkeep::NodeUnsealed { node: managed.door.node_id, kind: kind.clone() };
             match submit(&managed.door, "unseal", upkeep).await {
                 Ok(_) => return,
@@ -34,6 +35,12 @@ async fn say_unsealed(managed: &Managed) {
         }
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// Whether the journal knows of every time that this node was sealed.
+async fn has_told(managed: &Managed) -> bool {
+    let told = alone::tell(&managed.door, &managed.data).await;
+    told.inspect_err(|why| tracing::warn!(why, "the journal does not know yet that this node was sealed")).is_ok()
 }
 
 async fn keep_up(managed: &Managed) {

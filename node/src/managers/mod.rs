@@ -5,9 +5,10 @@ mod keeping;
 mod rewrap;
 
 use crate::api::Door;
-use crate::config::KeysConfig;
+use crate::config::{Config, KeysConfig};
 use crate::seal::Rotation;
 use raft::{Replica, Role};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +20,21 @@ pub(crate) struct Managed {
     pub(crate) replica: Replica,
     pub(crate) rotation: Arc<Rotation>,
     pub(crate) config: KeysConfig,
+    /// Where the node keeps its data.
+    pub(crate) data: PathBuf,
 }
 
 impl Managed {
+    pub(crate) fn new(door: &Arc<Door>, replica: &Replica, rotation: &Arc<Rotation>, config: &Config) -> Managed {
+        Managed {
+            door: door.clone(),
+            replica: replica.clone(),
+            rotation: rotation.clone(),
+            config: config.keys,
+            data: config.node.data.clone(),
+        }
+    }
+
     fn leads(&self) -> bool {
         matches!(*self.replica.watch_role().borrow(), Role::Leader { .. })
     }

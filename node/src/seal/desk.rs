@@ -1,6 +1,9 @@
 //! Which phase a node is in, and what it takes to get to the next: shares gathered, attempts counted, the seal of a new cluster made.
 
+use super::alone::SealedAlone;
+use super::attempts::Attempts;
 use super::custody::{Custody, Unsealed, about};
+use super::gathering::{Gathering, Origin};
 use super::kms::Keeper;
 use super::phases::{self, Given};
 use super::wish::Wish;
@@ -22,15 +25,11 @@ use storage_crypto::key::Key;
 use storage_crypto::ring::Ring;
 use storage_crypto::seal_file::{SealFile, SealedWith};
 use storage_crypto::seal_key::SealKey;
-use storage_crypto::shamir::Shares;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-/// Attempts that may come at once, and how fast they come back: each may cost 64 MiB and half a second.
-const ATTEMPTS: f64 = 16.0;
-const ATTEMPTS_PER_SECOND: f64 = 2.0;
 /// Beside an uninitialized node's data: it has never started, so its identity is still to be made.
 pub(crate) const FIRST_START: &str = "first-start";
 
@@ -55,7 +54,7 @@ enum Phase {
     Uninitialized,
     Sealed {
         file: Box<SealFile>,
-        shares: Option<Shares>,
+        shares: Gathering,
         trouble: String,
     },
     /// Opened; the node is starting.
@@ -72,24 +71,6 @@ enum Phase {
     },
 }
 
-struct Attempts {
-    left: f64,
-    counted: Instant,
-}
-
-impl Attempts {
-    fn take(&mut self) -> Result<(), Status> {
-        let now = Instant::now();
-        self.left = (self.left + now.duration_since(self.counted).as_secs_f64() * ATTEMPTS_PER_SECOND).min(ATTEMPTS);
-        self.counted = now;
-        if self.left < 1.0 {
-            return Err(Status::resource_exhausted("too many attempts to unseal: try again in a second"));
-        }
-        self.left -= 1.0;
-        Ok(())
-    }
-}
-
 impl SealDesk {
     /// The desk of a node, in the phase that its files say.
     pub(crate) fn new(config: &Config, ambient: &Ambient, opened: Option<mpsc::Sender<Unsealed>>) -> Result<SealDesk, String> {
@@ -103,7 +84,7 @@ impl SealDesk {
             data: config.node.data.clone(),
             ambient: ambient.clone(),
             phase: Mutex::new(phase),
-            attempts: Mutex::new(Attempts { left: ATTEMPTS, counted: Instant::now() }),
+            attempts: Mutex::new(Attempts::new(Instant::now())),
             opened,
             asked_to_seal: watch::channel(false).0,
             keeper: Keeper::new(ambient, &config.seal),
@@ -136,8 +117,8 @@ impl SealDesk {
 
     /// Has the service asked now, though the node was sealed on purpose or the service did not open the seal before: until it answers,
     /// the node is sealed and no trouble is shown.
-    pub(crate) fn ask_service(&self) -> Result<(), Status> {
-        self.attempts.lock().take()?;
+    pub(crate) fn ask_service(&self, origin: Origin) -> Result<(), Status> {
+        self.attempts.lock().take(origin)?;
         match &mut *self.phase.lock() {
             Phase::Sealed { file, .. } if file.kms().is_none() => {
                 return Err(Status::invalid_argument(format!("this seal is of kind {}: no service opens it", file.kind())));
@@ -197,11 +178,23 @@ impl SealDesk {
         Ok(())
     }
 
+    /// Whether the node can go on without its keys.
+    pub(crate) fn check_sealable(&self) -> Result<(), Status> {
+        match self.opened {
+            Some(_) => Ok(()),
+            None => Err(Status::failed_precondition("a development node is not sealed: stop it")),
+        }
+    }
+
+    /// Notes that the node is sealed without a record of it. Blocking.
+    pub(crate) fn note(&self, alone: &SealedAlone) -> Result<(), Status> {
+        let written = alone.write(&*self.ambient.disk, &self.data);
+        written.map_err(|error| Status::internal(format!("note that this node is sealed without a record: {error}")))
+    }
+
     /// Asks for the keys to be forgotten.
     pub(crate) fn ask_to_seal(&self) -> Result<(), Status> {
-        if self.opened.is_none() {
-            return Err(Status::failed_precondition("a development node is not sealed: stop it"));
-        }
+        self.check_sealable()?;
         self.service.send_modify(|(wanted, _)| *wanted = false);
         self.asked_to_seal.send_replace(true);
         Ok(())
@@ -227,7 +220,7 @@ impl SealDesk {
         match &*self.phase.lock() {
             Phase::Uninitialized => v1::SealStatusResponse { phase: "uninitialized".into(), ..empty },
             Phase::Sealed { file, shares, trouble } => {
-                let progress = shares.as_ref().map_or(0, |shares| shares.progress().have.into());
+                let progress = u32::try_from(shares.have()).unwrap_or(u32::MAX);
                 v1::SealStatusResponse { phase: "sealed".into(), progress, trouble: trouble.clone(), ..described(file, empty) }
             }
             Phase::Opening { file } => v1::SealStatusResponse { phase: "unsealing".into(), ..described(file, empty) },
@@ -242,8 +235,8 @@ impl SealDesk {
     }
 
     /// Takes a share, a passphrase or a key. When it is enough, the node starts. Blocking.
-    pub(crate) fn unseal(&self, given: Given) -> Result<(), Status> {
-        self.attempts.lock().take()?;
+    pub(crate) fn unseal(&self, given: Given, origin: Origin) -> Result<(), Status> {
+        self.attempts.lock().take(origin)?;
         let mut phase = self.phase.lock();
         let Phase::Sealed { file, shares, .. } = &mut *phase else {
             return match &*phase {
@@ -255,15 +248,10 @@ impl SealDesk {
         let refused = |why: String| Status::invalid_argument(why);
         let key = match (file.sealed_with(), &given) {
             (SealedWith::Shamir(set), Given::Share(text)) => {
-                let gathered = shares.get_or_insert_with(|| Shares::new(set));
-                let progress = gathered.add(text).map_err(|error| refused(error.to_string()))?;
-                if !progress.is_enough() {
-                    return Ok(());
+                match shares.add(set, text, origin).map_err(|error| refused(error.to_string()))? {
+                    Some(key) => key,
+                    None => return Ok(()),
                 }
-                let key = SealKey::from_shares(gathered);
-                // Whether they were right or not, they have been used.
-                *shares = None;
-                key.map_err(|error| refused(error.to_string()))?
             }
             _ => phases::key_of(file, &given).map_err(refused)?,
         };
@@ -279,16 +267,33 @@ impl SealDesk {
         Ok(())
     }
 
-    /// Forgets the shares given so far.
-    pub(crate) fn reset(&self) {
-        if let Phase::Sealed { shares, .. } = &mut *self.phase.lock() {
-            *shares = None;
+    /// Whether these open the seal that counts, on a node that has opened it. Blocking.
+    pub(crate) fn prove(&self, current: &[Zeroizing<String>], origin: Origin) -> Result<(), Status> {
+        self.attempts.lock().take(origin)?;
+        let custody = match &*self.phase.lock() {
+            Phase::Unsealed { custody, .. } => custody.clone(),
+            _ => return Err(Status::failed_precondition("this node is sealed: unseal it first")),
+        };
+        let file = custody.file();
+        let proof = phases::key_from(file.sealed_with(), current).map_err(Status::permission_denied)?;
+        if custody.is_opened_by(&proof) {
+            return Ok(());
         }
+        Err(Status::permission_denied(format!("this is not the {} of the seal that counts", file.kind())))
+    }
+
+    /// Forgets the shares that were given from there. Nobody takes back what others gave.
+    pub(crate) fn reset(&self, origin: Origin) -> Result<(), Status> {
+        self.attempts.lock().take(origin)?;
+        if let Phase::Sealed { shares, .. } = &mut *self.phase.lock() {
+            shares.forget(origin);
+        }
+        Ok(())
     }
 
     /// Draws what a seal key that a service is to keep is made of: the cluster that it is for, and the key.
-    pub(crate) fn begin_init(&self) -> Result<(ClusterId, Key), Status> {
-        self.attempts.lock().take()?;
+    pub(crate) fn begin_init(&self, origin: Origin) -> Result<(ClusterId, Key), Status> {
+        self.attempts.lock().take(origin)?;
         self.check_uninitialized(&self.phase.lock())?;
         self.plan()?;
         Ok((random(&*self.ambient.entropy), Key::generate(&*self.ambient.entropy)))
@@ -336,8 +341,8 @@ impl SealDesk {
     }
 
     /// Takes the seal file of a cluster. Blocking.
-    pub(crate) fn adopt(&self, json: &[u8]) -> Result<(), Status> {
-        self.attempts.lock().take()?;
+    pub(crate) fn adopt(&self, json: &[u8], origin: Origin) -> Result<(), Status> {
+        self.attempts.lock().take(origin)?;
         let mut phase = self.phase.lock();
         let file = SealFile::parse(json).map_err(|error| Status::invalid_argument(format!("the seal file: {error}")))?;
         if let Phase::Sealed { file: held, .. } = &*phase
@@ -400,7 +405,7 @@ fn uninitialized() -> Status {
 }
 
 fn sealed(file: SealFile) -> Phase {
-    Phase::Sealed { file: Box::new(file), shares: None, trouble: String::new() }
+    Phase::Sealed { file: Box::new(file), shares: Gathering::default(), trouble: String::new() }
 }
 
 /// The seal file, if the node has one.
@@ -437,7 +442,7 @@ impl SealDesk {
             data: directory.to_owned(),
             ambient: ambient.clone(),
             phase: Mutex::new(sealed(file.clone())),
-            attempts: Mutex::new(Attempts { left: ATTEMPTS, counted: Instant::now() }),
+            attempts: Mutex::new(Attempts::new(Instant::now())),
             opened: Some(mpsc::channel(1).0),
             asked_to_seal: watch::channel(false).0,
             keeper: Keeper::of_test(ambient),

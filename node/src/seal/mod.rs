@@ -3,9 +3,12 @@
 //! `server` owns the phases; `desk` knows which one it is and takes shares; `custody` keeps what an unsealed node must hold of its
 //! seal; `kms` opens it with a key management service; `rotation` and `rekey` make new root keys and new seals with all members, over `peers`.
 
+pub(crate) mod alone;
+mod attempts;
 pub(crate) mod custody;
 pub(crate) mod desk;
 mod founding;
+mod gathering;
 pub mod kms;
 pub(crate) mod peers;
 mod phases;

@@ -150,8 +150,13 @@ pub(crate) struct Session {
     token: Option<Token>,
     /// Where the token of a login to this cluster is kept.
     login_file: Option<PathBuf>,
+    /// The variable that counts before what a login keeps, where one is set.
+    pub(crate) token_variable: Option<&'static str>,
     timeout: Duration,
 }
+
+/// Variables that give a token, the first that is set before the next, and both before what a login keeps.
+const TOKEN_VARIABLES: [&str; 2] = ["HOLDFAST_TOKEN", "HOLDFAST_TOKEN_FILE"];
 
 /// Reads a variable of the environment; a test gives its own.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -177,6 +182,7 @@ impl Session {
             server_name: profile.server_name,
             token,
             login_file,
+            token_variable: TOKEN_VARIABLES.into_iter().find(|name| variables(name).is_some_and(|text| !text.is_empty())),
             timeout: globals.timeout.unwrap_or(Duration::from_secs(10)),
         })
     }
@@ -193,6 +199,7 @@ impl Session {
             server_name: None,
             token: None,
             login_file: None,
+            token_variable: None,
             timeout: Duration::ZERO,
         }
     }
@@ -407,5 +414,8 @@ mod tests {
         assert_eq!(text(Globals::default(), &[state, file]).as_deref(), Some("hf_flag"));
         assert_eq!(text(Globals::default(), &[state]).as_deref(), Some("hf_kept"));
         assert_eq!(text(Globals::default(), &[]), None);
+        let shadow = |variables: &[(&str, &str)]| session(Globals::default(), variables).unwrap().token_variable;
+        assert_eq!(shadow(&[state, file]), Some("HOLDFAST_TOKEN_FILE"), "a login would be kept and not used");
+        assert_eq!(shadow(&[state, ("HOLDFAST_TOKEN", "")]), None);
     }
 }

@@ -333,6 +333,8 @@ service! {
         init(InitRequest) -> InitResponse;
         /// Takes the seal file of a cluster.
         adopt(AdoptRequest) -> SealStatusResponse;
+        /// A new token that may everything, for whoever opens the seal.
+        root_token(RootTokenRequest) -> RootTokenResponse;
         /// Gives a share, a passphrase or a key.
         unseal(UnsealRequest) -> SealStatusResponse;
         /// Forgets every key.

@@ -160,8 +160,9 @@ async fn a_signed_token_logs_in_when_everything_about_it_is_right() {
         ("sub", json!("")),
     ];
     for (name, value) in wrong {
-        let refused = b.login().jwt(login("inline", signer.sign(&claims(&[(name, value)])))).await;
-        assert_eq!(code(refused), Code::Unauthenticated, "{name}");
+        let refused = b.login().jwt(login("inline", signer.sign(&claims(&[(name, value)])))).await.unwrap_err();
+        assert_eq!(refused.code, Code::Unauthenticated, "{name}");
+        assert_eq!(refused.message, "the token of the issuer does not count here", "{name}");
     }
     // Somebody else's key under our key's name; no signature at all; our public key as a shared secret.
     let impostor = Signer { id: "one", ..Signer::new("one") };

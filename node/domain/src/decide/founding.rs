@@ -3,12 +3,10 @@
 use super::{Answer, Context};
 use crate::command::Founding;
 use crate::event::Event;
-use crate::ids::{Accessor, PolicyName, PrincipalName};
 use crate::limits;
-use crate::policy::ROOT;
 use crate::rejection::Rejection;
 use crate::state::State;
-use crate::token::{Login, Terms, Token};
+use crate::token::Token;
 use std::collections::BTreeSet;
 
 /// Who stands in the journal for the founding.
@@ -33,19 +31,7 @@ pub(super) fn found(state: &State, context: &Context, founding: Founding) -> Res
     for (name, id, wrapped_key) in founding.environments {
         events.push(Event::environment_created(name, id, String::new(), wrapped_key));
     }
-    let token = Token {
-        accessor: Accessor::of(&founding.root_token),
-        hash: founding.root_token,
-        principal: PrincipalName::parse("root")?,
-        policies: vec![PolicyName::parse(ROOT)?],
-        roles: Vec::new(),
-        created: context.stamp,
-        created_by: PrincipalName::parse(FOUNDER)?,
-        login: Login::Founding,
-        mfa: false,
-        expires: None,
-        terms: Terms::default(),
-    };
+    let token = Token::of_root(founding.root_token, context.stamp, None)?;
     events.push(Event::TokenCreated { token: Box::new(token) });
     Ok((events, Answer::Done))
 }

@@ -12,7 +12,7 @@ pub use founding::FOUNDER;
 use crate::command::{Command, Upkeep};
 use crate::event::Event;
 use crate::guard::{self, GuardAnswer};
-use crate::identity::{self, IdentityAnswer};
+use crate::identity::{self, IdentityAnswer, IdentityCommand};
 use crate::ids::{EnvironmentName, RequestId, Revision, SecretId, SecretPath, Stamp, TokenHash};
 use crate::keys::{self, KeysAnswer};
 use crate::limits;
@@ -81,7 +81,7 @@ pub struct Readable {
 /// # Errors
 /// The refusal. The caller journals it (see [`refusal`]) before anybody is told.
 pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec<Event>, Answer), Rejection> {
-    let token = state.authenticate(context.credential.as_ref(), context.address, context.stamp);
+    let token = authenticate(state, context, &command);
     decide_as(state, context, token.ok(), command)
 }
 
@@ -115,19 +115,20 @@ pub(crate) fn decide_as(
         }
         Command::Read { environment, path, version } => desk.read(environment, path, version),
         Command::ReadMany { environment, items } => desk.read_many(environment, items),
-        Command::SetMetadata { environment, path, about } => desk.set_metadata(environment, path, about),
+        Command::SetMetadata { environment, path, about, held } => desk.set_metadata(environment, path, about, held.as_deref()),
         Command::History { environment, path } => desk.history(environment, path),
         Command::Rollback { environment, path, to, sealed, expect } => desk.rollback(environment, path, to, sealed, expect),
         Command::Delete { environment, path, versions } => desk.delete(environment, path, &versions),
         Command::Undelete { environment, path, versions } => desk.undelete(environment, path, &versions),
         Command::Destroy { environment, path, versions } => desk.destroy(environment, path, &versions),
         Command::Copy { environment, from, to, sealed, expect } => desk.copy(environment, from, to, sealed, expect),
-        Command::Move { environment, from, to } => desk.rename(environment, from, to),
+        Command::Move { environment, from, to, held } => desk.rename(environment, from, to, held.as_deref()),
         Command::Transact { environment, items } => desk.transact(environment, items),
         Command::List { environment, prefix } => desk.list(environment, prefix, Operation::SecretList),
         Command::Search { environment, prefix } => desk.list(environment, prefix, Operation::SecretSearch),
         Command::Watch { environment, prefix, .. } => desk.list(environment, prefix, Operation::SecretWatch),
         Command::ListEnvironments => desk.list_environments(),
+        Command::CatchUp => desk.catch_up(),
         Command::CreateEnvironment { name, id, description, wrapped_key } => {
             desk.create_environment(name, id, description, wrapped_key)
         }
@@ -141,10 +142,9 @@ pub(crate) fn decide_as(
         Command::DeletePolicy { name } => desk.delete_policy(name),
         Command::Audit { operation, subject } => desk.look_at_journal(operation, subject),
         Command::Cluster { operation, node } => desk.ask_of_cluster(operation, node),
-        Command::Malformed { environment, subject, rejection, .. } => match EnvironmentName::parse(&environment) {
-            Ok(environment) => Err(desk.sharpened(&environment, &subject, rejection)),
-            Err(_) => Err(rejection),
-        },
+        Command::Malformed { environment, subject, rejection, .. } => {
+            Err(desk.sharpened_where(&environment, &subject, rejection))
+        }
         Command::PutRole { name, description, policies } => desk.put_role(name, description, policies),
         Command::ReadRole { name } => desk.read_role(&name),
         Command::ListRoles => desk.observe_system(Capability::Policies, Operation::RoleList, String::new()),
@@ -158,10 +158,43 @@ pub(crate) fn decide_as(
     }
 }
 
+/// Whose token was shown. What goes with an answer needs no more than that the answer was earned.
+///
+/// # Errors
+/// When none was that counts.
+pub(crate) fn authenticate<'a>(state: &'a State, context: &Context, command: &Command) -> Result<&'a Arc<Token>, Rejection> {
+    let (credential, address, now) = (context.credential.as_ref(), context.address, context.stamp);
+    match state.authenticate(credential, address, now) {
+        Err(rejection) if is_of_answer(command) => state.spent(credential, address, now).ok_or(rejection),
+        authenticated => authenticated,
+    }
+}
+
+/// Whether it is the second half of a request that has been counted: wrapping what the caller was given.
+fn is_of_answer(command: &Command) -> bool {
+    matches!(command, Command::Identity(command) if matches!(**command, IdentityCommand::Wrap(_)))
+}
+
+/// Whether it counts as a use of the token it is asked with: what a node asks for its own sake does not.
+pub(crate) fn is_a_use(command: &Command, answer: Option<&Rejection>) -> bool {
+    let asked_again = matches!(answer, Some(Rejection::RulesMoved { .. }));
+    !asked_again && !is_of_answer(command) && !matches!(command, Command::CatchUp)
+}
+
 /// The event that journals a refusal of `command`.
 #[must_use]
 pub fn refusal(command: &Command, rejection: &Rejection) -> Event {
     let (operation, environment, subject) = describe_briefly(command);
+    let (environment, subject) = match rejection {
+        // A plan is about two environments: it is recorded where it was denied.
+        Rejection::Denied { environment, subject, .. } | Rejection::Violation { environment, subject, .. }
+            if operation == Operation::PromotionPlan =>
+        {
+            let cut = |text: &str, most| limits::cut(text.to_owned(), most);
+            (cut(environment, limits::NAME_BYTES_MAX), cut(subject, limits::PATH_BYTES_MAX))
+        }
+        _ => (environment, subject),
+    };
     Event::Refused { operation, environment, subject, rejection: rejection.clone() }
 }
 
@@ -206,6 +239,18 @@ impl Desk<'_> {
     /// A denial in an environment that the caller has nothing to do with is told as what it is.
     pub(crate) fn sharpened(&self, environment: &EnvironmentName, subject: &str, rejection: Rejection) -> Rejection {
         guard::isolation::sharpened(self.state, &self.asking(), environment, subject, rejection)
+    }
+
+    /// As `sharpened`, for a denial at the door: it says itself where it was, which need not be what the request is about.
+    fn sharpened_where(&self, environment: &str, subject: &str, rejection: Rejection) -> Rejection {
+        let (place, at) = match &rejection {
+            Rejection::Denied { environment, subject, .. } => (environment.clone(), subject.clone()),
+            _ => (environment.to_owned(), subject.to_owned()),
+        };
+        match EnvironmentName::parse(&place) {
+            Ok(place) => self.sharpened(&place, &at, rejection),
+            Err(_) => rejection,
+        }
     }
 
     fn answer_again(&self, receipt: &Receipt, command: &Command) -> Decided {
@@ -274,6 +319,7 @@ fn describe(command: &Command) -> (Operation, String, String) {
             environment.to_string(),
             items.first().map(|item| item.path.to_string()).unwrap_or_default(),
         ),
+        C::CatchUp => system(Operation::CatchUp, String::new()),
         C::ListEnvironments => system(Operation::EnvironmentList, String::new()),
         C::CreateEnvironment { name, .. } => (Operation::EnvironmentCreate, name.to_string(), String::new()),
         C::CreateToken(wish) => system(Operation::TokenCreate, wish.principal.to_string()),

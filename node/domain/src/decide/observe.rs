@@ -45,6 +45,12 @@ impl Desk<'_> {
         Ok((vec![Event::Observed { operation, environment: None, subject: permit.subject }], Answer::Done))
     }
 
+    /// Everybody with a token may have a node look again before it answers.
+    pub(super) fn catch_up(&self) -> Decided {
+        let event = Event::Observed { operation: Operation::CatchUp, environment: None, subject: String::new() };
+        Ok((vec![event], Answer::Done))
+    }
+
     /// Names of environments are not secret: any valid token may list them.
     pub(super) fn list_environments(&self) -> Decided {
         let event = Event::Observed { operation: Operation::EnvironmentList, environment: None, subject: String::new() };

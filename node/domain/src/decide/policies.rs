@@ -1,15 +1,18 @@
 //! Policies and roles: who writes them, who gives them on, and what they would do.
 //!
 //! Writing policies must not amount to writing one's own. Whoever does not hold root neither writes nor deletes a policy or role
-//! that his own token holds, and puts root into no role; what he writes is given on by somebody who holds it. It takes two.
+//! that his own token holds, one that it made or that made it, or any other of the same principal; he puts root into no role; and a
+//! role is given on by a token that names it, whatever the role gives. It takes two.
 
 use super::{Answer, Decided, Desk};
 use crate::event::Event;
+use crate::identity::{Grants, machine_principal, user_principal};
 use crate::ids::{PolicyName, RoleName};
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::{Capability, Question, ROOT, Rule, Whom};
 use crate::rejection::Rejection;
+use crate::token::Token;
 
 impl Desk<'_> {
     pub(super) fn put_policy(&self, name: PolicyName, rules: Vec<Rule>) -> Decided {
@@ -42,7 +45,8 @@ impl Desk<'_> {
 
     pub(super) fn put_role(&self, name: RoleName, description: String, policies: Vec<PolicyName>) -> Decided {
         self.permit_system(Capability::Policies, name.as_str())?;
-        self.check_not_held("role", name.as_str(), self.token.roles.contains(&name))?;
+        self.check_not_held("role", name.as_str(), |token| token.roles.contains(&name))?;
+        self.check_no_login("role", name.as_str(), |grants| grants.roles.contains(&name))?;
         if description.len() > limits::TEXT_BYTES_MAX || policies.len() > limits::TOKEN_POLICIES_MAX {
             let (bytes, most) = (limits::TEXT_BYTES_MAX, limits::TOKEN_POLICIES_MAX);
             return Err(Rejection::invalid(format!(
@@ -73,7 +77,8 @@ impl Desk<'_> {
 
     pub(super) fn delete_role(&self, name: RoleName) -> Decided {
         self.permit_system(Capability::Policies, name.as_str())?;
-        self.check_not_held("role", name.as_str(), self.token.roles.contains(&name))?;
+        self.check_not_held("role", name.as_str(), |token| token.roles.contains(&name))?;
+        self.check_no_login("role", name.as_str(), |grants| grants.roles.contains(&name))?;
         self.state.roles.get(&name).ok_or_else(|| Rejection::not_found("role", &name))?;
         Ok((vec![Event::RoleDeleted { name }], Answer::Done))
     }
@@ -118,7 +123,8 @@ impl Desk<'_> {
             }
         }
         for role in roles {
-            if !root && !self.holds_role(role) {
+            // By name: what a role gives today is no right to what it will give tomorrow.
+            if !root && !self.token.roles.contains(role) {
                 return Err(self.may_not_grant("role", role.as_str()));
             }
             if !self.state.roles.contains_key(role) {
@@ -145,26 +151,56 @@ impl Desk<'_> {
 
     /// Whether the token names the policy, or a role that gives it.
     pub(crate) fn holds_policy(&self, name: &PolicyName) -> bool {
-        self.token.policies.contains(name) || self.token.roles.iter().any(|role| self.state.gives(role, name))
+        self.has_policy(self.token, name)
     }
 
-    /// Whether the token names the role, or holds all that it gives.
-    fn holds_role(&self, name: &RoleName) -> bool {
-        let given =
-            || self.state.roles.get(name).is_some_and(|role| role.policies.iter().all(|policy| self.holds_policy(policy)));
-        self.token.roles.contains(name) || given()
+    fn has_policy(&self, token: &Token, name: &PolicyName) -> bool {
+        token.policies.contains(name) || token.roles.iter().any(|role| self.state.gives(role, name))
     }
 
     fn check_changeable(&self, name: &PolicyName) -> Result<(), Rejection> {
         if name.as_str() == ROOT {
             return Err(Rejection::invalid("the policy root cannot be changed"));
         }
-        self.check_not_held("policy", name.as_str(), self.holds_policy(name))
+        self.check_not_held("policy", name.as_str(), |token| self.has_policy(token, name))?;
+        let gives =
+            |grants: &Grants| grants.policies.contains(name) || grants.roles.iter().any(|role| self.state.gives(role, name));
+        self.check_no_login("policy", name.as_str(), gives)
     }
 
-    fn check_not_held(&self, what: &str, name: &str, held: bool) -> Result<(), Rejection> {
-        let why = "whoever holds it does not change it, unless he holds root";
-        if held && !self.holds_root() { Err(self.may_not_write(what, name, why)) } else { Ok(()) }
+    /// Nobody changes what counts for himself, nor for a token that he has in hand another way: one that made his, one that his made,
+    /// or one in the same name. Looks at all live tokens: policies are written seldom.
+    fn check_not_held(&self, what: &str, name: &str, holds: impl Fn(&Token) -> bool) -> Result<(), Rejection> {
+        if self.holds_root() {
+            return Ok(());
+        }
+        if holds(self.token) {
+            return Err(self.may_not_write(what, name, "whoever holds it does not change it, unless he holds root"));
+        }
+        let own = self.token;
+        let is_related = |token: &Token| {
+            token.principal == own.principal
+                || self.state.lineage(token).any(|maker| maker.accessor == own.accessor)
+                || self.state.lineage(own).any(|maker| maker.accessor == token.accessor)
+        };
+        let held = self.state.tokens().filter(|token| token.is_valid_at(self.context.stamp));
+        if held.into_iter().any(|token| holds(token) && is_related(token)) {
+            let why = "a token of the same name, or one that made this one or was made by it, holds it: somebody else changes it";
+            return Err(self.may_not_write(what, name, why));
+        }
+        Ok(())
+    }
+
+    /// Nor what his next login would give him.
+    fn check_no_login(&self, what: &str, name: &str, gives: impl Fn(&Grants) -> bool) -> Result<(), Rejection> {
+        let (identity, own) = (&self.state.identity, &self.token.principal);
+        let user = identity.users().find(|user| user_principal(&user.name) == *own).map(|user| &user.grants);
+        let machine = identity.machines().find(|machine| machine_principal(&machine.name) == *own);
+        if !self.holds_root() && user.into_iter().chain(machine.map(|machine| &machine.grants)).any(gives) {
+            let why = "a login of the same name gives it: somebody else changes it";
+            return Err(self.may_not_write(what, name, why));
+        }
+        Ok(())
     }
 
     fn may_not_write(&self, what: &str, name: &str, why: &str) -> Rejection {

@@ -9,9 +9,9 @@ use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Capability;
 use crate::rejection::Rejection;
-use crate::sealed::Sealed;
+use crate::sealed::{Held, Sealed};
 use crate::secret::{About, AboutChange, Secret, Version, VersionState};
-use crate::state::Permit;
+use crate::state::{Environment, Permit};
 use std::sync::Arc;
 
 impl Desk<'_> {
@@ -57,14 +57,22 @@ impl Desk<'_> {
     /// The event that adds the next version of a secret.
     pub(crate) fn added(&self, adding: Adding<'_>) -> Decided {
         let Adding { environment, path, existing, mut sealed, about, cause, at } = adding;
-        check_sealed(&sealed, &self.state.environment(&environment)?.about.keys)?;
-        let version = existing.map_or(1, |secret| secret.newest + 1);
+        let home = self.state.environment(&environment)?;
+        check_sealed(&sealed, &home.about.keys)?;
+        let version = existing.map_or_else(|| home.first_version(&path), |secret| secret.newest + 1);
         let mut after = existing.map_or_else(About::default, |secret| secret.about.clone());
         after.change(&about);
         let expires = after.expiry(self.context.stamp);
-        let incoming = Incoming { environment: &environment, path: &path, kind: after.kind, sealed: &sealed, expires };
-        let alert = self.check_value_rules(&incoming)?;
-        sealed.checked = None;
+        let checked = sealed.checked.take();
+        let alert = self.check_value_rules(&Incoming {
+            environment: &environment,
+            path: &path,
+            kind: after.kind,
+            checked: checked.as_deref(),
+            reuse: sealed.reuse,
+            created: self.context.stamp,
+            expires,
+        })?;
         let event = Event::SecretVersionAdded {
             secret: existing.map_or(SecretId(self.seq(at).0), |secret| secret.id),
             oldest_kept: (version + 1).saturating_sub(after.versions_kept()),
@@ -127,14 +135,25 @@ impl Desk<'_> {
         Ok((Event::SecretRead { environment, secret: secret.id, version: version.number, path }, readable))
     }
 
-    pub(super) fn set_metadata(&self, environment: EnvironmentName, path: SecretPath, about: AboutChange) -> Decided {
+    pub(super) fn set_metadata(
+        &self,
+        environment: EnvironmentName,
+        path: SecretPath,
+        about: AboutChange,
+        held: Option<&Held>,
+    ) -> Decided {
         let path = self.permit(Capability::Metadata, &environment, path)?.subject;
         let secret = self.state.environment(&environment)?.secret(&path)?;
         if about.is_empty() {
             return Err(Rejection::invalid("name at least one thing to change"));
         }
-        let event = Event::SecretMetadataChanged { environment, secret: secret.id, path, about: about.normalized()? };
-        Ok((vec![event], Answer::Done))
+        let about = about.normalized()?;
+        let alert = match about.kind.filter(|kind| *kind != secret.about.kind) {
+            Some(kind) => self.check_standing(&environment, (&path, kind), secret, held)?,
+            None => None,
+        };
+        let event = Event::SecretMetadataChanged { environment, secret: secret.id, path, about };
+        Ok((std::iter::once(event).chain(alert).collect(), Answer::Done))
     }
 
     pub(super) fn history(&self, environment: EnvironmentName, path: SecretPath) -> Decided {
@@ -196,7 +215,7 @@ impl Desk<'_> {
         Ok((events, answer))
     }
 
-    pub(super) fn rename(&self, environment: EnvironmentName, from: SecretPath, to: SecretPath) -> Decided {
+    pub(super) fn rename(&self, environment: EnvironmentName, from: SecretPath, to: SecretPath, held: Option<&Held>) -> Decided {
         let from = self.permit(Capability::Delete, &environment, from)?.subject;
         // Whoever could move without reading would read what he moves, where he may.
         let from = self.permit(Capability::Read, &environment, from)?.subject;
@@ -206,7 +225,11 @@ impl Desk<'_> {
         if home.secrets.contains_key(&to) {
             return Err(Rejection::Exists { what: "secret".into(), name: to.to_string() });
         }
-        Ok((vec![Event::SecretMoved { environment, secret: secret.id, from, to }], Answer::Versions(vec![secret.newest])))
+        check_arrival(home, secret, &to)?;
+        let alert = self.check_standing(&environment, (&to, secret.about.kind), secret, held)?;
+        let answer = Answer::Versions(vec![secret.newest]);
+        let event = Event::SecretRenamed { environment, secret: secret.id, from, to };
+        Ok((std::iter::once(event).chain(alert).collect(), answer))
     }
 
     pub(super) fn delete(&self, environment: EnvironmentName, path: SecretPath, versions: &Selection) -> Decided {
@@ -240,6 +263,25 @@ impl Desk<'_> {
         let secret = self.state.environment(environment)?.secret(&path)?;
         Ok((path, secret))
     }
+}
+
+/// Numbers at a path never go back: who expects v3 there, or approved it, must not meet the v3 of another secret.
+fn check_arrival(home: &Environment, secret: &Secret, to: &SecretPath) -> Result<(), Rejection> {
+    let before = home.left.get(to).filter(|left| left.secret != secret.id && left.newest >= secret.newest);
+    if let Some(left) = before {
+        return Err(Rejection::Conflict {
+            path: secret.path.to_string(),
+            found: format!("v{}", secret.newest),
+            expected: format!("above v{}, where {to} had come to before: copy it there instead", left.newest),
+        });
+    }
+    if home.left.len() >= limits::PATHS_LEFT_MAX && !home.left.contains_key(to) {
+        return Err(Rejection::Limit(format!(
+            "secrets were moved away from {} paths already: copy and delete, or put something where one was",
+            limits::PATHS_LEFT_MAX
+        )));
+    }
+    Ok(())
 }
 
 /// A version about to be added.

@@ -233,10 +233,10 @@ impl Outbox {
         self.alerts.insert(alert.id, Arc::new(alert));
     }
 
-    /// Makes room: the oldest that was delivered goes, and where none was, the oldest.
+    /// Makes room: what somebody has taken note of goes first, then what matters least, then what was delivered, the oldest of each.
     fn drop_one(&mut self, digest: &mut Digest) {
-        let oldest = self.alerts.values().find(|alert| alert.is_delivered()).or_else(|| self.alerts.values().next());
-        let Some(gone) = oldest.cloned() else { return };
+        let worth = |alert: &Alert| (alert.acknowledged.is_none(), alert.severity, !alert.is_delivered(), alert.id);
+        let Some(gone) = self.alerts.values().min_by_key(|alert| worth(alert)).cloned() else { return };
         self.alerts.remove(&gone.id);
         digest.subtract(row::ALERT, &*gone);
         let key = (gone.kind, gone.subject.clone());
@@ -248,8 +248,16 @@ impl Outbox {
             digest.subtract(row::COUNTS, &self.counts);
         }
         self.counts.dropped += 1;
-        self.counts.lost += u64::from(!gone.is_delivered());
+        // Without a sink nothing was delivered to anybody.
+        let told = gone.is_delivered() && !self.sinks.is_empty();
+        self.counts.lost += u64::from(!told && gone.acknowledged.is_none());
         digest.add(row::COUNTS, &self.counts);
+    }
+
+    /// Whether there is a sink for alerts of this severity.
+    #[must_use]
+    pub fn is_wanted(&self, severity: Severity) -> bool {
+        self.sinks.values().any(|sink| sink.least <= severity)
     }
 
     /// Changes an alert; `false` where it is gone.

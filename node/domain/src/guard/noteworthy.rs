@@ -35,6 +35,16 @@ fn of_keys(state: &State, token: Option<&Token>, event: &KeysEvent) -> Option<Ev
         KeysEvent::NodeSealed { subject } => {
             (AlertKind::Seal, Severity::Warning, format!("{subject} sealed"), format!("{who} sealed {subject}"))
         }
+        KeysEvent::RootMinted { subject } => {
+            let text = format!("somebody who opens the seal made a root token ({subject}): revoke it if nobody of you did");
+            (AlertKind::Key, Severity::Critical, format!("root token {subject}"), text)
+        }
+        KeysEvent::NodeSealedAlone { subject, accessor, .. } => {
+            let known = state.token_by_accessor(accessor).map(|token| token.principal.to_string());
+            let by = known.unwrap_or_else(|| format!("the holder of token {accessor}"));
+            let text = format!("{by} sealed {subject} while no quorum could record it: it says so now");
+            (AlertKind::Seal, Severity::Warning, format!("{subject} sealed alone"), text)
+        }
         KeysEvent::NodeUnsealed { subject, kind } => {
             (AlertKind::Seal, Severity::Note, format!("{subject} unsealed"), format!("{subject} was unsealed ({kind})"))
         }

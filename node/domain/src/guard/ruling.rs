@@ -8,15 +8,18 @@ use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Capability;
 use crate::rejection::Rejection;
-use crate::sealed::Sealed;
-use crate::secret::SecretType;
+use crate::sealed::{Checked, Held};
+use crate::secret::{Secret, SecretType, VersionState};
 
-/// A version that is about to come in.
+/// A version that is about to come in, or to stand somewhere else.
 pub(crate) struct Incoming<'a> {
     pub(crate) environment: &'a EnvironmentName,
     pub(crate) path: &'a SecretPath,
     pub(crate) kind: SecretType,
-    pub(crate) sealed: &'a Sealed,
+    /// What the node found that had the plaintext.
+    pub(crate) checked: Option<&'a Checked>,
+    pub(crate) reuse: Option<[u8; 16]>,
+    pub(crate) created: Stamp,
     pub(crate) expires: Option<Stamp>,
 }
 
@@ -57,6 +60,28 @@ impl Desk<'_> {
         Ok((vec![Event::Observed { operation: Operation::RuleCheck, environment, subject: String::new() }], Answer::Done))
     }
 
+    /// Holds a value that stands already against the rules for where it is going, or for the type that it is to have.
+    pub(crate) fn check_standing(
+        &self,
+        environment: &EnvironmentName,
+        (path, kind): (&SecretPath, SecretType),
+        secret: &Secret,
+        held: Option<&Held>,
+    ) -> Result<Option<Event>, Rejection> {
+        // What was destroyed is nothing to hold against a rule; what is hidden may be brought back.
+        let newest = secret.versions.last().filter(|newest| newest.state != VersionState::Destroyed);
+        let Some(newest) = newest else { return Ok(None) };
+        self.check_value_rules(&Incoming {
+            environment,
+            path,
+            kind,
+            checked: held.filter(|held| held.value_id == newest.seal.value_id).map(|held| &held.checked),
+            reuse: newest.reuse,
+            created: newest.created,
+            expires: newest.expires,
+        })
+    }
+
     /// Holds a version against the rules, and says what goes with it: an alert where a rule wants one.
     ///
     /// What is in the value, the node that took it has checked; here it counts that it checked by the rules in force, for the type
@@ -66,9 +91,8 @@ impl Desk<'_> {
         if rules.is_empty() {
             return Ok(None);
         }
-        let Incoming { environment, path, kind, sealed, expires } = incoming;
+        let Incoming { environment, path, kind, checked, reuse, created, expires } = incoming;
         let expected = (rules.changed(), *kind);
-        let checked = sealed.checked.as_deref();
         if checked.is_none_or(|checked| (checked.rules, checked.kind) != expected) {
             return Err(Rejection::RulesMoved { path: path.to_string(), rules: rules.changed() });
         }
@@ -82,10 +106,10 @@ impl Desk<'_> {
             let (path, environment) = (path.to_string(), environment.to_string());
             return Err(Rejection::AgainstRule { path, environment, rule: name.to_string(), why });
         }
-        let elsewhere = sealed.reuse.as_ref().and_then(|value| self.state.reuse.elsewhere(value, environment));
+        let elsewhere = reuse.as_ref().and_then(|value| self.state.reuse.elsewhere(value, environment));
         let mut told = None;
         for rule in rules.about(environment, path, *kind) {
-            if rule.is_too_long(self.context.stamp, *expires) {
+            if rule.is_too_long(*created, *expires) {
                 let most = rule.ttl_ms_max.unwrap_or(0);
                 return Err(against(rule, format!("a version may be valid for {most} ms at most")));
             }

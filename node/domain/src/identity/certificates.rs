@@ -12,7 +12,8 @@ use crate::state::State;
 use crate::token::{Login, is_within};
 use serde::{Deserialize, Serialize};
 
-/// `ci.example.org`, or `*.example.org`: `*` stands for one label or part of it, once or more, never for a dot.
+/// `ci.example.org`, or `*.example.org`: `*` stands for one label or part of it, once or more, never for a dot. One with a colon is for
+/// URIs, one with an `@` for mail addresses, any other for DNS names: none fits a name of another kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameGlob(String);
 
@@ -33,6 +34,9 @@ impl NameGlob {
     /// Whether `name` fits, whatever its case.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
+        if kind(&self.0) != kind(name) {
+            return false;
+        }
         let name = name.to_ascii_lowercase();
         let (mut glob, mut labels) = (self.0.split('.'), name.split('.'));
         loop {
@@ -42,6 +46,22 @@ impl NameGlob {
                 _ => return false,
             }
         }
+    }
+}
+
+/// Kinds of names that a certificate shows, told by the sign that only they have.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Dns,
+    Mail,
+    Uri,
+}
+
+fn kind(name: &str) -> Kind {
+    match (name.contains(':'), name.contains('@')) {
+        (true, _) => Kind::Uri,
+        (false, true) => Kind::Mail,
+        (false, false) => Kind::Dns,
     }
 }
 
@@ -167,6 +187,9 @@ mod tests {
         assert!(fits("a*b*c", "a1b2c"));
         assert!(!fits("a*b*c", "ac"));
         assert!(!fits("ci.example.org", "ci.example.org.evil.com"));
+        assert!(!fits("*.example.org", "spiffe://evil/.example.org"), "a name of another kind");
+        assert!(!fits("*.example.org", "ana@.example.org") && fits("*@example.org", "ana@example.org"));
+        assert!(fits("spiffe://cluster/*", "spiffe://cluster/db") && !fits("spiffe://cluster/*", "cluster"));
         for bad in ["", "*", "*.*", "a b", "ä"] {
             assert!(NameGlob::parse(bad).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
 //! What can be asked about identities.
 
 use super::{Grants, Issuer, NameGlob, PasswordHash, Wrapped};
-use crate::ids::{Accessor, IdentityName, TokenHash};
+use crate::ids::{Accessor, EnvironmentName, IdentityName, SecretId, TokenHash};
 use crate::operation::Operation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,8 @@ pub struct WrapWish {
     pub about: String,
     /// How long it waits.
     pub ttl_ms: u64,
+    /// Environment, secret and version, where it is the value of a secret.
+    pub of: Option<(EnvironmentName, SecretId, u64)>,
 }
 
 /// What the cluster asks of itself: the leader's managers, without a token.

@@ -2,7 +2,8 @@
 
 use super::rows::{certificate_principals, jwt_principals};
 use super::{
-    CertRole, Grants, Issuer, IssuerKeys, Machine, PasswordHash, SecretId, Totp, User, Wrapped, machine_principal, user_principal,
+    CertRole, Grants, Issuer, IssuerKeys, Machine, PasswordHash, SecretId, Totp, User, Wrapped, WrappedOf, machine_principal,
+    user_principal,
 };
 use crate::event::What;
 use crate::ids::{Accessor, IdentityName, PrincipalName, Stamp};
@@ -99,6 +100,7 @@ pub enum IdentityEvent {
         accessor: Accessor,
         left: Option<u32>,
     },
+    /// What is no value of a secret.
     Wrapped {
         wrapped: Box<Wrapped>,
     },
@@ -148,6 +150,11 @@ pub enum IdentityEvent {
         before: Box<Grants>,
         after: Box<Grants>,
     },
+    /// The value of a secret.
+    SecretWrapped {
+        wrapped: Box<Wrapped>,
+        of: WrappedOf,
+    },
 }
 
 /// What was wrong with a login.
@@ -167,6 +174,14 @@ pub enum FailedBy {
     NoCode,
     /// It came from where it does not count.
     Address,
+    /// What was shown is not signed by a key of its issuer, or not in a way that counts.
+    Signature,
+    /// Issuer, audience, subject or a bound claim is not what it must be.
+    Claims,
+    /// Its time is up, or has not come.
+    Time,
+    /// The issuer's keys cannot be had, or are not there.
+    Keys,
 }
 
 impl FailedBy {
@@ -187,6 +202,10 @@ impl FailedBy {
             FailedBy::Code => "code",
             FailedBy::NoCode => "no-code",
             FailedBy::Address => "address",
+            FailedBy::Signature => "signature",
+            FailedBy::Claims => "claims",
+            FailedBy::Time => "time",
+            FailedBy::Keys => "keys",
         }
     }
 }
@@ -215,7 +234,7 @@ impl IdentityEvent {
             E::SecretIdIssued { .. } => Operation::MachineSecretId,
             E::SecretIdRevoked { .. } => Operation::MachineRevokeSecretId,
             E::SecretIdUsed { .. } => Operation::LoginMachine,
-            E::Wrapped { .. } => Operation::Wrap,
+            E::Wrapped { .. } | E::SecretWrapped { .. } => Operation::Wrap,
             E::Unwrapped { .. } => Operation::Unwrap,
             E::WrappedEnded { .. } => Operation::WrapEnd,
             E::CertRolePut { .. } => Operation::CertRolePut,
@@ -263,7 +282,9 @@ impl IdentityEvent {
             IdentityEvent::UserCreated { user } => user.grants.size_hint(),
             IdentityEvent::TotpEnrolled { sealed, recovery, .. } => sealed.len() + recovery.len() * 32,
             IdentityEvent::MachineCreated { machine } => machine.grants.size_hint(),
-            IdentityEvent::Wrapped { wrapped } => wrapped.payload.len() + wrapped.about.len(),
+            IdentityEvent::Wrapped { wrapped } | IdentityEvent::SecretWrapped { wrapped, .. } => {
+                wrapped.payload.len() + wrapped.about.len()
+            }
             IdentityEvent::CertRolePut { role } => {
                 (role.names.len() + role.common_names.len()) * (limits::CERTIFICATE_NAME_BYTES_MAX + 2) + role.grants.size_hint()
             }
@@ -305,6 +326,10 @@ impl IdentityEvent {
                 let wrapped = Wrapped { payload: Bytes::new(), ..Wrapped::clone(wrapped) };
                 Some(IdentityEvent::Wrapped { wrapped: Box::new(wrapped) })
             }
+            IdentityEvent::SecretWrapped { wrapped, of } if !wrapped.payload.is_empty() => {
+                let wrapped = Wrapped { payload: Bytes::new(), ..Wrapped::clone(wrapped) };
+                Some(IdentityEvent::SecretWrapped { wrapped: Box::new(wrapped), of: of.clone() })
+            }
             _ => None,
         }
     }
@@ -332,7 +357,7 @@ impl IdentityEvent {
             E::MachineCreated { machine } => machine.name.as_str(),
             E::SecretIdIssued { secret } => secret.machine.as_str(),
             E::SecretIdRevoked { machine, .. } | E::SecretIdUsed { machine, .. } => machine.as_str(),
-            E::Wrapped { wrapped } => &wrapped.about,
+            E::Wrapped { wrapped } | E::SecretWrapped { wrapped, .. } => &wrapped.about,
             E::Unwrapped { about, .. } | E::WrappedEnded { about, .. } => about,
             E::CertRolePut { role } => role.name.as_str(),
             E::IssuerPut { issuer } => issuer.name.as_str(),

@@ -68,6 +68,10 @@ pub(crate) fn admit(state: &State, context: &Context, token: Token) -> Result<Ve
     if state.tokens.len() - events.len() >= limits::TOKENS_MAX {
         return Err(Rejection::Limit(format!("there are {} live tokens already: revoke some", limits::TOKENS_MAX)));
     }
+    if token.login.is_of_its_own() && state.logins_of(&token.principal, context.stamp) >= limits::OWN_LOGINS_MAX {
+        let (who, most) = (&token.principal, limits::OWN_LOGINS_MAX);
+        return Err(Rejection::Limit(format!("{who} has {most} tokens of logins already: revoke some, or let them end")));
+    }
     if state.tokens.contains_key(&token.hash) {
         return Err(Rejection::Exists { what: "token".into(), name: token.accessor.to_string() });
     }

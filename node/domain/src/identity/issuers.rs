@@ -29,16 +29,28 @@ pub struct JwtLogin {
     pub token: TokenHash,
 }
 
+/// The issuer, as the door knew it.
+fn standing<'a>(state: &'a State, name: &IdentityName, version: u64) -> Result<&'a Issuer, NotYet> {
+    let issuer = state.identity.issuer(name);
+    let issuer = issuer.ok_or(NotYet::Failed(Failed { user: None, cause: FailedBy::Unknown }))?;
+    if issuer.version == version {
+        return Ok(issuer);
+    }
+    Err(NotYet::Moved(Rejection::Conflict {
+        path: format!("issuer {}", issuer.name),
+        found: format!("v{}", issuer.version),
+        expected: format!("v{version}"),
+    }))
+}
+
+/// What the door found wrong is wrong, if it looked at the issuer as it stands.
+pub(super) fn refuse(state: &State, name: &IdentityName, version: u64, cause: FailedBy) -> NotYet {
+    standing(state, name, version).err().unwrap_or(NotYet::Failed(Failed { user: None, cause }))
+}
+
 pub(super) fn judge(state: &State, context: &Context, login: &JwtLogin) -> Result<Passed, NotYet> {
     let failed = |cause| NotYet::Failed(Failed { user: None, cause });
-    let issuer = state.identity.issuer(&login.issuer).ok_or_else(|| failed(FailedBy::Unknown))?;
-    if issuer.version != login.version {
-        return Err(NotYet::Moved(Rejection::Conflict {
-            path: format!("issuer {}", issuer.name),
-            found: format!("v{}", issuer.version),
-            expected: format!("v{}", login.version),
-        }));
-    }
+    let issuer = standing(state, &login.issuer, login.version)?;
     if login.expires <= context.stamp {
         return Err(failed(FailedBy::Secret));
     }

@@ -26,11 +26,17 @@ pub enum LoginCommand {
     LookupWrapped {
         hash: TokenHash,
     },
-    /// What a door could not make sense of, or found wrong before any state could say so: a signature, a claim.
+    /// What a door could not make sense of.
     Flawed {
         operation: Operation,
         subject: String,
         rejection: Rejection,
+    },
+    /// A signed token that the door found wrong, against this version of the issuer: who shows it is not told why.
+    JwtRefused {
+        issuer: IdentityName,
+        version: u64,
+        cause: FailedBy,
     },
 }
 
@@ -63,6 +69,7 @@ impl LoginCommand {
             LoginCommand::Machine(_) => (Operation::LoginMachine, String::new()),
             LoginCommand::Certificate(login) => (Operation::LoginCertificate, login.shown().to_owned()),
             LoginCommand::Jwt(login) => (Operation::LoginJwt, login.subject.clone()),
+            LoginCommand::JwtRefused { issuer, .. } => (Operation::LoginJwt, issuer.to_string()),
             LoginCommand::Unwrap { .. } => (Operation::Unwrap, String::new()),
             LoginCommand::LookupWrapped { .. } => (Operation::WrapLookup, String::new()),
             LoginCommand::Flawed { operation, subject, .. } => (*operation, subject.clone()),
@@ -77,7 +84,10 @@ impl LoginCommand {
             LoginCommand::Machine(login) => Some(&login.token),
             LoginCommand::Certificate(login) => Some(&login.token),
             LoginCommand::Jwt(login) => Some(&login.token),
-            LoginCommand::Unwrap { .. } | LoginCommand::LookupWrapped { .. } | LoginCommand::Flawed { .. } => None,
+            LoginCommand::Unwrap { .. }
+            | LoginCommand::LookupWrapped { .. }
+            | LoginCommand::Flawed { .. }
+            | LoginCommand::JwtRefused { .. } => None,
         }
     }
 
@@ -86,7 +96,7 @@ impl LoginCommand {
             LoginCommand::Password(_) => Login::Password,
             LoginCommand::Machine(_) => Login::Machine,
             LoginCommand::Certificate(_) => Login::Certificate,
-            LoginCommand::Jwt(_) => Login::Jwt,
+            LoginCommand::Jwt(_) | LoginCommand::JwtRefused { .. } => Login::Jwt,
             LoginCommand::Unwrap { .. } | LoginCommand::LookupWrapped { .. } | LoginCommand::Flawed { .. } => Login::Token,
         }
     }
@@ -102,6 +112,7 @@ fn judge(state: &State, context: &Context, command: &LoginCommand) -> Option<Res
         LoginCommand::Machine(login) => super::machines::judge(state, context, login).map_err(NotYet::Failed),
         LoginCommand::Certificate(login) => super::certificates::judge(state, context, login).map_err(NotYet::Failed),
         LoginCommand::Jwt(login) => super::issuers::judge(state, context, login),
+        LoginCommand::JwtRefused { issuer, version, cause } => Err(super::issuers::refuse(state, issuer, *version, *cause)),
         LoginCommand::Unwrap { .. } | LoginCommand::LookupWrapped { .. } | LoginCommand::Flawed { .. } => return None,
     })
 }
@@ -138,7 +149,7 @@ fn refusal(command: &LoginCommand) -> Rejection {
         }
         LoginCommand::Machine(_) => "the role id or the secret id is wrong, has ended, or does not count from here",
         LoginCommand::Certificate(_) => "the certificate fits no role, or does not count from here",
-        LoginCommand::Jwt(_) => "the token of the issuer does not count here",
+        LoginCommand::Jwt(_) | LoginCommand::JwtRefused { .. } => "the token of the issuer does not count here",
         LoginCommand::Unwrap { .. } | LoginCommand::LookupWrapped { .. } | LoginCommand::Flawed { .. } => "it is no login",
     };
     Rejection::NotLoggedIn(words.to_owned())

@@ -28,7 +28,7 @@ pub(crate) use login::locks;
 pub use machines::MachineLogin;
 pub use password::{PasswordLogin, SecondFactor};
 pub use rows::{
-    CertRole, Failures, Issuer, IssuerKeys, Machine, PasswordHash, SecretId, Totp, User, Wrapped, certificate_principal,
-    jwt_principal, machine_principal, user_principal,
+    CertRole, Failures, Issuer, IssuerKeys, Machine, PasswordHash, SecretId, Totp, User, Wrapped, WrappedOf,
+    certificate_principal, jwt_principal, machine_principal, user_principal,
 };
 pub use state::{IdentityPiece, IdentityState};

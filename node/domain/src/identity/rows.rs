@@ -1,7 +1,7 @@
 //! What the state knows of identities, row by row.
 
 use super::{Grants, NameGlob};
-use crate::ids::{Accessor, BadName, IdentityName, PrincipalName, Stamp, TokenHash};
+use crate::ids::{Accessor, BadName, EnvironmentName, IdentityName, PrincipalName, Stamp, TokenHash};
 use crate::limits;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -175,6 +175,19 @@ pub struct Wrapped {
     pub created: Stamp,
     /// Who made it.
     pub created_by: PrincipalName,
+}
+
+/// Which version of which secret a wrapping holds: it opens only while that can be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrappedOf {
+    /// Keyed hash of the wrapping token's text.
+    pub hash: TokenHash,
+    /// Where the secret stands.
+    pub environment: EnvironmentName,
+    /// Which secret, wherever it was moved to since.
+    pub secret: crate::ids::SecretId,
+    /// Which version of it.
+    pub version: u64,
 }
 
 /// Which client certificates log in, and what that gives.

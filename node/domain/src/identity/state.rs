@@ -1,7 +1,7 @@
 //! What all records so far amount to, as far as identities go.
 
 use super::table::{Table, row};
-use super::{CertRole, Grants, IdentityEvent, Issuer, Machine, SecretId, Totp, User, Wrapped};
+use super::{CertRole, Grants, IdentityEvent, Issuer, Machine, SecretId, Totp, User, Wrapped, WrappedOf};
 use crate::ids::{Accessor, IdentityName, Stamp, TokenHash};
 use crate::state::{At, Digest};
 use bytes::Bytes;
@@ -16,6 +16,8 @@ pub struct IdentityState {
     machines: Table<IdentityName, Machine>,
     secret_ids: Table<TokenHash, SecretId>,
     wrapped: Table<TokenHash, Wrapped>,
+    /// Invariant: each of `wrapped`.
+    wrapped_of: Table<TokenHash, WrappedOf>,
     cert_roles: Table<IdentityName, CertRole>,
     issuers: Table<IdentityName, Issuer>,
     /// Invariant: follows from `machines`.
@@ -39,6 +41,7 @@ impl Default for IdentityState {
             machines: Table::new(row::MACHINE),
             secret_ids: Table::new(row::SECRET_ID),
             wrapped: Table::new(row::WRAPPED),
+            wrapped_of: Table::new(row::WRAPPED_OF),
             cert_roles: Table::new(row::CERT_ROLE),
             issuers: Table::new(row::ISSUER),
             role_ids: OrdMap::new(),
@@ -61,6 +64,8 @@ pub enum IdentityPiece {
     Wrapped(Arc<Wrapped>),
     CertRole(Arc<CertRole>),
     Issuer(Arc<Issuer>),
+    /// Comes after what is wrapped.
+    WrappedOf(Arc<WrappedOf>),
 }
 
 impl IdentityState {
@@ -109,6 +114,17 @@ impl IdentityState {
     #[must_use]
     pub fn secret_id_by_accessor(&self, machine: &IdentityName, accessor: Accessor) -> Option<&SecretId> {
         self.secret_id(self.secret_ids_of.get(&(machine.clone(), accessor))?)
+    }
+
+    /// Everything that is wrapped, what was handed over included.
+    pub(super) fn all_wrapped(&self) -> impl Iterator<Item = &Wrapped> {
+        self.wrapped.values().map(|wrapped| &**wrapped)
+    }
+
+    /// Which version of a secret the wrapping token with this hash wraps, if it is one.
+    #[must_use]
+    pub fn wrapped_of(&self, hash: &TokenHash) -> Option<&WrappedOf> {
+        self.wrapped_of.find(hash).map(|of| &**of)
     }
 
     /// What is wrapped by the wrapping token with this hash.
@@ -182,7 +198,9 @@ impl IdentityState {
                     self.secret_ids.change(hash, digest, |secret| secret.uses_left = *left)
                 }
             },
-            E::Wrapped { .. } | E::Unwrapped { .. } | E::WrappedEnded { .. } => self.fold_wrapped(event, at, digest),
+            E::Wrapped { .. } | E::SecretWrapped { .. } | E::Unwrapped { .. } | E::WrappedEnded { .. } => {
+                self.fold_wrapped(event, at, digest)
+            }
             E::CertRolePut { role } => {
                 self.cert_roles.put(role.name.clone(), CertRole { updated: at.stamp, ..CertRole::clone(role) }, digest);
                 Ok(())
@@ -248,6 +266,10 @@ impl IdentityState {
                 self.index_wrapped(&wrapped);
                 self.wrapped.add(wrapped.hash, wrapped, digest)
             }
+            IdentityEvent::SecretWrapped { wrapped, of } => {
+                self.wrapped_of.add(of.hash, of.clone(), digest)?;
+                self.fold_wrapped(&IdentityEvent::Wrapped { wrapped: wrapped.clone() }, at, digest)
+            }
             IdentityEvent::Unwrapped { accessor, .. } => {
                 let hash = self.wrapped_by.get(accessor).ok_or("its wrapping does not exist")?;
                 let bytes = &mut self.wrapped_bytes;
@@ -260,6 +282,9 @@ impl IdentityState {
             IdentityEvent::WrappedEnded { accessor, .. } => {
                 let hash = self.wrapped_by.remove(accessor).ok_or("its wrapping does not exist")?;
                 let gone = self.wrapped.remove(&hash, digest)?;
+                if self.wrapped_of.find(&hash).is_some() {
+                    self.wrapped_of.remove(&hash, digest)?;
+                }
                 self.wrapped_bytes -= gone.payload.len();
                 self.wrapped_ends.remove(&(gone.expires, hash));
                 Ok(())
@@ -302,6 +327,7 @@ impl IdentityState {
             .chain(self.machines.values().cloned().map(IdentityPiece::Machine))
             .chain(self.secret_ids.values().cloned().map(IdentityPiece::SecretId))
             .chain(self.wrapped.values().cloned().map(IdentityPiece::Wrapped))
+            .chain(self.wrapped_of.values().cloned().map(IdentityPiece::WrappedOf))
             .chain(self.cert_roles.values().cloned().map(IdentityPiece::CertRole))
             .chain(self.issuers.values().cloned().map(IdentityPiece::Issuer))
     }
@@ -322,6 +348,7 @@ impl IdentityState {
                 self.index_wrapped(&wrapped);
                 self.wrapped.take(wrapped.hash, wrapped);
             }
+            IdentityPiece::WrappedOf(of) => self.wrapped_of.take(of.hash, of),
             IdentityPiece::CertRole(role) => self.cert_roles.take(role.name.clone(), role),
             IdentityPiece::Issuer(issuer) => self.issuers.take(issuer.name.clone(), issuer),
         }
@@ -333,6 +360,7 @@ impl IdentityState {
         self.machines.add_rows(digest);
         self.secret_ids.add_rows(digest);
         self.wrapped.add_rows(digest);
+        self.wrapped_of.add_rows(digest);
         self.cert_roles.add_rows(digest);
         self.issuers.add_rows(digest);
     }

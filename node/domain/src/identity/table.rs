@@ -13,6 +13,7 @@ pub(super) mod row {
     pub(in crate::identity) const WRAPPED: u8 = 35;
     pub(in crate::identity) const CERT_ROLE: u8 = 36;
     pub(in crate::identity) const ISSUER: u8 = 37;
+    pub(in crate::identity) const WRAPPED_OF: u8 = 38;
 }
 
 /// One kind of rows. A persistent structure: a clone costs nothing.

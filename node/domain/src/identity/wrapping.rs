@@ -1,6 +1,6 @@
 //! Wrapping: something handed over to whoever has a token that opens it, once.
 
-use super::{IdentityAnswer, IdentityEvent, WrapWish, Wrapped};
+use super::{IdentityAnswer, IdentityEvent, WrapWish, Wrapped, WrappedOf};
 use crate::decide::{Answer, Context, Decided, Desk};
 use crate::event::Event;
 use crate::guard::{AlertKind, Severity, notice};
@@ -8,6 +8,7 @@ use crate::ids::{Accessor, TokenHash};
 use crate::limits;
 use crate::operation::Operation;
 use crate::rejection::Rejection;
+use crate::secret::VersionState;
 use crate::state::State;
 
 impl Desk<'_> {
@@ -23,6 +24,14 @@ impl Desk<'_> {
                 "what is wrapped has {} sealed bytes, at most {} are kept",
                 wish.payload.len(),
                 limits::WRAPPED_BYTES_MAX
+            )));
+        }
+        let own = identity.all_wrapped().filter(|wrapped| wrapped.created_by == self.token.principal && now < wrapped.expires);
+        let (own_count, own_bytes) = own.fold((0, 0), |(count, bytes), own| (count + 1, bytes + own.payload.len()));
+        if own_count >= limits::OWN_WRAPPED_MAX || own_bytes + wish.payload.len() > limits::OWN_WRAPPED_BYTES_MAX {
+            let who = &self.token.principal;
+            return Err(Rejection::Limit(format!(
+                "too much of {who} is wrapped and waits for its hand-over: have some unwrapped"
             )));
         }
         if count - ended.len() >= limits::WRAPPED_MAX || bytes - freed + wish.payload.len() > limits::ALL_WRAPPED_BYTES_MAX {
@@ -46,7 +55,13 @@ impl Desk<'_> {
             created: now,
             created_by: self.token.principal.clone(),
         };
-        events.push(Event::Identity(IdentityEvent::Wrapped { wrapped: Box::new(wrapped) }));
+        let (hash, wrapped) = (wrapped.hash, Box::new(wrapped));
+        events.push(Event::Identity(match wish.of {
+            None => IdentityEvent::Wrapped { wrapped },
+            Some((environment, secret, version)) => {
+                IdentityEvent::SecretWrapped { wrapped, of: WrappedOf { hash, environment, secret, version } }
+            }
+        }));
         Ok((events, Answer::Done))
     }
 }
@@ -65,10 +80,28 @@ fn waiting<'a>(state: &'a State, context: &Context, hash: &TokenHash) -> Result<
     let wrapped = wrapped.filter(|wrapped| context.stamp < wrapped.expires);
     let wrapped = wrapped
         .ok_or_else(|| Rejection::NotLoggedIn("the wrapping token is unknown, or its time is up: ask for another".into()))?;
-    match wrapped.unwrapped {
-        Some(at) => Err(Rejection::UnwrappedBefore { at_ms: at.as_ms() }),
-        None => Ok(wrapped),
+    if let Some(at) = wrapped.unwrapped {
+        return Err(Rejection::UnwrappedBefore { at_ms: at.as_ms() });
     }
+    check_readable(state, wrapped)?;
+    Ok(wrapped)
+}
+
+/// A copy of a value is no way around what was done to the value since: it does not open while its environment is sealed, nor when
+/// the version was deleted or destroyed. It waits, as the value does.
+fn check_readable(state: &State, wrapped: &Wrapped) -> Result<(), Rejection> {
+    let Some(of) = state.identity.wrapped_of(&wrapped.hash) else { return Ok(()) };
+    state.keys.check_open(&of.environment)?;
+    let home = state.environment(&of.environment)?;
+    // Wherever it was moved to: wrappings are opened once, so that looking through an environment for it is seldom.
+    let found = home.secrets.values().find(|secret| secret.id == of.secret).and_then(|secret| secret.version(of.version));
+    let standing = found.map_or(VersionState::Destroyed, |version| version.state);
+    if standing == VersionState::Live {
+        return Ok(());
+    }
+    let hint = ": what was wrapped of it does not open".into();
+    let (path, state) = (wrapped.about.clone(), standing.word().into());
+    Err(Rejection::NotReadable { path, version: of.version, state, hint })
 }
 
 pub(super) fn unwrap_once(state: &State, context: &Context, hash: &TokenHash) -> Decided {

@@ -2,7 +2,7 @@
 
 use super::event::Rewrap;
 use super::state::SealAbout;
-use crate::ids::EnvironmentName;
+use crate::ids::{Accessor, EnvironmentName, TokenHash};
 use crate::operation::Operation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,17 @@ pub enum KeysUpkeep {
     NodeUnsealed {
         node: u64,
         kind: String,
+    },
+    /// A node says that it was sealed while nobody could record it.
+    NodeSealedAlone {
+        node: u64,
+        accessor: Accessor,
+        at_ms: u64,
+    },
+    /// Somebody showed a node what opens the seal, and gets a token that may everything, for so long; 0: until it is revoked.
+    MintRoot {
+        token: TokenHash,
+        ttl_ms: u64,
     },
 }
 
@@ -129,6 +140,8 @@ impl KeysUpkeep {
             KeysUpkeep::RetireEnvironmentKey { environment, version } => of(Operation::KeyRetire, environment, version),
             KeysUpkeep::SealChanged(seal) => (Operation::SealRekey, String::new(), seal.kind.clone()),
             KeysUpkeep::NodeUnsealed { node, .. } => (Operation::SealUnseal, String::new(), format!("node-{node}")),
+            KeysUpkeep::MintRoot { token, .. } => (Operation::RootMint, String::new(), Accessor::of(token).to_string()),
+            KeysUpkeep::NodeSealedAlone { node, .. } => (Operation::SealSeal, String::new(), format!("node-{node}")),
         }
     }
 }

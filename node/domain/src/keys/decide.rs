@@ -6,6 +6,7 @@ use super::state::SealAbout;
 use super::{KeysAnswer, KeysCommand, KeysUpkeep};
 use crate::decide::{Answer, Context, Decided, Desk};
 use crate::event::Event;
+use crate::identity::admit;
 use crate::ids::EnvironmentName;
 use crate::limits;
 use crate::operation::Operation;
@@ -13,6 +14,7 @@ use crate::policy::Capability;
 use crate::rejection::Rejection;
 use crate::secret::VersionState;
 use crate::state::State;
+use crate::token::Token;
 use bytes::Bytes;
 
 impl Desk<'_> {
@@ -108,7 +110,7 @@ fn check_wrapped(wrapped: &Bytes) -> Result<(), Rejection> {
 }
 
 /// What the cluster asks of itself.
-pub(crate) fn upkeep(state: &State, _context: &Context, command: &KeysUpkeep) -> Decided {
+pub(crate) fn upkeep(state: &State, context: &Context, command: &KeysUpkeep) -> Decided {
     match command {
         KeysUpkeep::RotateRoot { version, wrapped } => rotate_root(state, *version, wrapped),
         KeysUpkeep::Rewrap { environment, items } => rewrap(state, environment, items),
@@ -117,6 +119,15 @@ pub(crate) fn upkeep(state: &State, _context: &Context, command: &KeysUpkeep) ->
         KeysUpkeep::NodeUnsealed { node, kind } => {
             let kind = limits::cut(kind.clone(), limits::NAME_BYTES_MAX);
             done(KeysEvent::NodeUnsealed { subject: format!("node-{node}"), kind })
+        }
+        KeysUpkeep::MintRoot { token, ttl_ms } => {
+            let token = Token::of_root(*token, context.stamp, (*ttl_ms > 0).then(|| context.stamp.plus_ms(*ttl_ms)))?;
+            let mut events = vec![Event::Keys(KeysEvent::RootMinted { subject: token.accessor.to_string() })];
+            events.extend(admit(state, context, token)?);
+            Ok((events, Answer::Done))
+        }
+        KeysUpkeep::NodeSealedAlone { node, accessor, at_ms } => {
+            done(KeysEvent::NodeSealedAlone { subject: format!("node-{node}"), accessor: *accessor, at_ms: *at_ms })
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::command::WrappedRoots;
 use super::state::SealAbout;
 use crate::event::What;
-use crate::ids::{EnvironmentName, SecretId, SecretPath};
+use crate::ids::{Accessor, EnvironmentName, SecretId, SecretPath};
 use crate::operation::Operation;
 use crate::sealed::Sealed;
 use bytes::Bytes;
@@ -61,6 +61,16 @@ pub enum KeysEvent {
     SealInitialized {
         seal: SealAbout,
     },
+    /// It happened before, by this token and at this time of the node's own clock, when no quorum could record it.
+    NodeSealedAlone {
+        subject: String,
+        accessor: Accessor,
+        at_ms: u64,
+    },
+    /// Its token follows.
+    RootMinted {
+        subject: String,
+    },
 }
 
 /// One version of a secret under another key of its environment.
@@ -108,15 +118,22 @@ impl KeysEvent {
             KeysEvent::RootRotated { .. } => Operation::KeyRotateRoot,
             KeysEvent::SealChanged { .. } => Operation::SealRekey,
             KeysEvent::NodeUnsealed { .. } => Operation::SealUnseal,
-            KeysEvent::NodeSealed { .. } => Operation::SealSeal,
+            KeysEvent::NodeSealed { .. } | KeysEvent::NodeSealedAlone { .. } => Operation::SealSeal,
             KeysEvent::SealInitialized { .. } => Operation::SealInit,
+            KeysEvent::RootMinted { .. } => Operation::RootMint,
         }
     }
 
     /// Whether the state changes by it, beyond the count of records.
     #[must_use]
     pub fn is_change(&self) -> bool {
-        !matches!(self, KeysEvent::NodeUnsealed { .. } | KeysEvent::NodeSealed { .. })
+        !matches!(
+            self,
+            KeysEvent::NodeUnsealed { .. }
+                | KeysEvent::NodeSealed { .. }
+                | KeysEvent::NodeSealedAlone { .. }
+                | KeysEvent::RootMinted { .. }
+        )
     }
 
     /// About how many bytes of varying size it takes in the log, never much less than it does.
@@ -176,7 +193,10 @@ impl KeysEvent {
             KeysEvent::SealChanged { seal } | KeysEvent::SealInitialized { seal } => {
                 What { version: seal.generation, ..What::system(&seal.kind) }
             }
-            KeysEvent::NodeUnsealed { subject, .. } | KeysEvent::NodeSealed { subject } => What::system(subject),
+            KeysEvent::NodeUnsealed { subject, .. }
+            | KeysEvent::NodeSealed { subject }
+            | KeysEvent::NodeSealedAlone { subject, .. }
+            | KeysEvent::RootMinted { subject } => What::system(subject),
         }
     }
 }

@@ -37,7 +37,10 @@ impl State {
                 self.fold_seal(seal.clone());
                 Ok(())
             }
-            KeysEvent::NodeUnsealed { .. } | KeysEvent::NodeSealed { .. } => Ok(()),
+            KeysEvent::NodeUnsealed { .. }
+            | KeysEvent::NodeSealed { .. }
+            | KeysEvent::NodeSealedAlone { .. }
+            | KeysEvent::RootMinted { .. } => Ok(()),
         }
     }
 

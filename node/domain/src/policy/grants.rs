@@ -81,6 +81,18 @@ impl Grants {
     /// Which rule decides whether anything at all may be listed under `prefix`, whatever stands there.
     #[must_use]
     pub fn judge_listing(&self, environment: &EnvironmentName, prefix: &str, circumstances: &Circumstances) -> Verdict {
+        self.judge_under(Capability::List, environment, prefix, circumstances)
+    }
+
+    /// Which rule decides whether `capability` can be used on anything at all under `prefix`, whatever stands there.
+    #[must_use]
+    pub fn judge_under(
+        &self,
+        capability: Capability,
+        environment: &EnvironmentName,
+        prefix: &str,
+        circumstances: &Circumstances,
+    ) -> Verdict {
         let counts = |deny: bool, conditions: &Conditions| conditions.unmet(deny, circumstances).is_none();
         let environment = Some(environment);
         let mut found = Found::default();
@@ -88,14 +100,13 @@ impl Grants {
             Some(trees) => {
                 let mut covering = Found::default();
                 trees.about(environment).for_each(|tree| {
-                    tree.covering(prefix, &mut |slot| slot.weigh(Capability::List, &counts, &mut covering));
+                    tree.covering(prefix, &mut |slot| slot.weigh(capability, &counts, &mut covering));
                 });
-                let allowing =
-                    |tree: &Tree| tree.allowing_under(prefix, Capability::List, &|conditions| counts(false, conditions));
+                let allowing = |tree: &Tree| tree.allowing_under(prefix, capability, &|conditions| counts(false, conditions));
                 found = Found { denying: covering.denying, allowing: trees.about(environment).find_map(allowing) };
             }
             None => {
-                let about = |rule: &Rule| rule.is_of(Capability::List, environment) && counts(rule.deny, &rule.conditions);
+                let about = |rule: &Rule| rule.is_of(capability, environment) && counts(rule.deny, &rule.conditions);
                 found.denying = self.first(|rule| rule.deny && about(rule) && rule.path.matches_all_under(prefix));
                 found.allowing = self.first(|rule| !rule.deny && about(rule) && rule.path.matches_some_under(prefix));
             }

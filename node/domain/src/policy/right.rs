@@ -63,11 +63,13 @@ impl Asked {
                 _ if *version > 1 => place(environment, path, &[Capability::Update]),
                 _ => place(environment, path, &[Capability::Create]),
             },
-            Event::SecretMoved { environment, from, to, .. } => Asked::All(vec![
-                Right::new(&[Capability::Delete], Some(environment), from),
-                Right::new(&[Capability::Read], Some(environment), from),
-                Right::new(&[Capability::Create], Some(environment), to),
-            ]),
+            Event::SecretMoved { environment, from, to, .. } | Event::SecretRenamed { environment, from, to, .. } => {
+                Asked::All(vec![
+                    Right::new(&[Capability::Delete], Some(environment), from),
+                    Right::new(&[Capability::Read], Some(environment), from),
+                    Right::new(&[Capability::Create], Some(environment), to),
+                ])
+            }
             // The check of a transaction: the one look of it that is a record of its own.
             Event::Observed { operation: Operation::SecretTransact, environment: Some(environment), subject } => {
                 place(environment, subject, &[Capability::List])

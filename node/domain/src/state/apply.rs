@@ -1,6 +1,6 @@
 //! Folding: what each event changes. Nothing here may refuse; an event that does not fit is a bug, and the node stops.
 
-use super::{At, Digest, Environment, EnvironmentAbout, Receipt, State};
+use super::{At, Digest, Environment, EnvironmentAbout, Left, Receipt, State};
 use crate::batch::{Batch, Decision};
 use crate::event::{Cause, Event};
 use crate::guard::GuardEvent;
@@ -30,6 +30,7 @@ pub(super) mod row {
     pub(in crate::state) const TOKEN: u8 = 3;
     pub(in crate::state) const POLICY: u8 = 4;
     pub(in crate::state) const ROLE: u8 = 5;
+    pub(in crate::state) const LEFT: u8 = 6;
     // 16 to 31: keys; 32 to 63: identities; 64 to 95: guard.
 }
 
@@ -99,7 +100,7 @@ impl State {
                     keys: vec![(1, wrapped_key.clone())],
                 };
                 self.digest.add(row::ENVIRONMENT, &about);
-                let fresh = Environment { about: Arc::new(about), secrets: imbl::OrdMap::new() };
+                let fresh = Environment::fresh(Arc::new(about));
                 self.environments.insert(name.clone(), fresh).map_or(Ok(()), |_| Err("its environment exists already"))
             }
             Event::SecretVersionAdded { .. } => self.fold_version(event, seq, stamp, actor()?),
@@ -117,7 +118,7 @@ impl State {
             Event::SecretVersionsDestroyed { environment, path, versions, .. } => {
                 self.fold_states(environment, path, versions, VersionState::Destroyed, stamp)
             }
-            Event::SecretMoved { environment, from, to, .. } => self.fold_move(environment, from, to, stamp),
+            Event::SecretMoved { .. } | Event::SecretRenamed { .. } => self.fold_moved(event, stamp),
             Event::TokenCreated { token } => {
                 let token = Token { created: stamp, ..Token::clone(token) };
                 self.digest.add(row::TOKEN, &token);
@@ -212,8 +213,11 @@ impl State {
         };
         let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
         if !home.secrets.contains_key(path) {
-            if *version != 1 {
-                return Err("the first version of a secret is 1");
+            if *version != 1 && *version != home.first_version(path) {
+                return Err("the first version of a secret is 1, or follows those that its path has had");
+            }
+            if let Some(left) = home.left.remove(path) {
+                self.digest.subtract(row::LEFT, &(environment, path, left));
             }
             let mut secret = Secret {
                 id: *id,
@@ -221,7 +225,7 @@ impl State {
                 about: About::default(),
                 created: stamp,
                 updated: stamp,
-                newest: 1,
+                newest: *version,
                 versions: vec![added],
             };
             secret.about.change(about);
@@ -271,7 +275,7 @@ impl State {
         from: &SecretPath,
         to: &SecretPath,
         stamp: Stamp,
-    ) -> Result<(), &'static str> {
+    ) -> Result<Left, &'static str> {
         let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
         if home.secrets.contains_key(to) {
             return Err("something stands where the secret moves to");
@@ -281,6 +285,25 @@ impl State {
         let moved = Secret { path: to.clone(), updated: stamp, ..Secret::clone(&secret) };
         self.digest.add(row::SECRET, &(environment, &moved));
         home.secrets.insert(to.clone(), Arc::new(moved));
+        Ok(Left { secret: secret.id, newest: secret.newest })
+    }
+
+    fn fold_moved(&mut self, event: &Event, stamp: Stamp) -> Result<(), &'static str> {
+        let (environment, from, to) = match event {
+            // Before paths remembered anything.
+            Event::SecretMoved { environment, from, to, .. } => {
+                return self.fold_move(environment, from, to, stamp).map(drop);
+            }
+            Event::SecretRenamed { environment, from, to, .. } => (environment, from, to),
+            _ => return Err("it moves nothing"),
+        };
+        let left = self.fold_move(environment, from, to, stamp)?;
+        let home = self.environments.get_mut(environment).ok_or("its environment does not exist")?;
+        if let Some(gone) = home.left.remove(to) {
+            self.digest.subtract(row::LEFT, &(environment, to, gone));
+        }
+        home.left.insert(from.clone(), left);
+        self.digest.add(row::LEFT, &(environment, from, left));
         Ok(())
     }
 
@@ -330,7 +353,9 @@ impl State {
             Event::SecretVersionsDeleted { versions, .. }
             | Event::SecretVersionsUndeleted { versions, .. }
             | Event::SecretVersionsDestroyed { versions, .. } => versions.iter().map(|version| (*version, None)).collect(),
-            Event::SecretMoved { environment, to, .. } => vec![(self.newest(environment, to.as_str()), None)],
+            Event::SecretMoved { environment, to, .. } | Event::SecretRenamed { environment, to, .. } => {
+                vec![(self.newest(environment, to.as_str()), None)]
+            }
             Event::Guard(GuardEvent::PromotionPlanned { plan }) => vec![(plan.id, None)],
             Event::Guard(GuardEvent::RulePut { rule }) => vec![(rule.version, None)],
             Event::PolicyPut { version, .. } | Event::RolePut { version, .. } => vec![(*version, None)],
@@ -359,6 +384,9 @@ impl State {
             digest.add(row::ENVIRONMENT, &*environment.about);
             for secret in environment.secrets.values() {
                 digest.add(row::SECRET, &(&environment.about.name, &**secret));
+            }
+            for (path, left) in &environment.left {
+                digest.add(row::LEFT, &(&environment.about.name, path, *left));
             }
         }
         self.tokens.values().for_each(|token| digest.add(row::TOKEN, &**token));

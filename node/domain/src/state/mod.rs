@@ -78,6 +78,31 @@ pub struct Environment {
     pub about: Arc<EnvironmentAbout>,
     /// By path, in order.
     pub secrets: OrdMap<SecretPath, Arc<Secret>>,
+    /// Paths that a secret moved away from, and where its versions had come to by then: numbers at a path never go back, so that
+    /// who expects one there never meets another secret under it. Invariant: none of them is a path of `secrets`.
+    pub left: OrdMap<SecretPath, Left>,
+}
+
+/// What stood at a path before it was moved away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Which secret.
+    pub secret: SecretId,
+    /// Its newest version then.
+    pub newest: u64,
+}
+
+impl Environment {
+    /// An environment without secrets.
+    pub(crate) fn fresh(about: Arc<EnvironmentAbout>) -> Environment {
+        Environment { about, secrets: OrdMap::new(), left: OrdMap::new() }
+    }
+
+    /// The number of the first version of a secret that is made here.
+    #[must_use]
+    pub fn first_version(&self, path: &SecretPath) -> u64 {
+        self.left.get(path).map_or(1, |left| left.newest + 1)
+    }
 }
 
 /// What an environment is.
@@ -268,8 +293,22 @@ impl State {
         environment: &EnvironmentName,
         prefix: String,
     ) -> Result<Permit<String>, Rejection> {
-        let verdict = self.judge_listing(asking, environment, &prefix);
-        permit(&verdict, asking, Capability::List, Some(environment), prefix)
+        self.authorize_under(asking, Capability::List, environment, prefix)
+    }
+
+    /// Asks the token's rules whether it may use `capability` on anything at all under `prefix`, whatever stands there.
+    ///
+    /// # Errors
+    /// When no rule could allow anything there or one denies all of it; the refusal says which.
+    pub fn authorize_under(
+        &self,
+        asking: &Asking<'_>,
+        capability: Capability,
+        environment: &EnvironmentName,
+        prefix: String,
+    ) -> Result<Permit<String>, Rejection> {
+        let verdict = self.judge_under(asking, capability, environment, &prefix);
+        permit(&verdict, asking, capability, Some(environment), prefix)
     }
 
     /// Which rule decides about `capability` on `subject`.
@@ -290,10 +329,14 @@ impl State {
     /// Which rule decides whether anything may be listed under `prefix`.
     #[must_use]
     pub fn judge_listing(&self, asking: &Asking<'_>, environment: &EnvironmentName, prefix: &str) -> Verdict {
+        self.judge_under(asking, Capability::List, environment, prefix)
+    }
+
+    fn judge_under(&self, asking: &Asking<'_>, capability: Capability, environment: &EnvironmentName, prefix: &str) -> Verdict {
         if asking.is_bound_elsewhere(Some(environment)) {
             return Verdict::BoundElsewhere;
         }
-        self.grants_of(asking.token).judge_listing(environment, prefix, &asking.circumstances())
+        self.grants_of(asking.token).judge_under(capability, environment, prefix, &asking.circumstances())
     }
 
     /// Which paths of `environment` the token may list.

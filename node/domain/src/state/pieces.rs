@@ -1,14 +1,13 @@
 //! The state as a stream of bounded pieces, for snapshots, and back.
 
-use super::{Digest, Environment, EnvironmentAbout, Receipt, State};
+use super::{Digest, Environment, EnvironmentAbout, Left, Receipt, State};
 use crate::guard::GuardPiece;
 use crate::identity::IdentityPiece;
-use crate::ids::{ClusterId, EnvironmentName, Revision, Stamp};
+use crate::ids::{ClusterId, EnvironmentName, Revision, SecretPath, Stamp};
 use crate::keys::{KeysPiece, tally};
 use crate::policy::{Memo, Policy, Role};
 use crate::secret::Secret;
 use crate::token::Token;
-use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -36,6 +35,8 @@ pub enum Piece {
     Keys(KeysPiece),
     Identity(IdentityPiece),
     Guard(GuardPiece),
+    /// Comes after its environment.
+    Left(EnvironmentName, SecretPath, Left),
 }
 
 /// Why pieces do not make a state.
@@ -65,8 +66,10 @@ impl State {
         };
         let environments = self.environments.values().flat_map(|environment| {
             let name = environment.about.name.clone();
+            let left = environment.left.iter();
             std::iter::once(Piece::Environment(environment.about.clone()))
                 .chain(environment.secrets.values().map(move |secret| Piece::Secret(name.clone(), secret.clone())))
+                .chain(left.map(move |(path, left)| Piece::Left(environment.about.name.clone(), path.clone(), *left)))
         });
         std::iter::once(head)
             .chain(environments)
@@ -98,7 +101,7 @@ impl State {
         match piece {
             Piece::Head { .. } => return Err(BadPieces::OutOfPlace),
             Piece::Environment(about) => {
-                self.environments.insert(about.name.clone(), Environment { about, secrets: OrdMap::new() });
+                self.environments.insert(about.name.clone(), Environment::fresh(about));
             }
             Piece::Secret(name, secret) => {
                 let environment = self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?;
@@ -121,6 +124,9 @@ impl State {
             Piece::Identity(piece) => self.identity.take(piece),
             Piece::Guard(piece) => self.guard.take(piece),
             Piece::Receipt(receipt) => self.receipts.remember(receipt),
+            Piece::Left(name, path, left) => {
+                self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?.left.insert(path, left);
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::{State, row};
 use crate::ids::{Accessor, PrincipalName, Stamp, TokenHash};
+use crate::limits;
 use crate::rejection::Rejection;
 use crate::token::Token;
 use imbl::OrdSet;
@@ -47,6 +48,15 @@ impl State {
         if token.counts_at(address, now) { Ok(token) } else { Err(Rejection::NotAuthenticated) }
     }
 
+    /// The token with this hash, where its last use was a moment ago: what goes with the answer to that is no further use.
+    pub(crate) fn spent(&self, credential: Option<&TokenHash>, address: Option<IpAddr>, now: Stamp) -> Option<&Arc<Token>> {
+        let token = credential.and_then(|hash| self.tokens.get(hash));
+        token.filter(|token| {
+            let just_now = token.expires.is_some_and(|end| now < end.plus_ms(limits::ANSWER_MS_MAX));
+            token.terms.uses_left == Some(0) && just_now && token.counts_from(address)
+        })
+    }
+
     /// The token itself and those that made it, each before the one that made it.
     pub fn lineage<'a>(&'a self, token: &'a Token) -> impl Iterator<Item = &'a Token> {
         std::iter::successors(Some(token), |token| self.token_by_accessor(token.terms.parent.as_ref()?))
@@ -56,6 +66,13 @@ impl State {
     #[must_use]
     pub fn children_count(&self, accessor: &Accessor) -> usize {
         self.families.get(accessor).map_or(0, OrdSet::len)
+    }
+
+    /// How many tokens came of logins of this principal and count at `now`.
+    pub(crate) fn logins_of(&self, principal: &PrincipalName, now: Stamp) -> usize {
+        let from = (principal.clone(), Accessor([0; 12]));
+        let theirs = self.logins.range(from..).take_while(|(whose, _)| whose == principal);
+        theirs.filter(|(_, accessor)| self.token_by_accessor(accessor).is_some_and(|token| token.is_valid_at(now))).count()
     }
 
     /// Takes in a token; returns the one that it takes the place of.

@@ -10,7 +10,7 @@ use node_domain::operation::Operation;
 use node_domain::policy::{Capabilities, Capability, Conditions, PathPattern, Rule};
 use node_domain::sealed::{Payload, Sealed};
 use node_domain::secret::{AboutChange, SecretType};
-use node_domain::state::Piece;
+use node_domain::state::{Left, Piece};
 use node_domain::token::{Login, Terms, Token};
 use node_domain::{Ask, Batch, Command, Decision, Event, Head, Rejection, State};
 use proto_record::codec::{self, Kind};
@@ -77,7 +77,7 @@ mod kinds {
     pub(super) mod event {
         use super::Event;
         variants!(Event: ClusterFounded EnvironmentCreated SecretVersionAdded SecretMetadataChanged SecretVersionsDeleted
-            SecretVersionsUndeleted SecretVersionsDestroyed SecretMoved SecretRead TokenCreated TokenRevoked PolicyPut PolicyDeleted
+            SecretVersionsUndeleted SecretVersionsDestroyed SecretMoved SecretRenamed SecretRead TokenCreated TokenRevoked PolicyPut PolicyDeleted
             Observed AnsweredAgain Refused RolePut RoleDeleted Keys Identity Guard);
         pub(in super::super) fn name(event: &Event) -> &'static str {
             name_of(event)
@@ -247,6 +247,8 @@ fn events() -> Vec<(String, Event)> {
     add("", Event::SecretVersionsDestroyed { environment, path, secret, versions });
     let (environment, from, _) = place();
     add("", Event::SecretMoved { environment, from, to: self::path("db/new"), secret });
+    let (environment, from, _) = place();
+    add("", Event::SecretRenamed { environment, from, to: self::path("db/new"), secret });
     let (environment, path, _) = place();
     add("", Event::SecretRead { environment, path, secret, version: 12 });
     examples.extend(events_of_access());
@@ -457,6 +459,12 @@ fn the_pieces_of_a_state_never_drift() {
 }
 
 #[test]
+fn the_piece_of_a_path_that_was_left_never_drifts() {
+    let piece = Piece::Left(environment(), path("db/old"), Left { secret: SecretId(70_000), newest: 300 });
+    assert_golden("left_pieces", &[(piece_name(&piece).to_owned(), hex(&codec::encode(Kind::StatePiece, &piece)))]);
+}
+
+#[test]
 fn the_golden_pieces_still_make_a_state() {
     let mut pieces =
         read_golden("pieces").into_iter().map(|(_, text)| codec::decode::<Piece>(Kind::StatePiece, &unhex(&text)).unwrap());
@@ -478,5 +486,6 @@ fn piece_name(piece: &Piece) -> &'static str {
         Piece::Keys(_) => "Keys",
         Piece::Identity(_) => "Identity",
         Piece::Guard(_) => "Guard",
+        Piece::Left(..) => "Left",
     }
 }

@@ -197,6 +197,7 @@ fn environment_of(event: &Event) -> Option<&EnvironmentName> {
         | Event::SecretVersionsUndeleted { environment, .. }
         | Event::SecretVersionsDestroyed { environment, .. }
         | Event::SecretMoved { environment, .. }
+        | Event::SecretRenamed { environment, .. }
         | Event::Keys(KeysEvent::Rewrapped { environment, .. }) => Some(environment),
         _ => None,
     }
@@ -258,6 +259,7 @@ pub(crate) fn assert_same_state(one: &State, other: &State) {
             (Piece::Identity(one), Piece::Identity(other)) => one == other,
             (Piece::Keys(one), Piece::Keys(other)) => one == other,
             (Piece::Guard(one), Piece::Guard(other)) => one == other,
+            (Piece::Left(name, path, one), Piece::Left(name2, path2, other)) => (name, path, one) == (name2, path2, other),
             _ => false,
         };
         assert!(same, "pieces differ: {pair:?}");

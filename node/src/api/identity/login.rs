@@ -6,7 +6,7 @@ use crate::api::{Door, convert, status};
 use crate::authn::{certificate, codes, jwt, key_sets};
 use crate::engine::sealing::new_token;
 use node_domain::Rejection;
-use node_domain::identity::{Issuer, IssuerKeys, JwtLogin, LoginCommand, MachineLogin, PasswordLogin};
+use node_domain::identity::{FailedBy, Issuer, IssuerKeys, JwtLogin, LoginCommand, MachineLogin, PasswordLogin};
 use node_domain::ids::{Accessor, IdentityName, TokenHash};
 use node_domain::operation::Operation;
 use proto::v1;
@@ -85,19 +85,25 @@ impl LoginService {
             let (subject, id, expires) = (String::new(), String::new(), node_domain::ids::Stamp(u64::MAX));
             return Ok(LoginCommand::Jwt(JwtLogin { issuer: name.clone(), version: 0, subject, id, expires, token }));
         };
-        let verified = self.verify(issuer, &message.jwt).await;
-        let verified =
-            verified.map_err(|cause| Rejection::NotLoggedIn(format!("the token of issuer {name} does not count: {cause}")))?;
-        let jwt::Verified { subject, id, expires } = verified;
-        Ok(LoginCommand::Jwt(JwtLogin { issuer: name.clone(), version: issuer.version, subject, id, expires, token }))
+        let version = issuer.version;
+        Ok(match self.verify(issuer, &message.jwt).await {
+            Ok(jwt::Verified { subject, id, expires }) => {
+                LoginCommand::Jwt(JwtLogin { issuer: name.clone(), version, subject, id, expires, token })
+            }
+            Err((cause, why)) => {
+                tracing::info!(issuer = %name, why, "a signed token does not count");
+                LoginCommand::JwtRefused { issuer: name.clone(), version, cause }
+            }
+        })
     }
 
-    async fn verify(&self, issuer: &Issuer, text: &str) -> Result<jwt::Verified, String> {
+    async fn verify(&self, issuer: &Issuer, text: &str) -> Result<jwt::Verified, jwt::Wrong> {
         let key = jwt::key_id(text)?;
         let keys = match &issuer.keys {
-            IssuerKeys::Inline(json) => Arc::new(key_sets::parse(json.as_bytes())?),
-            IssuerKeys::Url(url) => self.0.authn.key_sets.fetch(url, key.as_deref()).await?,
+            IssuerKeys::Inline(json) => key_sets::parse(json.as_bytes()).map(Arc::new),
+            IssuerKeys::Url(url) => self.0.authn.key_sets.fetch(url, key.as_deref()).await,
         };
+        let keys = keys.map_err(|why| (FailedBy::Keys, why))?;
         jwt::verify(issuer, text, &keys, self.0.authn.clock.now())
     }
 }
@@ -146,7 +152,7 @@ impl Login for LoginService {
         let (caller, drawn) = (caller.without_token(), self.draw());
         let parse = || {
             let role = (!message.role.is_empty()).then(|| IdentityName::parse(&message.role)).transpose()?;
-            let none = "no certificate was shown: give --cert and --key; the node needs tls.client_ca";
+            let none = "no certificate was shown: give --cert-file and --key-file; the node needs tls.client_ca";
             let der = shown.ok_or_else(|| Rejection::NotLoggedIn(none.into()))?;
             let login = certificate::login(&der, role, drawn.hash);
             Ok(LoginCommand::Certificate(login.map_err(|_| Rejection::NotLoggedIn("the certificate cannot be read".into()))?))

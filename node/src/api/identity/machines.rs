@@ -1,6 +1,6 @@
 //! The service of machines.
 
-use super::{Reply, grants, identity, show_grants};
+use super::{Reply, check_ttl, grants, identity, show_grants};
 use crate::api::door::Done;
 use crate::api::{Door, convert};
 use crate::engine::sealing::{SECRET_ID_PREFIX, new_text};
@@ -93,6 +93,9 @@ impl Machines for MachinesService {
         let text = new_text(SECRET_ID_PREFIX, self.0.sealing.entropy());
         let hash = self.0.sealing.token_hash(&text);
         let parse = || {
+            if message.wrap_ttl_ms > 0 {
+                check_ttl(message.wrap_ttl_ms)?;
+            }
             let machine = IdentityName::parse(&message.name)?;
             let (ttl_ms, uses) = (message.ttl_ms, message.uses);
             Ok::<_, Rejection>(identity(IdentityCommand::IssueSecretId { machine, hash, ttl_ms, uses }))
@@ -114,7 +117,7 @@ impl Machines for MachinesService {
         }
         let about = format!("secret id of machine {}", message.name);
         let contents = v1::unwrap_response::Contents::SecretId(made);
-        let wrapped = Some(self.0.wrap(&caller, about, contents, message.wrap_ttl_ms).await?);
+        let wrapped = Some(self.0.wrap(&caller, about, contents, (message.wrap_ttl_ms, None)).await?);
         Ok(Response::new(v1::IssueSecretIdResponse { secret_id: String::new(), details, role_id, wrapped }))
     }
 

@@ -10,7 +10,7 @@ pub(crate) use login::LoginService;
 pub(crate) use machines::MachinesService;
 pub(crate) use roles::{CertRolesService, IssuersService};
 pub(crate) use users::UsersService;
-pub(crate) use wrapping::WrappingService;
+pub(crate) use wrapping::{WrappingService, check_ttl};
 
 use crate::api::convert;
 use crate::api::door::Asked;

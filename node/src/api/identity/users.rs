@@ -87,7 +87,10 @@ fn show(user: &User) -> v1::User {
 #[tonic::async_trait]
 impl Users for UsersService {
     async fn create(&self, request: Request<v1::CreateUserRequest>) -> Reply<v1::User> {
-        let (caller, message) = self.0.receive_change(request, Operation::UserCreate);
+        let (caller, message) =
+            self.0.receive_secretive(request, Operation::UserCreate, |message: &mut v1::CreateUserRequest| {
+                zeroize::Zeroize::zeroize(&mut message.password);
+            });
         let parse = async || {
             // Whoever is nobody has no passwords hashed.
             self.0.check_known(&caller).await?;
@@ -142,7 +145,11 @@ impl Users for UsersService {
     }
 
     async fn set_password(&self, request: Request<v1::SetPasswordRequest>) -> Reply<v1::UserResponse> {
-        let (caller, message) = self.0.receive_change(request, Operation::UserPassword);
+        let (caller, message) =
+            self.0.receive_secretive(request, Operation::UserPassword, |message: &mut v1::SetPasswordRequest| {
+                zeroize::Zeroize::zeroize(&mut message.password);
+                zeroize::Zeroize::zeroize(&mut message.current);
+            });
         let command = match self.0.check_known(&caller).await {
             Ok(()) => self.password_change(&message).await.map(identity),
             Err(rejection) => Err(rejection),

@@ -5,9 +5,9 @@ use crate::api::door::Caller;
 use crate::api::{Door, status};
 use crate::engine::sealing::{WRAP_PREFIX, new_text};
 use node_domain::identity::{IdentityAnswer, IdentityCommand, LoginCommand, WrapWish, Wrapped};
-use node_domain::ids::TokenHash;
+use node_domain::ids::{EnvironmentName, SecretId, TokenHash};
 use node_domain::operation::Operation;
-use node_domain::{Answer, limits};
+use node_domain::{Answer, Rejection, limits};
 use prost::Message as _;
 use proto::v1;
 use proto::v1::unwrap_response::Contents;
@@ -28,7 +28,7 @@ impl Door {
         caller: &Caller,
         about: String,
         contents: Contents,
-        ttl_ms: u64,
+        (ttl_ms, of): (u64, Option<(EnvironmentName, SecretId, u64)>),
     ) -> Result<v1::WrapToken, Status> {
         let caller = caller.again();
         let text = new_text(WRAP_PREFIX, self.sealing.entropy());
@@ -38,7 +38,7 @@ impl Door {
         message.encode(&mut *plaintext).map_err(|error| status::fault("wrap an answer", &error))?;
         let payload = self.sealing.seal_system(&place_of(&hash), &plaintext);
         let payload = payload.map_err(|error| status::fault("wrap an answer", &error))?.into();
-        let wish = WrapWish { hash, payload, about: limits::cut(about, limits::TEXT_BYTES_MAX), ttl_ms };
+        let wish = WrapWish { hash, payload, about: limits::cut(about, limits::TEXT_BYTES_MAX), ttl_ms, of };
         let asked = v1::UnwrapRequest::default();
         let done = self.submit(&caller, Operation::Wrap, &asked, Ok(identity(IdentityCommand::Wrap(wish)))).await?;
         let wrapped = done.view.state.identity().wrapped(&hash);
@@ -54,6 +54,14 @@ impl Door {
         let (about, created_by) = (wrapped.about.clone(), wrapped.created_by.to_string());
         Ok(v1::UnwrapResponse { about, created_by, created_at_ms: wrapped.created.as_ms(), ..message })
     }
+}
+
+/// How long a wrapping may wait: asked before what is to be wrapped is made or read, so that nothing is left over.
+pub(crate) fn check_ttl(ttl_ms: u64) -> Result<(), Rejection> {
+    if ttl_ms == 0 || ttl_ms > limits::WRAP_TTL_MS_MAX {
+        return Err(Rejection::invalid(format!("a wrapping waits 1 to {} ms", limits::WRAP_TTL_MS_MAX)));
+    }
+    Ok(())
 }
 
 /// What is wrapped opens with its own token alone.
@@ -87,8 +95,12 @@ impl Wrapping for WrappingService {
         let (caller, message) = self.0.receive(request);
         let v1::WrapSecretRequest { environment, path, version, ttl_ms } = message;
         let about = format!("secret {environment}:{path}");
-        let read = self.0.get(&caller, &v1::GetRequest { environment, path, version }).await?;
-        Ok(Response::new(self.0.wrap(&caller, about, Contents::Secret(read), ttl_ms).await?))
+        let asked = v1::GetRequest { environment, path, version };
+        if let Err(rejection) = check_ttl(ttl_ms) {
+            self.0.submit(&caller, Operation::Wrap, &asked, Err(rejection)).await?;
+        }
+        let (read, of) = self.0.get_from(&caller, &asked).await?;
+        Ok(Response::new(self.0.wrap(&caller, about, Contents::Secret(read), (ttl_ms, Some(of))).await?))
     }
 
     async fn unwrap(&self, request: Request<v1::UnwrapRequest>) -> Reply<v1::UnwrapResponse> {

@@ -35,6 +35,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  holdfast alert ack 4711")]
     Ack {
         /// Its id.
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         id: u64,
     },
     /// Raise an alert that says nothing, to see it arrive.
@@ -74,13 +75,14 @@ async fn list(session: &Session, open_only: bool, limit: u32) -> Result<(), Fail
     let alerts: Vec<_> = answer.alerts.iter().map(document).collect();
     let body = json!({ "alerts": alerts, "dropped": answer.dropped, "lost": answer.lost, "index": answer.index });
     if answer.lost > 0 {
-        session.out.warn(&format!("{} alerts made room for newer ones before they were delivered", answer.lost));
+        session.out.warn(&format!("{} alerts made room for newer ones before they were delivered or taken note of", answer.lost));
     }
     session.out.show(&body, |out| {
         let row = |alert: &v1::Alert| {
             let state = match (alert.owed.is_empty(), alert.acknowledged_by.is_empty()) {
                 (_, false) => format!("noted by {}", alert.acknowledged_by),
                 (false, true) => format!("owed to {}", alert.owed.join(", ")),
+                (true, true) if alert.no_sink => "no sink".to_owned(),
                 (true, true) => "delivered".to_owned(),
             };
             let (last, count) = (time::local(alert.last_at_ms), format!("×{}", alert.count));

@@ -16,10 +16,10 @@ pub(crate) struct Given {
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
     roles: Vec<String>,
     /// How long a login lasts, and each renewal of it.
-    #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms, default_value = "8h")]
+    #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms, default_value = "8h")]
     ttl: u64,
     /// How long it lasts however often it is renewed; without it, it cannot be renewed.
-    #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms)]
+    #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms)]
     max_ttl: Option<u64>,
     /// Networks from where one may log in, and from where the token counts, such as 10.0.0.0/8; any when left out.
     #[arg(long = "bind-cidr", value_name = "NETWORK", value_delimiter = ',')]

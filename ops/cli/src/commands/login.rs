@@ -103,6 +103,10 @@ impl Login {
             }
             None => session.keep_login(&text)?,
         };
+        if let Some(variable) = session.token_variable {
+            let who = &details.principal;
+            session.out.warn(&format!("{variable} is set and counts before this login: unset {variable} to go on as {who}"));
+        }
         let until = time::local(details.expires_at_ms);
         let sentence = format!("logged in as {} until {until}; the token is in {}", details.principal, path.display());
         session.out.done(&token::document(&details), &sentence)

@@ -27,10 +27,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         grants: grants::Given,
         /// How long a secret id counts; until revoked when left out.
-        #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms)]
+        #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms)]
         secret_id_ttl: Option<u64>,
         /// How many logins a secret id is good for; any number when left out.
-        #[arg(long, value_name = "COUNT")]
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         secret_id_uses: Option<u32>,
     },
     /// List machines.
@@ -59,13 +59,13 @@ pub(crate) enum Command {
         /// Of which machine.
         name: String,
         /// How long it counts, at most what the machine says.
-        #[arg(long = "for", value_name = "DURATION", value_parser = time::parse_duration_ms)]
+        #[arg(long = "for", value_name = "DURATION", value_parser = time::parse_bound_ms)]
         duration: Option<u64>,
         /// How many logins it is good for, at most what the machine says.
-        #[arg(long, value_name = "COUNT")]
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         uses: Option<u32>,
         /// Show a wrapping token instead, which waits so long and opens once.
-        #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms, conflicts_with = "out")]
+        #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms, conflicts_with = "out")]
         wrap_ttl: Option<u64>,
         /// Write it to a new file that nobody else may read.
         #[arg(long, value_name = "FILE")]

@@ -2,6 +2,7 @@
 
 mod init;
 mod rekey;
+mod root;
 mod secrets;
 mod unseal;
 
@@ -68,6 +69,9 @@ pub(crate) enum Command {
   holdfast operator rekey --kms aws:arn:aws:kms:eu-west-1:111122223333:key/1234abcd
   holdfast operator rekey --key-file ./new-seal.key")]
     Rekey(rekey::Rekey),
+    /// A new root token, for whoever opens the seal: when the last one is lost or revoked. Alerted, and on the journal.
+    #[command(after_help = "Examples:\n  holdfast operator root --out ./root-token\n  holdfast operator root --ttl 10m")]
+    Root(root::Root),
     /// A new root key, which every member gets, and all other keys are wrapped by.
     #[command(after_help = "Examples:\n  holdfast operator rotate\n  holdfast operator rotate --drop-old")]
     Rotate {
@@ -82,10 +86,10 @@ pub(crate) enum Command {
 #[group(required = true, multiple = true)]
 pub(crate) struct Seal {
     /// How many shares to make.
-    #[arg(long, requires = "threshold", conflicts_with_all = ["passphrase", "key_file", "kms"])]
+    #[arg(long, requires = "threshold", conflicts_with_all = ["passphrase", "key_file", "kms"], value_parser = clap::value_parser!(u32).range(1..=32))]
     pub(crate) shares: Option<u32>,
     /// How many of them unseal.
-    #[arg(long, requires = "shares")]
+    #[arg(long, requires = "shares", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub(crate) threshold: Option<u32>,
     /// Ask for a passphrase.
     #[arg(long, conflicts_with_all = ["key_file", "kms"])]
@@ -107,6 +111,7 @@ impl Command {
             Command::Seal { node, .. } => seal(session, node).await,
             Command::Adopt { node, file } => adopt(session, node, file).await,
             Command::Rekey(rekey) => rekey.run(session).await,
+            Command::Root(root) => root.run(session).await,
             Command::Rotate { drop_old: false } => rotate(session).await,
             Command::Rotate { drop_old: true } => drop_old(session).await,
         }
@@ -229,12 +234,20 @@ async fn seal(session: &Session, only: Option<String>) -> Result<(), Failure> {
     let nodes = nodes(session, only.as_deref()).await?;
     let which = only.as_deref().unwrap_or("every node");
     confirm(session, &format!("Seal {which}? It serves nothing until it is unsealed."))?;
+    let (mut sealed, mut failed) = (Vec::new(), Vec::new());
     for (address, client) in &nodes {
-        // A cluster that has lost its quorum to this cannot journal the next one: that one is stopped instead.
-        client.seal().seal(v1::SealRequest {}).await.doing(|| format!("seal {address}"))?;
+        // One that fails is no reason to leave the others open.
+        match client.seal().seal(v1::SealRequest {}).await.doing(|| format!("seal {address}")) {
+            Ok(_) => sealed.push(address.as_str()),
+            Err(failure) => failed.push((address.as_str(), failure)),
+        }
     }
-    let sealed: Vec<&String> = nodes.iter().map(|(address, _)| address).collect();
-    session.out.done(&json!({ "sealed": sealed }), &format!("{} forgot its keys", nodes.len()))
+    let summary = format!("{} of {} nodes forgot their keys", sealed.len(), nodes.len());
+    let Some((address, failure)) = failed.into_iter().next() else {
+        return session.out.done(&json!({ "sealed": sealed }), &summary);
+    };
+    Err(Failure::new(failure.exit, format!("{summary}; {address} did not"), failure.why().to_owned())
+        .next("holdfast operator status, then holdfast operator seal --node for each that is left"))
 }
 
 async fn adopt(session: &Session, node: String, file: Option<std::path::PathBuf>) -> Result<(), Failure> {

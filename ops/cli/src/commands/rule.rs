@@ -78,7 +78,7 @@ pub(crate) struct Put {
     #[arg(long, default_value = "allow")]
     reuse: String,
     /// Longest validity of a version.
-    #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms)]
+    #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms)]
     ttl_max: Option<u64>,
 }
 

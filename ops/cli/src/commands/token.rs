@@ -36,16 +36,16 @@ pub(crate) enum Command {
         #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
         roles: Vec<String>,
         /// How long it is valid, such as 8h; until revoked when left out.
-        #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms)]
+        #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms)]
         ttl: Option<u64>,
         /// How long one renewal lasts; it cannot be renewed when left out.
-        #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms)]
+        #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms)]
         renewable: Option<u64>,
         /// How long it lasts however often it is renewed; for ever when left out.
-        #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms)]
+        #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms)]
         max_ttl: Option<u64>,
         /// How many requests it is good for; any number when left out.
-        #[arg(long, value_name = "COUNT")]
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         uses: Option<u32>,
         /// Networks from where it counts, such as 10.0.0.0/8; any when left out.
         #[arg(long = "bind-cidr", value_name = "NETWORK", value_delimiter = ',')]
@@ -57,7 +57,7 @@ pub(crate) enum Command {
         #[arg(long)]
         orphan: bool,
         /// Show a wrapping token instead, which waits so long and opens once.
-        #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms, conflicts_with = "out")]
+        #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms, conflicts_with = "out")]
         wrap_ttl: Option<u64>,
         /// Write the token to a new file that nobody else may read.
         #[arg(long, value_name = "FILE")]
@@ -82,7 +82,7 @@ pub(crate) enum Command {
         /// As `token list` shows it; the token in use when left out.
         accessor: Option<String>,
         /// For how long, at most as long as one renewal lasts.
-        #[arg(long = "for", value_name = "DURATION", value_parser = time::parse_duration_ms)]
+        #[arg(long = "for", value_name = "DURATION", value_parser = time::parse_bound_ms)]
         increment: Option<u64>,
     },
     /// What a token is and may.

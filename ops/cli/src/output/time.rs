@@ -35,6 +35,14 @@ pub(crate) fn parse_duration_ms(text: &str) -> Result<u64, String> {
     u64::try_from(duration.as_millis()).map_err(|_| format!("`{text}` is too long"))
 }
 
+/// As `parse_duration_ms`, for a bound: none at all would be taken for no bound.
+pub(crate) fn parse_bound_ms(text: &str) -> Result<u64, String> {
+    match parse_duration_ms(text)? {
+        0 => Err(format!("`{text}` is no time at all: leave it out where nothing is to be bounded")),
+        ms => Ok(ms),
+    }
+}
+
 /// A moment in milliseconds since 1970: RFC 3339, a local date or time, or a duration before now (`2h`).
 pub(crate) fn parse_moment(text: &str) -> Result<u64, String> {
     parse_moment_at(text, Timestamp::now())
@@ -66,6 +74,14 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         for bad in ["", "10", "soon", "-1h"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bound_is_some_time() {
+        assert_eq!(parse_bound_ms("8h"), Ok(28_800_000));
+        for bad in ["0s", "0d", "10us", "soon"] {
+            assert!(parse_bound_ms(bad).is_err(), "{bad}");
         }
     }
 

@@ -106,6 +106,8 @@ pub(super) struct Model {
     pub(super) policies: Vec<Policy>,
     /// Which token made which: child, parent.
     made: Vec<(u8, u8)>,
+    /// Where secrets were moved away from: place, path, which one, and its newest version then.
+    left: Vec<(String, String, u64, u64)>,
     receipts: Vec<Receipt>,
     /// Records and stamp of the request in hand.
     first: u64,
@@ -160,6 +162,7 @@ impl Model {
             tokens: vec![root],
             policies: vec![Policy { name: "root".into(), version: 1, rules: vec![everything] }],
             made: Vec::new(),
+            left: Vec::new(),
             receipts: Vec::new(),
             first: 0,
             at: 0,
@@ -482,13 +485,16 @@ impl Model {
     fn add(&mut self, place: &str, path: &str, digest: [u8; 32], said: &Said, nth: u64) -> (u64, Option<u64>) {
         let (now, record) = (self.at + nth, self.first + nth);
         if self.find(place, path).is_none() {
+            let at_path = |left: &(String, String, u64, u64)| (left.0.as_str(), left.1.as_str()) == (place, path);
+            let newest = self.left.iter().find(|left| at_path(left)).map_or(0, |left| left.3);
+            self.left.retain(|left| !at_path(left));
             self.secrets.push(Secret {
                 place: place.to_owned(),
                 path: path.to_owned(),
                 id: record,
                 created: now,
                 updated: now,
-                newest: 0,
+                newest,
                 owner: String::new(),
                 kind: SecretType::Generic,
                 tags: Vec::new(),
@@ -586,6 +592,12 @@ impl Model {
         if self.find(place, to).is_some() {
             return Err(No::Exists);
         }
+        let before = self.left.iter().find(|left| (left.0.as_str(), left.1.as_str()) == (place, to));
+        if before.is_some_and(|(_, _, id, newest)| *id != secret.id && *newest >= secret.newest) {
+            return Err(No::Conflict);
+        }
+        self.left.retain(|left| (left.0.as_str(), left.1.as_str()) != (place, to));
+        self.left.push((place.to_owned(), from.to_owned(), secret.id, secret.newest));
         let now = self.at;
         let moved = self.find_mut(place, from);
         moved.path = to.to_owned();

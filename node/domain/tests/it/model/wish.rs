@@ -177,7 +177,7 @@ impl Wish {
                 Command::ReadMany { environment: place(home), items }
             }
             Wish::SetMetadata { place: home, path, said } => {
-                Command::SetMetadata { environment: place(home), path: at(path), about: about(said) }
+                Command::SetMetadata { environment: place(home), path: at(path), about: about(said), held: None }
             }
             Wish::Look { place: home, prefix, operation } => {
                 let (environment, prefix) = (place(home), prefix.clone());
@@ -211,7 +211,9 @@ impl Wish {
                 sealed: value.sealed.clone(),
                 expect: expectation(*expect),
             },
-            Wish::Move { place: home, from, to } => Command::Move { environment: place(home), from: at(from), to: at(to) },
+            Wish::Move { place: home, from, to } => {
+                Command::Move { environment: place(home), from: at(from), to: at(to), held: None }
+            }
             Wish::Transact { place: home, items } => {
                 Command::Transact { environment: place(home), items: items.iter().map(item).collect() }
             }

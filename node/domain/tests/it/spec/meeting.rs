@@ -221,7 +221,8 @@ fn the_failure_that_locks_a_user_raises_an_alert_and_no_other_failure_does() {
 
 #[test]
 fn a_second_unwrapping_raises_an_alert_and_so_does_a_look_after_the_first() {
-    let wish = || WrapWish { hash: [9; 32], payload: wrapped_key("token"), about: "token of ana".into(), ttl_ms: 60_000 };
+    let wish =
+        || WrapWish { hash: [9; 32], payload: wrapped_key("token"), about: "token of ana".into(), ttl_ms: 60_000, of: None };
     let wrap: Request = Box::new(move |_| identity(IdentityCommand::Wrap(wish())));
     let unwrap = || -> Request { Box::new(|_| Command::Login(Box::new(LoginCommand::Unwrap { hash: [9; 32] }))) };
     let look: Request = Box::new(|_| Command::Login(Box::new(LoginCommand::LookupWrapped { hash: [9; 32] })));

@@ -90,14 +90,14 @@ fn a_copy_needs_read_there_and_create_or_update_here() {
 }
 
 #[test]
-fn a_move_takes_all_versions_and_leaves_nothing_behind() {
+fn a_move_takes_all_versions_and_leaves_nothing_to_read_behind() {
     let world = given([added("a", 1), added("a", 2), done(delete("a"))]);
     let before = world.secret("a");
     let asked = world.when("root", rename("a", "b")).then_versions([2]).recording(["secret.move production a done"]);
     let after = asked.world.secret("b");
     assert_eq!((after.id, &after.versions, &after.about), (before.id, &before.versions, &before.about));
     assert!(after.updated > before.updated);
-    asked.when("root", history("a")).then_refuses("secret a does not exist").and(added("a", 1));
+    asked.when("root", history("a")).then_refuses("secret a does not exist").when("root", put("a")).then_writes(3);
 }
 
 #[test]
@@ -129,4 +129,39 @@ fn a_move_needs_delete_and_read_there_and_create_here() {
         .and(granted("ana", "create", "b"))
         .when("ana", rename("a", "b"))
         .then_versions([1]);
+}
+
+#[test]
+fn who_expects_a_version_never_meets_another_secret_that_took_its_place() {
+    given([added("a", 1), added("a", 2), done(rename("a", "b"))])
+        .when("root", put("a"))
+        .then_writes(3)
+        .when("root", put_if("a", 2))
+        .then_refuses("a is at v3, not v2")
+        .when("root", patch_if("a", 2))
+        .then_refuses("a is at v3, not v2")
+        .and(done(rename("a", "c")))
+        .when("root", copy("c", "a"))
+        .then_writes(4);
+}
+
+#[test]
+fn a_secret_with_lower_numbers_is_not_moved_where_higher_ones_stood() {
+    given([added("a", 1), added("a", 2), added("b", 1), added("c", 1), added("c", 2), added("c", 3), done(rename("a", "old"))])
+        .when("root", rename("b", "a"))
+        .then_refuses("b is at v1, not above v2, where a had come to before: copy it there instead")
+        .recording(["secret.move production b refused"])
+        .when("root", rename("c", "a"))
+        .then_versions([3]);
+}
+
+#[test]
+fn a_secret_comes_back_to_where_it_was() {
+    given([added("a", 1), done(rename("a", "b"))])
+        .when("root", rename("b", "a"))
+        .then_versions([1])
+        .when("root", put_if("a", 1))
+        .then_writes(2)
+        .when("root", put("b"))
+        .then_writes(2);
 }

@@ -171,7 +171,7 @@ pub(crate) fn read_many(items: Vec<(&'static str, Option<u64>)>) -> Request {
 }
 
 pub(crate) fn set_metadata(at: &'static str, about: AboutChange) -> Request {
-    Box::new(move |_| Command::SetMetadata { environment: environment(HOME), path: path(at), about })
+    Box::new(move |_| Command::SetMetadata { environment: environment(HOME), path: path(at), about, held: None })
 }
 
 pub(crate) fn list(prefix: &'static str) -> Request {
@@ -251,7 +251,7 @@ fn copy_expecting(from: &'static str, to: &'static str, expect: Option<Expectati
 }
 
 pub(crate) fn rename(from: &'static str, to: &'static str) -> Request {
-    Box::new(move |_| Command::Move { environment: environment(HOME), from: path(from), to: path(to) })
+    Box::new(move |_| Command::Move { environment: environment(HOME), from: path(from), to: path(to), held: None })
 }
 
 /// One item of a transaction, still to be sealed.

@@ -26,7 +26,7 @@ impl Rekey {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let client = session.client().await?;
         let status = client.keys().status(v1::KeyStatusRequest {}).await.doing(|| "ask for the seal".to_owned())?;
-        let current = current(&status)?;
+        let current = secrets::ask_current(&status.seal_kind, status.seal_threshold)?;
         let seal = self.seal;
         let passphrase = if seal.passphrase { secrets::ask_new_passphrase()? } else { Default::default() };
         let key_file = seal.key_file.as_deref().map(secrets::NewKeyFile::create).transpose()?;
@@ -67,18 +67,5 @@ impl Rekey {
             done.generation
         ));
         Ok(())
-    }
-}
-
-/// What holds the seal now, asked for by its kind.
-fn current(status: &v1::KeyStatusResponse) -> Result<Vec<Zeroizing<String>>, Failure> {
-    match status.seal_kind.as_str() {
-        "shamir" => {
-            let needed = status.seal_threshold;
-            (1..=needed).map(|number| secrets::ask(&format!("current share {number} of {needed}"))).collect()
-        }
-        "passphrase" => Ok(vec![secrets::ask("current passphrase")?]),
-        "key-file" => Ok(vec![secrets::ask("text of the current key file")?]),
-        _ => Ok(Vec::new()),
     }
 }

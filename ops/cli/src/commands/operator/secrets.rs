@@ -46,6 +46,16 @@ pub(super) fn ask_new_passphrase() -> Result<Zeroizing<String>, Failure> {
     Ok(first)
 }
 
+/// What holds the seal now, asked for by its kind.
+pub(super) fn ask_current(kind: &str, threshold: u32) -> Result<Vec<Zeroizing<String>>, Failure> {
+    match kind {
+        "shamir" => (1..=threshold).map(|number| ask(&format!("current share {number} of {threshold}"))).collect(),
+        "passphrase" => Ok(vec![ask("current passphrase")?]),
+        "key-file" => Ok(vec![ask("text of the current key file")?]),
+        _ => Ok(Vec::new()),
+    }
+}
+
 pub(super) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let text = std::fs::read_to_string(path).map(Zeroizing::new);
     text.map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error))

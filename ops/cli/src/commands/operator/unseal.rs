@@ -26,7 +26,7 @@ pub(crate) struct Unseal {
     /// The key file, for nodes that cannot read their own.
     #[arg(long, value_name = "PATH")]
     key_file: Option<PathBuf>,
-    /// Forget the shares given so far, and give none.
+    /// Forget the shares that were given from here, and give none.
     #[arg(long, conflicts_with = "key_file")]
     reset: bool,
 }

@@ -43,7 +43,7 @@ pub(crate) struct Get {
     #[arg(long)]
     reveal: bool,
     /// Show a wrapping token instead, which waits so long and opens once.
-    #[arg(long, value_name = "DURATION", value_parser = time::parse_duration_ms, conflicts_with_all = ["reveal", "field"])]
+    #[arg(long, value_name = "DURATION", value_parser = time::parse_bound_ms, conflicts_with_all = ["reveal", "field"])]
     wrap_ttl: Option<u64>,
 }
 

@@ -150,6 +150,28 @@ fn a_full_outbox_drops_what_was_delivered_and_only_then_the_oldest_and_says_so()
 }
 
 #[test]
+fn a_flood_of_small_alerts_does_not_drive_out_a_critical_one_and_without_a_sink_what_goes_is_lost() {
+    let mut world = given([]).when_unchecked("root", test_alert(Severity::Critical));
+    let critical = newest(&world).id;
+    world = world.when_unchecked("root", test_alert(Severity::Warning));
+    let noted = newest(&world).id;
+    world = world.when_unchecked("root", guard(GuardCommand::Acknowledge { alert: noted }));
+    for _ in 0..limits::ALERTS_MAX - 2 {
+        world = world.when_unchecked("root", test_alert(Severity::Note));
+    }
+    let lost = |world: &World| (world.state.guard().outbox.counts().dropped, world.state.guard().outbox.counts().lost);
+    world = world.when_unchecked("root", test_alert(Severity::Note));
+    assert!(world.state.guard().outbox.alert(noted).is_none(), "what somebody took note of goes first");
+    assert_eq!(lost(&world), (1, 0));
+    for _ in 0..8 {
+        world = world.when_unchecked("root", test_alert(Severity::Note));
+    }
+    assert!(world.state.guard().outbox.alert(critical).is_some(), "what matters most stays");
+    assert_eq!(lost(&world), (9, 8), "nobody was told of them");
+    world.when("root", test_alert(Severity::Note)).then_is_done();
+}
+
+#[test]
 fn whoever_may_is_told_of_alerts_takes_note_of_them_and_says_where_they_go() {
     let world = given([granted("ana", "alerts", "*"), granted("bob", "read", "*")]);
     let world = world.when("ana", sink("chat", Severity::Note)).recording(["sink.put - chat done"]).then_is_done();

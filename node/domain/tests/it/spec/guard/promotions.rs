@@ -183,6 +183,37 @@ fn a_plan_whose_source_or_target_has_moved_is_refused_with_both_versions() {
     assert_eq!(asked.world.secret("app/db").newest, 1, "nothing of it was written");
 }
 
+fn moved_in_staging(from: &'static str, to: &'static str) -> Request {
+    Box::new(move |_| Command::Move { environment: environment("staging"), from: path(from), to: path(to), held: None })
+}
+
+#[test]
+fn another_secret_in_the_place_of_the_approved_one_is_not_promoted() {
+    let (world, id) = planned();
+    let world = world.when("bob", approve(id)).then_is_done();
+    // The approved source is put aside, and other values take its place until the number fits again.
+    let world = world.and(done(moved_in_staging("app/key", "app/key-old"))).and(done(put_in("staging", "app/key")));
+    world.clone().when("ana", apply(id)).then_refuses("staging:app/key is at v2, not v1");
+    // Nor does one fit that was made elsewhere and moved there.
+    let world = world.and(done(moved_in_staging("app/key", "app/key-2"))).and(done(put_in("staging", "app/other")));
+    world
+        .when("root", moved_in_staging("app/other", "app/key"))
+        .then_refuses("app/other is at v1, not above v2, where app/key had come to before: copy it there instead")
+        .when("ana", apply(id))
+        .then_refuses("secret app/key does not exist");
+}
+
+#[test]
+fn another_secret_in_the_place_of_the_target_makes_a_plan_stale() {
+    let (world, id) = planned();
+    let world = world.when("bob", approve(id)).then_is_done();
+    world
+        .and(done(rename("app/db", "app/db-old")))
+        .and(done(put("app/db")))
+        .when("ana", apply(id))
+        .then_refuses("production:app/db is at v2, not v1");
+}
+
 #[test]
 fn promoting_needs_the_right_on_both_sides_of_every_secret() {
     given([

@@ -5,7 +5,7 @@ use node_domain::guard::{Classes, Reuse, ValueRule};
 use node_domain::ids::{Revision, RuleName, Stamp};
 use node_domain::limits;
 use node_domain::policy::PathPattern;
-use node_domain::sealed::{Checked, Sealed};
+use node_domain::sealed::{Checked, Held, Sealed};
 use node_domain::secret::SecretType;
 
 fn rule(name: &str) -> ValueRule {
@@ -204,4 +204,59 @@ fn rules_are_written_by_who_governs_counted_and_bounded() {
         world = world.when_unchecked("ana", put_rule(rule(&format!("rule-{number}"))));
     }
     world.when("ana", put_rule(rule("one-more"))).then_refuses("there are 256 rules for values already");
+}
+
+/// What the door finds of the newest value at `app/db` in production, for the type that is to count.
+fn held(world: &World, kind: SecretType, broken: Option<&str>) -> Option<Box<Held>> {
+    let value_id = world.secret("app/db").versions.last().unwrap().seal.value_id;
+    let sealed = checked(world, world.clone().seal("x"), kind, broken);
+    Some(Box::new(Held { value_id, checked: *sealed.checked? }))
+}
+
+fn move_held(to: &'static str, broken: Option<&'static str>) -> Request {
+    Box::new(move |world| {
+        let held = held(world, SecretType::Generic, broken);
+        Command::Move { environment: environment("production"), from: path("app/db"), to: path(to), held }
+    })
+}
+
+fn retype_held(broken: Option<&'static str>) -> Request {
+    Box::new(move |world| {
+        let held = held(world, SecretType::Password, broken);
+        let about = of_type(SecretType::Password);
+        Command::SetMetadata { environment: environment("production"), path: path("app/db"), about, held }
+    })
+}
+
+#[test]
+fn what_is_moved_under_a_rule_is_held_against_it() {
+    let world = given([added("app/db", 1), done(put_rule(rule("strong")))]);
+    let asked = world.when("root", rename("app/db", "db/main"));
+    assert!(matches!(asked.rejection(), node_domain::Rejection::RulesMoved { .. }), "nobody has looked at it");
+    asked
+        .when("root", move_held("db/main", Some("strong")))
+        .then_refuses("rule strong refuses the value of db/main in production: it wants a digit")
+        .when("root", move_held("db/main", None))
+        .then_versions([1]);
+}
+
+#[test]
+fn what_is_hidden_is_held_against_the_rules_where_it_goes_and_what_was_destroyed_is_not() {
+    let world = given([added("app/db", 1), done(put_rule(rule("strong"))), done(delete("app/db"))]);
+    world
+        .when("root", move_held("db/main", Some("strong")))
+        .then_refuses("rule strong refuses the value of db/main in production: it wants a digit")
+        .and(done(destroy("app/db")))
+        .when("root", rename("app/db", "db/main"))
+        .then_versions([1]);
+}
+
+#[test]
+fn a_value_of_another_type_is_held_against_the_rules_for_it() {
+    given([added("app/db", 1), done(put_rule(rule("strong")))])
+        .when("root", retype_held(Some("strong")))
+        .then_refuses("rule strong refuses the value of app/db in production: it wants a digit")
+        .when("root", set_metadata("app/db", described("as before")))
+        .when("root", retype_held(None))
+        .recording(["secret.set-metadata production app/db done"]);
 }

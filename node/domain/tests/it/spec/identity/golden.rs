@@ -5,7 +5,7 @@ use crate::golden::assert_golden;
 use bytes::Bytes;
 use node_domain::identity::{
     CertRole, FailedBy, Failures, IdentityEvent, IdentityPiece, Issuer, IssuerKeys, Machine, NameGlob, SecretId, Totp, User,
-    Wrapped,
+    Wrapped, WrappedOf,
 };
 use node_domain::token::Login;
 use node_domain::{Event, State};
@@ -61,6 +61,11 @@ fn secret_id() -> SecretId {
         created: MADE,
         created_by: principal("root"),
     }
+}
+
+fn wrapped_of() -> WrappedOf {
+    let environment = node_domain::ids::EnvironmentName::parse("production").unwrap();
+    WrappedOf { hash: [7; 32], environment, secret: node_domain::ids::SecretId(70_000), version: 300 }
 }
 
 fn wrapped() -> Wrapped {
@@ -141,6 +146,9 @@ fn events() -> Vec<IdentityEvent> {
         E::UserGrantsSet { name: name(), before: Box::new(grants()), after: Box::new(Grants::default()) },
         E::MachineGrantsSet { name: called("ci"), before: Box::new(Grants::default()), after: Box::new(grants()) },
     ]);
+    let later = [FailedBy::Signature, FailedBy::Claims, FailedBy::Time, FailedBy::Keys];
+    events.extend(later.map(|cause| E::LoginFailed { login: Login::Jwt, user: None, cause }));
+    events.push(E::SecretWrapped { wrapped: Box::new(wrapped()), of: wrapped_of() });
     events
 }
 
@@ -154,7 +162,7 @@ fn name(event: &IdentityEvent) -> &'static str {
     names!(TokenRenewed TokenUsed UserCreated UserDisabled UserEnabled UserDeleted UserPasswordSet TotpEnrolled TotpConfirmed
         TotpRemoved UserUnlocked LoginFailed UserLoggedIn MachineCreated MachineDeleted SecretIdIssued SecretIdRevoked SecretIdUsed
         Wrapped Unwrapped WrappedEnded CertRolePut CertRoleDeleted IssuerPut IssuerDeleted CertificateLoggedIn JwtLoggedIn
-        UserGrantsSet MachineGrantsSet)
+        UserGrantsSet MachineGrantsSet SecretWrapped)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -164,7 +172,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_bytes_of_every_event_of_identities_never_drift() {
     let seen: BTreeSet<_> = events().iter().map(name).collect();
-    assert_eq!(seen.len(), 29, "every variant has an example");
+    assert_eq!(seen.len(), 30, "every variant has an example");
     let line = |(at, event): (usize, &IdentityEvent)| {
         let bytes = codec::encode(Kind::Event, &Event::Identity(event.clone()));
         assert_eq!(codec::decode::<Event>(Kind::Event, &bytes).unwrap(), Event::Identity(event.clone()));
@@ -182,6 +190,7 @@ fn the_bytes_of_every_piece_of_identities_never_drift() {
         ("Wrapped", IdentityPiece::Wrapped(Arc::new(wrapped()))),
         ("CertRole", IdentityPiece::CertRole(Arc::new(cert_role()))),
         ("Issuer", IdentityPiece::Issuer(Arc::new(issuer(IssuerKeys::Url("https://issuer/keys".into()))))),
+        ("WrappedOf", IdentityPiece::WrappedOf(Arc::new(wrapped_of()))),
     ];
     let lines = pieces.iter().map(|(name, piece)| ((*name).to_owned(), hex(&codec::encode(Kind::StatePiece, piece))));
     assert_golden("identity_pieces", &lines.collect::<Vec<_>>());

@@ -2,7 +2,7 @@
 
 use super::*;
 use node_domain::Rejection;
-use node_domain::identity::{CertificateLogin, Issuer, IssuerKeys, JwtLogin, NameGlob};
+use node_domain::identity::{CertificateLogin, FailedBy, IdentityEvent, Issuer, IssuerKeys, JwtLogin, NameGlob};
 use node_domain::token::Login;
 
 const ROLE_ID: [u8; 16] = [0xAB; 16];
@@ -178,4 +178,23 @@ fn a_signed_token_logs_in_by_the_issuer_that_it_was_verified_against() {
     let world = world.and(done(asks(IdentityCommand::DeleteIssuer { name: called("github") })));
     let world = world.when("jwt", lookup_self()).then_is_not_authenticated().world;
     not_logged_in(world.when("nobody", jwt(None, 30_000)));
+}
+
+#[test]
+fn why_a_signed_token_does_not_count_is_for_the_journal_and_not_for_who_shows_it() {
+    let wrong = |version, cause| -> Request {
+        Box::new(move |_| Command::Login(Box::new(LoginCommand::JwtRefused { issuer: called("github"), version, cause })))
+    };
+    let mut world = given([done(put_issuer("holdfast"))]);
+    let version = world.state.identity().issuer(&called("github")).unwrap().version;
+    for cause in [FailedBy::Signature, FailedBy::Claims, FailedBy::Time, FailedBy::Keys] {
+        let asked = world.when("nobody", wrong(version, cause)).then_denies("the token of the issuer does not count here");
+        let failed = asked.decision.events.iter().any(|event| {
+            matches!(event, node_domain::Event::Identity(IdentityEvent::LoginFailed { cause: found, .. }) if *found == cause)
+        });
+        assert!(failed, "{:?}", asked.decision.events);
+        world = asked.world;
+    }
+    let asked = world.when("nobody", wrong(version - 1, FailedBy::Claims));
+    assert!(matches!(asked.rejection(), Rejection::Conflict { .. }), "looked at as it stands no more: the door looks again");
 }

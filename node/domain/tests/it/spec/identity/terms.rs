@@ -218,3 +218,30 @@ fn a_use_that_is_counted_makes_no_receipt() {
     let asked = asked.when_under((7, 7), "ana", read("a")).then_reads(["a v1"]);
     assert!(!asked.decision.events.iter().any(|event| matches!(event, Event::AnsweredAgain { .. })));
 }
+
+#[test]
+fn what_a_node_asks_for_its_own_sake_and_wrapping_an_answer_are_no_uses() {
+    let world = given([granted("ana", "read", "*"), added("a", 1)]);
+    let mut world = world.when("root", wish("ana", |wish| wish.uses_max = 2)).then_is_done();
+    let left = |world: &World| world.state.token(&world.credential("ana")).unwrap().terms.uses_left;
+    for _ in 0..3 {
+        world = world.when("ana", Box::new(|_| Command::CatchUp)).then_is_done();
+    }
+    assert_eq!(left(&world), Some(2));
+    let wrap = |number: u8| -> Request {
+        let payload = b"<<ciphertext>> of a value".to_vec().into();
+        let about = "secret production:a".into();
+        asks(IdentityCommand::Wrap(WrapWish { hash: [number; 32], payload, about, ttl_ms: 60_000, of: None }))
+    };
+    let world = world.when("ana", read("a")).when("ana", wrap(1)).then_is_done();
+    assert_eq!(left(&world), Some(1));
+    // The last use, and its answer is wrapped still; nothing else is done by the token any more, nor that for long.
+    let world = world.when("ana", read("a")).when("ana", wrap(2)).then_is_done();
+    assert_eq!(left(&world), Some(0));
+    world
+        .when("ana", Box::new(|_| Command::CatchUp))
+        .then_is_not_authenticated()
+        .and(later_ms(limits::ANSWER_MS_MAX))
+        .when("ana", wrap(3))
+        .then_is_not_authenticated();
+}

@@ -2,11 +2,13 @@
 
 use super::*;
 use node_domain::identity::IdentityAnswer;
+use node_domain::ids::EnvironmentName;
+use node_domain::keys::KeysCommand;
 use node_domain::{Answer, Rejection};
 
 fn wrap(hash: TokenHash, ttl_ms: u64) -> Request {
     let payload = b"<<ciphertext>> of a token".to_vec().into();
-    asks(IdentityCommand::Wrap(WrapWish { hash, payload, about: "token of ana".into(), ttl_ms }))
+    asks(IdentityCommand::Wrap(WrapWish { hash, payload, about: "token of ana".into(), ttl_ms, of: None }))
 }
 
 fn unwrap(hash: TokenHash) -> Request {
@@ -51,7 +53,7 @@ fn a_wrapping_waits_until_its_stamp_and_is_swept_by_the_next() {
 fn what_is_wrapped_is_bounded() {
     let wish = |bytes: usize, ttl_ms| {
         let payload = vec![0; bytes].into();
-        asks(IdentityCommand::Wrap(WrapWish { hash: [1; 32], payload, about: String::new(), ttl_ms }))
+        asks(IdentityCommand::Wrap(WrapWish { hash: [1; 32], payload, about: String::new(), ttl_ms, of: None }))
     };
     given([])
         .when("root", wish(limits::WRAPPED_BYTES_MAX + 1, 1))
@@ -61,5 +63,67 @@ fn what_is_wrapped_is_bounded() {
         .when("nobody", wish(1, 1))
         .then_is_not_authenticated()
         .when("root", wish(limits::WRAPPED_BYTES_MAX, 1))
+        .then_is_done();
+}
+
+/// Wraps the newest value of `db/password` in production.
+fn wrap_value(hash: TokenHash) -> Request {
+    Box::new(move |world| {
+        let secret = world.secret("db/password");
+        let of = Some((environment("production"), secret.id, secret.newest));
+        let payload = b"<<ciphertext>> of a value".to_vec().into();
+        let about = "secret production:db/password".into();
+        asks(IdentityCommand::Wrap(WrapWish { hash, payload, about, ttl_ms: 60_000, of }))(world)
+    })
+}
+
+#[test]
+fn a_wrapped_value_does_not_open_while_its_environment_is_sealed() {
+    let keys = |command: fn(EnvironmentName) -> KeysCommand| -> Request {
+        Box::new(move |_| Command::Keys(Box::new(command(environment("production")))))
+    };
+    let sealed = "environment production is sealed: holdfast env unseal production";
+    let asked = given([added("db/password", 1), done(wrap_value([1; 32]))])
+        .and(done(keys(|environment| KeysCommand::SealEnvironment { environment })))
+        .when("nobody", look([1; 32]))
+        .then_refuses(sealed)
+        .when("nobody", unwrap([1; 32]))
+        .then_refuses(sealed)
+        .and(done(keys(|environment| KeysCommand::UnsealEnvironment { environment })))
+        .when("nobody", unwrap([1; 32]));
+    assert_eq!(payload(&asked), b"<<ciphertext>> of a value");
+}
+
+#[test]
+fn a_wrapped_value_does_not_outlive_its_version() {
+    let told = |state: &str| format!("secret production:db/password v1 is {state}: what was wrapped of it does not open");
+    given([added("db/password", 1), done(wrap_value([1; 32])), done(delete("db/password"))])
+        .when("nobody", unwrap([1; 32]))
+        .then_refuses(&told("deleted"))
+        .and(done(undelete("db/password")))
+        .and(done(rename("db/password", "db/old")))
+        .when("nobody", look([1; 32]))
+        .and(done(destroy("db/old")))
+        .when("nobody", unwrap([1; 32]))
+        .then_refuses(&told("destroyed"));
+}
+
+#[test]
+fn one_principal_does_not_use_up_what_may_be_wrapped() {
+    let large = |number: u16| -> Request {
+        let mut hash = [9; 32];
+        hash[..2].copy_from_slice(&number.to_be_bytes());
+        let payload = vec![0; limits::WRAPPED_BYTES_MAX].into();
+        asks(IdentityCommand::Wrap(WrapWish { hash, payload, about: "much".into(), ttl_ms: 60_000, of: None }))
+    };
+    let most = u16::try_from(limits::OWN_WRAPPED_BYTES_MAX / limits::WRAPPED_BYTES_MAX).unwrap();
+    let mut world = given([granted("ana", "read", "*")]);
+    for number in 0..most {
+        world = world.when_unchecked("ana", large(number));
+    }
+    world
+        .when("ana", large(most))
+        .then_refuses("too much of ana is wrapped and waits for its hand-over: have some unwrapped")
+        .when("root", wrap([1; 32], 60_000))
         .then_is_done();
 }

@@ -3,7 +3,7 @@
 use super::super::{environment, path};
 use bytes::Bytes;
 use node_domain::Event;
-use node_domain::ids::SecretId;
+use node_domain::ids::{Accessor, SecretId};
 use node_domain::keys::{KeysEvent, Rewrap, SealAbout, WrappedRoots, digest_of};
 use node_domain::sealed::{Payload, Sealed};
 
@@ -21,6 +21,8 @@ pub(crate) fn examples() -> Vec<(String, Event)> {
         node_unsealed(),
         node_sealed(),
         init(),
+        node_sealed_alone(),
+        KeysEvent::RootMinted { subject: "070707070707070707070707".into() },
     ];
     all.into_iter().map(|event| (format!("Keys/{}", name(&event)), Event::Keys(event))).collect()
 }
@@ -38,6 +40,8 @@ fn name(event: &KeysEvent) -> &'static str {
         KeysEvent::NodeUnsealed { .. } => "NodeUnsealed",
         KeysEvent::NodeSealed { .. } => "NodeSealed",
         KeysEvent::SealInitialized { .. } => "SealInitialized",
+        KeysEvent::NodeSealedAlone { .. } => "NodeSealedAlone",
+        KeysEvent::RootMinted { .. } => "RootMinted",
     }
 }
 
@@ -93,6 +97,10 @@ fn node_unsealed() -> KeysEvent {
 
 fn node_sealed() -> KeysEvent {
     KeysEvent::NodeSealed { subject: "node-2".into() }
+}
+
+fn node_sealed_alone() -> KeysEvent {
+    KeysEvent::NodeSealedAlone { subject: "node-3".into(), accessor: Accessor([7; 12]), at_ms: 1_790_000_000_000 }
 }
 
 fn init() -> KeysEvent {

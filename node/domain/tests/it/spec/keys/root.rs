@@ -106,7 +106,32 @@ fn nodes_say_that_they_were_unsealed_and_are_about_to_be_sealed() {
         .when("root", ask(KeysCommand::SealNode { node: 2 }))
         .recording(["seal.seal - node-2 done", "alert.raise - node-2 sealed done"])
         .by("root");
+    let world = given([granted("ana", "keys", "*")]);
+    let alone = KeysUpkeep::NodeSealedAlone { node: 3, accessor: world.accessor("ana"), at_ms: 1_790_000_000_000 };
+    world
+        .when("holdfast", upkeep(alone))
+        .recording(["seal.seal - node-3 done", "alert.raise - node-3 sealed alone done"])
+        .by("holdfast");
     given([granted("ana", "keys", "node-1")])
         .when("ana", ask(KeysCommand::SealNode { node: 2 }))
         .then_denies("ana may not keys node-2 in the system: no rule allows it");
+}
+
+#[test]
+fn whoever_opens_the_seal_gets_a_token_of_root_though_the_first_is_gone() {
+    let first = given([added("a", 1)]).when("root", revoke("root")).then_is_done();
+    let mut world = first.when("root", read("a")).then_is_not_authenticated().world;
+    world.hold("root", [8; 32]);
+    let accessor = world.accessor("root");
+    let asked = world
+        .when("holdfast", upkeep(KeysUpkeep::MintRoot { token: [8; 32], ttl_ms: 3_600_000 }))
+        .recording([
+            &format!("seal.root - {accessor} done"),
+            "token.create - root done",
+            &format!("alert.raise - root token {accessor} done"),
+        ])
+        .by("holdfast")
+        .when("root", read("a"))
+        .then_reads(["a v1"]);
+    asked.and(later_ms(3_600_000)).when("root", read("a")).then_is_not_authenticated();
 }

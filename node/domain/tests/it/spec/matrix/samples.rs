@@ -58,6 +58,7 @@ samples! {
     SecretTransact => By(transact(vec![putting("live", None), putting("other", None)])),
     SecretWatch => By(watch("")),
     EnvironmentList => By(list_environments()),
+    CatchUp => By(Box::new(|_| Command::CatchUp)),
     EnvironmentCreate => By(create_environment("new")),
     EnvironmentSet => By(guard(GuardCommand::SetEnvironment {
         environment: environment(HOME),
@@ -101,6 +102,7 @@ samples! {
         Command::Found(Box::new(Founding { keys: Some(keys), ..founding_of(["production"], [0; 32]) }))
     })),
     SealUnseal => Itself(keys::upkeep(KeysUpkeep::NodeUnsealed { node: 2, kind: "shamir".into() })),
+    RootMint => Itself(keys::upkeep(KeysUpkeep::MintRoot { token: [8; 32], ttl_ms: 0 })),
     SealSeal => By(keys::ask(KeysCommand::SealNode { node: 2 })),
     SealRekey => By(ask_about_keys(Operation::SealRekey)),
     KeyRotateRoot => By(ask_about_keys(Operation::KeyRotateRoot)),
@@ -373,7 +375,13 @@ fn issuer() -> IdentityCommand {
 }
 
 fn wrap(hash: [u8; 32]) -> IdentityCommand {
-    IdentityCommand::Wrap(WrapWish { hash, payload: wrapped_key("wrapped"), about: "token of ana".into(), ttl_ms: 60_000 })
+    IdentityCommand::Wrap(WrapWish {
+        hash,
+        payload: wrapped_key("wrapped"),
+        about: "token of ana".into(),
+        ttl_ms: 60_000,
+        of: None,
+    })
 }
 
 /// An alert that is owed to `chat`.
