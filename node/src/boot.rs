@@ -16,6 +16,8 @@ use crate::engine::proposer::{self, Proposer, Submission};
 use crate::engine::rules::RuleChecker;
 use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published};
+use crate::gate::Gate;
+use crate::leadership;
 use crate::managers::alerts::AlertManager;
 use crate::managers::{self, Managed};
 use crate::seal::desk::read_seal;
@@ -39,8 +41,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long a node that leads tries to hand over before it stops.
-const HAND_OVER: Duration = Duration::from_secs(1);
 /// How long calls under way may take when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long whoever still looks into the stores may take to let go of them.
@@ -86,6 +86,7 @@ pub struct Node {
     client_address: std::net::SocketAddr,
     replica: Replica,
     published: Arc<Published>,
+    gate: Gate,
     stop_clients: CancellationToken,
     stop_peers: CancellationToken,
     clients: JoinSet<Result<(), String>>,
@@ -160,7 +161,7 @@ impl Node {
             Replica::start(id, replica_config, wal.clone(), fold, transport).await.map_err(failed("start replication"))?;
         let (desk, submissions) = mpsc::channel::<Submission>(proposer::QUEUE_MAX);
         let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
-        let mut others = JoinSet::new();
+        let (gate, mut others) = (Gate::new(id), JoinSet::new());
         decide_while_leading(&replica, &published, &ambient, submissions, &mut others);
         watch(&mut others, &materializer);
         let custody = local.custody.clone();
@@ -170,7 +171,8 @@ impl Node {
             .add_service(forward_service(desk.clone()))
             .add_service(keys_service(holdings.clone()));
         serve_others(&mut others, peer_listener, tls, routes, stop_peers.clone());
-        let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone()));
+        let conduit =
+            Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone(), replica.watch_role()));
         let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
         let door = Arc::new(Door {
             node_id: id,
@@ -181,7 +183,7 @@ impl Node {
             authn,
             rules: RuleChecker::default(),
             throttle: Throttle::new(&config.limits),
-            stopping: stop_clients.clone(),
+            gate: gate.clone(),
         });
         founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
         let peers = Peers::new(replica.clone(), channels);
@@ -189,6 +191,7 @@ impl Node {
         let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
         managers::start(managed, &mut others, &stop_clients);
 
+        others.spawn(stay_away(replica.clone(), gate.clone(), stop_peers.clone()));
         start_managers(&ambient, &replica, &door, &mut others, &stop_peers);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
@@ -204,6 +207,7 @@ impl Node {
             client_address,
             replica,
             published,
+            gate,
             stop_clients,
             stop_peers,
             clients,
@@ -285,7 +289,9 @@ impl Node {
     /// # Errors
     /// When something still holds the stores; the process should then end.
     pub(crate) async fn let_go(mut self) -> Result<(), String> {
-        self.hand_over().await;
+        leadership::let_go(&self.replica).await;
+        // Calls that come now are sent to another node; those under way are answered.
+        self.gate.close();
         self.stop_clients.cancel();
         if tokio::time::timeout(DRAIN, drain(&mut self.clients)).await.is_err() {
             tracing::warn!("calls were still under way after {DRAIN:?} and are cut off");
@@ -322,21 +328,6 @@ impl Node {
         }
         Ok(())
     }
-
-    async fn hand_over(&self) {
-        if !matches!(*self.replica.watch_role().borrow(), Role::Leader { .. }) {
-            return;
-        }
-        let status = self.replica.status();
-        let members = self.replica.members();
-        let voters = status.followers.into_iter().filter(|follower| members.get(&follower.id).is_some_and(|member| member.voter));
-        let Some(next) = voters.min_by_key(|follower| follower.lag) else { return };
-        match tokio::time::timeout(HAND_OVER, self.replica.transfer_leader(next.id)).await {
-            Ok(Ok(())) => tracing::info!(to = next.id, "handed leadership over"),
-            Ok(Err(error)) => tracing::warn!(%error, "could not hand leadership over"),
-            Err(_) => tracing::warn!("nobody took leadership over in time"),
-        }
-    }
 }
 
 /// Ends the node when its materialized state cannot be written.
@@ -346,6 +337,12 @@ fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer) 
         let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
         Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
     });
+}
+
+/// A node whose gate is closed does not lead for long.
+async fn stay_away(replica: Replica, gate: Gate, stop: CancellationToken) -> Result<(), String> {
+    let _ = stop.run_until_cancelled(leadership::keep_away(replica, gate)).await;
+    Ok(())
 }
 
 fn serve_others(

@@ -15,6 +15,7 @@ use crate::api::value_rules::ValueRulesService;
 use crate::boot::{self, BootError};
 use crate::config::Config;
 use crate::connections;
+use crate::gate::Gate;
 use crate::seal::Rotation;
 use crate::seal::service::SealService;
 use proto::v1;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
@@ -48,6 +50,13 @@ const _: () = assert!(node_domain::limits::TRANSACTION_BYTES_MAX < RECEIVE_BYTES
 macro_rules! sized {
     ($server:expr) => {
         $server.max_decoding_message_size(RECEIVE_BYTES_MAX).max_encoding_message_size(SEND_BYTES_MAX)
+    };
+}
+
+/// A service that sends its callers to another node while this one's gate is closed.
+macro_rules! gated {
+    ($gate:expr, $server:expr) => {
+        InterceptedService::new(sized!($server), $gate.clone())
     };
 }
 
@@ -96,28 +105,29 @@ pub(crate) async fn clients(
     let Services { door, replica, seal, rotation, connections_max } = services;
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = reflection()?;
-    let watching = tokio::spawn(report_health(reporter, replica.clone()));
+    let watching = tokio::spawn(report_health(reporter, replica.clone(), door.gate.clone()));
+    let gate = door.gate.clone();
     let incoming = connections::bounded(listener, connections_max as usize);
     let served = server(tls)?
         .add_service(health)
         .add_service(reflection)
-        .add_service(sized!(v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
-        .add_service(sized!(v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
-        .add_service(sized!(v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
-        .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
-        .add_service(sized!(v1::roles_server::RolesServer::new(RolesService(door.clone()))))
-        .add_service(sized!(v1::login_server::LoginServer::new(LoginService(door.clone()))))
-        .add_service(sized!(v1::users_server::UsersServer::new(UsersService(door.clone()))))
-        .add_service(sized!(v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
-        .add_service(sized!(v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
-        .add_service(sized!(v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
-        .add_service(sized!(v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
-        .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
-        .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
-        .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
-        .add_service(sized!(v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
+        .add_service(gated!(gate, v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
+        .add_service(gated!(gate, v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
+        .add_service(gated!(gate, v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
+        .add_service(gated!(gate, v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
+        .add_service(gated!(gate, v1::roles_server::RolesServer::new(RolesService(door.clone()))))
+        .add_service(gated!(gate, v1::login_server::LoginServer::new(LoginService(door.clone()))))
+        .add_service(gated!(gate, v1::users_server::UsersServer::new(UsersService(door.clone()))))
+        .add_service(gated!(gate, v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
+        .add_service(gated!(gate, v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
+        .add_service(gated!(gate, v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
+        .add_service(gated!(gate, v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
+        .add_service(gated!(gate, v1::audit_server::AuditServer::new(AuditService(door.clone()))))
+        .add_service(gated!(gate, v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
+        .add_service(gated!(gate, v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
+        .add_service(gated!(gate, v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica })))
-        .add_service(sized!(v1::keys_server::KeysServer::new(KeysService { door, rotation })))
+        .add_service(gated!(gate, v1::keys_server::KeysServer::new(KeysService { door, rotation })))
         .add_service(v1::seal_server::SealServer::new(seal))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await;
@@ -155,19 +165,23 @@ fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, String>
         .map_err(|error| error.to_string())
 }
 
-/// Serving while a leader is known: then every node answers everything.
-async fn report_health(reporter: tonic_health::server::HealthReporter, replica: Replica) {
-    let mut role = replica.watch_role();
+/// Serving while a leader is known and the gate is open: then every node answers everything.
+async fn report_health(reporter: tonic_health::server::HealthReporter, replica: Replica, gate: Gate) {
+    let (mut role, mut closed) = (replica.watch_role(), gate.watch());
     loop {
         let serving = match &*role.borrow_and_update() {
             Role::Leader { .. } => true,
             Role::Follower { leader } | Role::Learner { leader } => leader.is_some(),
             Role::Candidate | Role::Stopped { .. } => false,
         };
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if serving && !*closed.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status("", status).await;
         reporter.set_service_status("holdfast.v1.Secrets", status).await;
-        if role.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = role.changed() => changed,
+            changed = closed.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }

@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     compaction::{Compaction, Request},
     config::ReplicaConfig,
+    disk_watch::DiskWatch,
     log_store::LogStore,
     machine::Machine,
     proposal::{Proposal, Proposer},
@@ -46,6 +47,7 @@ struct Inner {
     role: watch::Receiver<Role>,
     applied: watch::Receiver<Option<u64>>,
     snapshots: mpsc::Sender<Request>,
+    stalled: watch::Receiver<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -116,8 +118,11 @@ impl Replica {
         let mut tasks = JoinSet::new();
         tasks.spawn(role::follow(raft.clone(), role_sender));
         tasks.spawn(compaction.run(requests, role.clone(), applied.clone()));
+        let (stalls, stalled) = watch::channel(false);
+        let disk_watch = DiskWatch { raft: raft.clone(), wal: wal.clone(), limit: config.disk_stall, stalled: stalls };
+        tasks.spawn(disk_watch.run(role.clone()));
         let (proposer, tasks) = (Proposer::new(raft.clone()), Mutex::new(tasks));
-        let inner = Inner { id, config, raft, proposer, machine, wal, role, applied, snapshots, tasks };
+        let inner = Inner { id, config, raft, proposer, machine, wal, role, applied, snapshots, stalled, tasks };
         Ok(Replica { inner: Arc::new(inner) })
     }
 
@@ -227,6 +232,12 @@ impl Replica {
     #[must_use]
     pub fn log_failure(&self) -> Option<String> {
         self.inner.wal.failed()
+    }
+
+    /// Whether the disk of its log stalls, as it changes: a node that leads should then decide nothing more.
+    #[must_use]
+    pub fn watch_stalled(&self) -> watch::Receiver<bool> {
+        self.inner.stalled.clone()
     }
 
     /// Stops raft and everything started with it. The log is left to whoever opened it.

@@ -31,6 +31,15 @@ pub struct ReplicaStatus {
     pub followers: Vec<FollowerStatus>,
 }
 
+impl ReplicaStatus {
+    /// On a leader: of those that `may`, the other member that lacks the least, and answered it last.
+    #[must_use]
+    pub fn nearest_of(&self, may: impl Fn(u64) -> bool) -> Option<u64> {
+        let candidates = self.followers.iter().filter(|follower| may(follower.id) && follower.acknowledged.is_some());
+        candidates.min_by_key(|follower| (follower.lag, follower.acknowledged)).map(|follower| follower.id)
+    }
+}
+
 /// What a leader knows of another member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowerStatus {

@@ -11,6 +11,7 @@ mod guard;
 mod identity;
 mod keys;
 mod leaks;
+mod maintenance;
 mod memory;
 mod planted;
 mod races;

@@ -43,12 +43,13 @@ impl Operation {
     #[must_use]
     pub fn is_of_cluster(self) -> bool {
         use Operation::{
-            ClusterAddLearner, ClusterPromote, ClusterRemove, ClusterSnapshot, ClusterStatus, ClusterTransferLeader,
+            ClusterAddLearner, ClusterDrain, ClusterPromote, ClusterRemove, ClusterResume, ClusterSnapshot, ClusterStatus,
+            ClusterTransferLeader,
         };
         matches!(
             self,
             ClusterStatus | ClusterAddLearner | ClusterPromote | ClusterRemove | ClusterTransferLeader | ClusterSnapshot
-        )
+        ) || matches!(self, ClusterDrain | ClusterResume)
     }
 }
 
@@ -102,7 +103,9 @@ capabilities! {
         PolicyPut PolicyRead PolicyList PolicyDelete RolePut RoleRead RoleList RoleDelete PolicyTest PolicySimulate
     }
     Audit { AuditQuery AuditTail AuditExport AuditHead }
-    Cluster { ClusterStatus ClusterAddLearner ClusterPromote ClusterRemove ClusterTransferLeader ClusterSnapshot }
+    Cluster {
+        ClusterStatus ClusterAddLearner ClusterPromote ClusterRemove ClusterTransferLeader ClusterSnapshot ClusterDrain ClusterResume
+    }
     Alerts { AlertList AlertAcknowledge AlertTest SinkPut SinkDelete SinkList }
     Promote { PromotionPlan PromotionApply }
     Approve { PromotionApprove PromotionReject }
@@ -247,6 +250,9 @@ operations! {
     RuleDelete = 191 "rule.delete",
     RuleList = 192 "rule.list",
     RuleCheck = 193 "rule.check",
+    // 250 to 269: members and their work.
+    ClusterDrain = 250 "cluster.drain",
+    ClusterResume = 251 "cluster.resume",
 }
 
 #[cfg(test)]
