@@ -17,6 +17,7 @@ use crate::engine::rules::RuleChecker;
 use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published};
 use crate::gate::Gate;
+use crate::health::Health;
 use crate::leadership;
 use crate::managers::alerts::AlertManager;
 use crate::managers::{self, Managed};
@@ -87,6 +88,7 @@ pub struct Node {
     replica: Replica,
     published: Arc<Published>,
     gate: Gate,
+    health: Arc<Health>,
     stop_clients: CancellationToken,
     stop_peers: CancellationToken,
     clients: JoinSet<Result<(), String>>,
@@ -198,7 +200,9 @@ impl Node {
         seal_desk.unsealed(custody, local.sealing.clone());
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
-        let services = Services { door, replica: replica.clone(), seal, rotation, connections_max };
+        let health = Arc::new(Health::new(door.clone(), replica.clone(), wal.clone(), ambient.clock.clone(), &config));
+        others.spawn(look_around(health.clone(), stop_peers.clone()));
+        let services = Services { door, replica: replica.clone(), seal, rotation, health: health.clone(), connections_max };
         clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let _lock = local.lock;
@@ -208,6 +212,7 @@ impl Node {
             replica,
             published,
             gate,
+            health,
             stop_clients,
             stop_peers,
             clients,
@@ -242,6 +247,11 @@ impl Node {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.published.view().state.is_founded() && self.replica.leader().is_some()
+    }
+
+    /// How it is.
+    pub(crate) fn health(&self) -> Arc<Health> {
+        self.health.clone()
     }
 
     /// Revision, chain and digest of its applied state.
@@ -317,8 +327,9 @@ impl Node {
             tracing::warn!(%error, "the stores did not close cleanly");
         }
         tracing::info!(node = self.id, "node stopped");
-        // The replica holds the machine, and the machine the stores.
+        // The replica holds the machine, and the machine the stores; the door of the health report holds them, too.
         drop(self.replica);
+        drop(self.health);
         let deadline = tokio::time::Instant::now() + LETTING_GO;
         while self.stores.strong_count() > 0 {
             if tokio::time::Instant::now() > deadline {
@@ -337,6 +348,11 @@ fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer) 
         let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
         Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
     });
+}
+
+async fn look_around(health: Arc<Health>, stop: CancellationToken) -> Result<(), String> {
+    let _ = stop.run_until_cancelled(health.look_around()).await;
+    Ok(())
 }
 
 /// A node whose gate is closed does not lead for long.

@@ -18,6 +18,7 @@ pub mod dev;
 mod engine;
 mod fault;
 mod gate;
+mod health;
 pub mod kit;
 mod leadership;
 pub mod logging;

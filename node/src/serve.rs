@@ -15,11 +15,11 @@ use crate::api::value_rules::ValueRulesService;
 use crate::boot::{self, BootError};
 use crate::config::Config;
 use crate::connections;
-use crate::gate::Gate;
+use crate::health::Health;
 use crate::seal::Rotation;
 use crate::seal::service::SealService;
 use proto::v1;
-use raft::{Replica, Role};
+use raft::Replica;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -43,6 +43,10 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Connections at a time to a node that is not unsealed.
 const SEALED_CONNECTIONS_MAX: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How often gRPC's health service learns how the node is.
+const PROBE: Duration = Duration::from_millis(250);
+/// The services that answer while the node is ready; the empty name is the node as a whole.
+const PROBED: [&str; 5] = ["", "holdfast.v1.Secrets", "holdfast.v1.Login", "holdfast.v1.Audit", "holdfast.v1.Environments"];
 const WINDOW_BYTES: u32 = 4 << 20;
 
 const _: () = assert!(node_domain::limits::TRANSACTION_BYTES_MAX < RECEIVE_BYTES_MAX);
@@ -66,6 +70,7 @@ pub(crate) struct Services {
     pub(crate) replica: Replica,
     pub(crate) seal: SealService,
     pub(crate) rotation: Arc<Rotation>,
+    pub(crate) health: Arc<Health>,
     /// Connections at a time.
     pub(crate) connections_max: u32,
 }
@@ -102,14 +107,14 @@ pub(crate) async fn clients(
     services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let Services { door, replica, seal, rotation, connections_max } = services;
-    let (reporter, health) = tonic_health::server::health_reporter();
+    let Services { door, replica, seal, rotation, health, connections_max } = services;
+    let (reporter, probes) = tonic_health::server::health_reporter();
     let reflection = reflection()?;
-    let watching = tokio::spawn(report_health(reporter, replica.clone(), door.gate.clone()));
+    let watching = tokio::spawn(report_health(reporter, health.clone()));
     let gate = door.gate.clone();
     let incoming = connections::bounded(listener, connections_max as usize);
     let served = server(tls)?
-        .add_service(health)
+        .add_service(probes)
         .add_service(reflection)
         .add_service(gated!(gate, v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
         .add_service(gated!(gate, v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
@@ -126,7 +131,7 @@ pub(crate) async fn clients(
         .add_service(gated!(gate, v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
         .add_service(gated!(gate, v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
         .add_service(gated!(gate, v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
-        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica })))
+        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica, health })))
         .add_service(gated!(gate, v1::keys_server::KeysServer::new(KeysService { door, rotation })))
         .add_service(v1::seal_server::SealServer::new(seal))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
@@ -138,8 +143,9 @@ pub(crate) async fn clients(
 /// Serves a node that is not unsealed, until `stop`: health, reflection and `routes`.
 pub(crate) async fn sealed(listener: TcpListener, tls: ClientTls, routes: Routes, stop: CancellationToken) -> Result<(), String> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_service_status("", ServingStatus::NotServing).await;
-    reporter.set_service_status("holdfast.v1.Secrets", ServingStatus::NotServing).await;
+    for service in PROBED {
+        reporter.set_service_status(service, ServingStatus::NotServing).await;
+    }
     let routes = routes.add_service(health).add_service(reflection()?);
     let incoming = connections::bounded(listener, SEALED_CONNECTIONS_MAX);
     let served = server(tls)?.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
@@ -165,24 +171,17 @@ fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, String>
         .map_err(|error| error.to_string())
 }
 
-/// Serving while a leader is known and the gate is open: then every node answers everything.
-async fn report_health(reporter: tonic_health::server::HealthReporter, replica: Replica, gate: Gate) {
-    let (mut role, mut closed) = (replica.watch_role(), gate.watch());
+/// What gRPC's own health service says of each service, kept as the node is. The cluster's service answers as long as the node runs; the
+/// others only while it is ready.
+async fn report_health(reporter: tonic_health::server::HealthReporter, health: Arc<Health>) {
+    let mut look = tokio::time::interval(PROBE);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    reporter.set_service_status("holdfast.v1.Cluster", ServingStatus::Serving).await;
     loop {
-        let serving = match &*role.borrow_and_update() {
-            Role::Leader { .. } => true,
-            Role::Follower { leader } | Role::Learner { leader } => leader.is_some(),
-            Role::Candidate | Role::Stopped { .. } => false,
-        };
-        let status = if serving && !*closed.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        reporter.set_service_status("", status).await;
-        reporter.set_service_status("holdfast.v1.Secrets", status).await;
-        let changed = tokio::select! {
-            changed = role.changed() => changed,
-            changed = closed.changed() => changed,
-        };
-        if changed.is_err() {
-            return;
+        look.tick().await;
+        let status = if health.report().await.ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in PROBED {
+            reporter.set_service_status(service, status).await;
         }
     }
 }

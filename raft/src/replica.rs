@@ -1,10 +1,10 @@
 //! One node's replica: starts raft over a log, a machine and a transport, and is the handle to all of it.
 
-use std::{future::Future, io, sync::Arc};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use openraft::{
-    LinearizerOption, RaftNetworkFactory, ReadPolicy,
+    Instant, LinearizerOption, RaftNetworkFactory, ReadPolicy,
     async_runtime::watch::WatchReceiver,
     errors::{ForwardToLeader, LinearizableReadError, RaftError},
     network::NetSnapshot,
@@ -211,6 +211,20 @@ impl Replica {
     #[must_use]
     pub fn status(&self) -> ReplicaStatus {
         status::of(&self.raft().metrics().borrow_watched())
+    }
+
+    /// How long the cluster has been silent for this node: since a quorum answered it, where it leads; since it heard the leader, where it
+    /// does not. None where it has heard of no leader yet, or has stopped.
+    pub async fn silence(&self) -> Option<Duration> {
+        let status = self.status();
+        if status.leader == Some(self.id()) {
+            let voters = self.members().values().filter(|member| member.voter).count();
+            return if voters == 1 { Some(Duration::ZERO) } else { status.quorum_acknowledged };
+        }
+        status.leader?;
+        let raft = self.raft().clone();
+        let heard = self.uncancelled(async move { raft.with_raft_state(|state| state.vote_last_modified()).await }).await;
+        heard.ok()?.ok()?.map(|instant| instant.elapsed())
     }
 
     /// Waits until replication stands as wanted, and returns where it stands.

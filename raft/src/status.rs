@@ -19,6 +19,8 @@ pub struct ReplicaStatus {
     pub last_log: Option<u64>,
     /// Last entry that it knows to be committed.
     pub committed: Option<u64>,
+    /// Last entry that it knows the cluster to have committed, whether it has it or not.
+    pub cluster_committed: Option<u64>,
     /// Last entry folded into its state.
     pub applied: Option<u64>,
     /// Last entry in its newest snapshot.
@@ -60,6 +62,7 @@ pub(crate) fn of(metrics: &RaftMetrics<TypeConfig>) -> ReplicaStatus {
         leader: metrics.current_leader,
         last_log: metrics.last_log_index,
         committed: index(metrics.local_committed),
+        cluster_committed: index(metrics.cluster_committed),
         applied: index(metrics.last_applied),
         snapshot: index(metrics.snapshot),
         purged: index(metrics.purged),

@@ -1,6 +1,7 @@
 //! The service of the cluster: where it stands, and who belongs to it.
 
 use crate::api::door::Door;
+use crate::health::Health;
 use crate::leadership;
 use node_domain::Command;
 use node_domain::operation::Operation;
@@ -14,6 +15,7 @@ use tonic::{Request, Response, Status};
 pub(crate) struct ClusterService {
     pub(crate) door: Arc<Door>,
     pub(crate) replica: Replica,
+    pub(crate) health: Arc<Health>,
 }
 
 #[tonic::async_trait]
@@ -71,6 +73,26 @@ impl Cluster for ClusterService {
             return self.changed(leadership::hand_over(&self.replica).await.map(drop));
         }
         self.changed(self.replica.transfer_leader(node).await)
+    }
+
+    async fn health(&self, _: Request<v1::HealthRequest>) -> Result<Response<v1::HealthResponse>, Status> {
+        let report = self.health.report().await;
+        let indicators = report.indicators.iter().map(|indicator| v1::Indicator {
+            name: indicator.name.to_owned(),
+            status: indicator.status.word().to_owned(),
+            says: indicator.says.clone(),
+            value: indicator.value,
+            unit: indicator.unit.to_owned(),
+        });
+        Ok(Response::new(v1::HealthResponse {
+            node_id: report.node,
+            zone: report.zone.clone(),
+            role: report.role.to_owned(),
+            status: report.status.word().to_owned(),
+            ready: report.ready,
+            version: report.version.to_owned(),
+            indicators: indicators.collect(),
+        }))
     }
 
     async fn drain(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
