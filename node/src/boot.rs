@@ -192,16 +192,13 @@ impl Node {
         let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone()));
         let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
         managers::start(managed, &mut others, &stop_clients);
-
-        others.spawn(stay_away(replica.clone(), gate.clone(), stop_peers.clone()));
-        start_managers(&ambient, &replica, &door, &mut others, &stop_peers);
+        let health = Arc::new(Health::new(door.clone(), replica.clone(), wal.clone(), ambient.clock.clone(), &config));
+        start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
         seal_desk.unsealed(custody, local.sealing.clone());
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
-        let health = Arc::new(Health::new(door.clone(), replica.clone(), wal.clone(), ambient.clock.clone(), &config));
-        others.spawn(look_around(health.clone(), stop_peers.clone()));
         let services = Services { door, replica: replica.clone(), seal, rotation, health: health.clone(), connections_max };
         clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
@@ -410,14 +407,17 @@ fn decide_while_leading(
     });
 }
 
-/// What the node does by itself while it leads.
+/// What the node does by itself, most of it while it leads.
 fn start_managers(
     ambient: &Ambient,
     replica: &Replica,
     door: &Arc<Door>,
+    health: &Arc<Health>,
     tasks: &mut JoinSet<Result<(), String>>,
     stop: &CancellationToken,
 ) {
+    tasks.spawn(stay_away(replica.clone(), door.gate.clone(), stop.clone()));
+    tasks.spawn(look_around(health.clone(), stop.clone()));
     let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
     let stop = stop.clone();
     tasks.spawn(async move {

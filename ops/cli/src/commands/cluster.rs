@@ -1,5 +1,7 @@
 //! `holdfast cluster`.
 
+mod health;
+
 use std::io::{self, Write};
 
 use clap::Subcommand;
@@ -20,6 +22,9 @@ pub(crate) enum Command {
     /// The cluster as the node that answers sees it; exits 7 when there is no leader.
     #[command(after_help = "Examples:\n  holdfast cluster status\n  holdfast cluster status -o json")]
     Status,
+    /// How every node is; exits 7 when one does not answer requests or something on it fails.
+    #[command(after_help = "No token is needed.\n\nExamples:\n  holdfast cluster health\n  holdfast cluster health -o json")]
+    Health,
     /// Add a member that receives everything and does not vote yet.
     #[command(after_help = "Examples:
   holdfast cluster add-learner 4 --zone b --peer-address 10.0.0.4:7101 --client-address 10.0.0.4:7100")]
@@ -82,6 +87,7 @@ impl Command {
         let cluster = client.cluster();
         match self {
             Command::Status => status(session).await,
+            Command::Health => health::run(session).await,
             Command::AddLearner { node_id, zone, peer_address, client_address } => {
                 let request = v1::AddLearnerRequest { node_id, zone, peer_address, client_address };
                 let answer = cluster.add_learner(request).await.doing(|| format!("add node {node_id}"))?;
