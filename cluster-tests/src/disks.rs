@@ -67,6 +67,15 @@ impl LoopDisk {
         Err(last)
     }
 
+    /// Lets every write to it hang, until the returned value is dropped.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn freeze(&self) -> Result<Frozen, String> {
+        run("fsfreeze", &["-f".as_ref(), self.mount.as_os_str()])?;
+        Ok(Frozen { mount: self.mount.clone() })
+    }
+
     /// Cuts the power: from now on every operation fails, and what was not synced is gone when it is mounted again.
     ///
     /// # Errors
@@ -79,6 +88,18 @@ impl LoopDisk {
         // SAFETY: the descriptor is open for the length of the call, and the kernel reads one u32 from the pointer.
         let done = unsafe { libc::ioctl(root.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const flags) };
         if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }
+    }
+}
+
+/// A disk on which nothing moves. It thaws when this is dropped.
+pub struct Frozen {
+    mount: PathBuf,
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // A failure leaves the disk hanging, and the test with it: that shows.
+        drop(run("fsfreeze", &["-u".as_ref(), self.mount.as_os_str()]));
     }
 }
 

@@ -253,7 +253,20 @@ impl ProcessCluster {
     /// When the kit is not whole.
     pub async fn client(&self, only: Option<usize>) -> Client {
         let chosen = self.plans.iter().enumerate().filter(|(at, _)| only.is_none_or(|only| only == *at));
-        let mut config = ClientConfig::new(chosen.map(|(_, plan)| format!("https://{}", plan.client)));
+        self.client_of(chosen.map(|(_, plan)| plan)).await
+    }
+
+    /// A client of all nodes that begins with one of them.
+    ///
+    /// # Panics
+    /// When the kit is not whole.
+    pub async fn client_from(&self, first: usize) -> Client {
+        let (before, from) = self.plans.split_at(first);
+        self.client_of(from.iter().chain(before)).await
+    }
+
+    async fn client_of(&self, plans: impl Iterator<Item = &NodePlan>) -> Client {
+        let mut config = ClientConfig::new(plans.map(|plan| format!("https://{}", plan.client)));
         config.ca_pem = Some(std::fs::read(self.kit.join("ca.pem")).expect("a kit has an authority"));
         config.token = Some(self.root_token());
         config.timeout = Duration::from_secs(20);

@@ -42,6 +42,8 @@ pub struct History {
     pub writes: Vec<Vec<Write>>,
     /// All answered reads.
     pub reads: Vec<Read>,
+    /// Why reads were not answered, after all retries.
+    pub unanswered_reads: Vec<String>,
 }
 
 impl History {
@@ -168,7 +170,14 @@ async fn read(
                 let version = answer.version.map_or(0, |version| version.version);
                 history.lock().expect("no task panicked").reads.push(Read { request, writer, version, floor });
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            // A secret that nobody has written yet is answered: it is not there.
+            Err(error) if error.code == tonic::Code::NotFound && floor == 0 => {
+                tokio::time::sleep(Duration::from_millis(20)).await
+            }
+            Err(error) => {
+                history.lock().expect("no task panicked").unanswered_reads.push(error.to_string());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
     }
 }

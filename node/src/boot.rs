@@ -17,6 +17,9 @@ use crate::engine::proposer::{self, Proposer, Submission};
 use crate::engine::rules::RuleChecker;
 use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published};
+use crate::gate::Gate;
+use crate::health::Health;
+use crate::leadership;
 use crate::lost_log;
 use crate::managers::alerts::AlertManager;
 use crate::managers::{self, Managed};
@@ -43,8 +46,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long a node that leads tries to hand over before it stops.
-const HAND_OVER: Duration = Duration::from_secs(1);
 /// How long calls under way may take when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long whoever still looks into the stores may take to let go of them.
@@ -97,6 +98,8 @@ pub struct Node {
     client_address: std::net::SocketAddr,
     replica: Replica,
     published: Arc<Published>,
+    gate: Gate,
+    health: Arc<Health>,
     stop_clients: CancellationToken,
     stop_peers: CancellationToken,
     clients: JoinSet<Result<(), String>>,
@@ -173,7 +176,7 @@ impl Node {
             Replica::start(id, replica_config, wal.clone(), fold, transport).await.map_err(failed("start replication"))?;
         let (desk, submissions) = mpsc::channel::<Submission>(proposer::QUEUE_MAX);
         let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
-        let mut others = JoinSet::new();
+        let (gate, mut others) = (Gate::new(id), JoinSet::new());
         decide_while_leading(&replica, &published, &ambient, submissions, &mut others);
         watch(&mut others, &materializer);
         let custody = local.custody.clone();
@@ -183,7 +186,8 @@ impl Node {
             .add_service(forward_service(desk.clone()))
             .add_service(keys_service(holdings.clone()));
         serve_others(&mut others, peer_listener, tls, routes, stop_peers.clone());
-        let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone()));
+        let conduit =
+            Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone(), replica.watch_role()));
         let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
         let door = Arc::new(Door {
             node_id: id,
@@ -195,7 +199,7 @@ impl Node {
             rules: RuleChecker::default(),
             throttle: Throttle::new(&config.limits),
             streams: Streams::new(&config.limits),
-            stopping: stop_clients.clone(),
+            gate: gate.clone(),
         });
         founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
         let peers = Peers::new(replica.clone(), channels);
@@ -203,14 +207,14 @@ impl Node {
         watch_logs(&config, &ambient, &replica, (acknowledged, door.clone()), &mut others);
         let managed = Managed::new(&door, &replica, &rotation, &config);
         managers::start(managed, &mut others, &stop_clients);
-
-        start_managers(&ambient, &replica, &door, &mut others, &stop_peers);
+        let health = Arc::new(Health::new(door.clone(), replica.clone(), wal.clone(), ambient.clock.clone(), &config));
+        start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
         seal_desk.unsealed(custody, local.sealing.clone());
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
-        let services = Services { door, replica: replica.clone(), seal, rotation, connections_max };
+        let services = Services { door, replica: replica.clone(), seal, rotation, health: health.clone(), connections_max };
         clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let _lock = local.lock;
@@ -219,6 +223,8 @@ impl Node {
             client_address,
             replica,
             published,
+            gate,
+            health,
             stop_clients,
             stop_peers,
             clients,
@@ -253,6 +259,11 @@ impl Node {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.published.view().state.is_founded() && self.replica.leader().is_some()
+    }
+
+    /// How it is.
+    pub(crate) fn health(&self) -> Arc<Health> {
+        self.health.clone()
     }
 
     /// Revision, chain and digest of its applied state.
@@ -300,7 +311,9 @@ impl Node {
     /// # Errors
     /// When something still holds the stores; the process should then end.
     pub(crate) async fn let_go(mut self) -> Result<(), String> {
-        self.hand_over().await;
+        leadership::let_go(&self.replica).await;
+        // Calls that come now are sent to another node; those under way are answered.
+        self.gate.close();
         self.stop_clients.cancel();
         if tokio::time::timeout(DRAIN, drain(&mut self.clients)).await.is_err() {
             tracing::warn!("calls were still under way after {DRAIN:?} and are cut off");
@@ -326,8 +339,9 @@ impl Node {
             tracing::warn!(%error, "the stores did not close cleanly");
         }
         tracing::info!(node = self.id, "node stopped");
-        // The replica holds the machine, and the machine the stores.
+        // The replica holds the machine, and the machine the stores; the door of the health report holds them, too.
         drop(self.replica);
+        drop(self.health);
         let deadline = tokio::time::Instant::now() + LETTING_GO;
         while self.stores.strong_count() > 0 {
             if tokio::time::Instant::now() > deadline {
@@ -336,21 +350,6 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
-    }
-
-    async fn hand_over(&self) {
-        if !matches!(*self.replica.watch_role().borrow(), Role::Leader { .. }) {
-            return;
-        }
-        let status = self.replica.status();
-        let members = self.replica.members();
-        let voters = status.followers.into_iter().filter(|follower| members.get(&follower.id).is_some_and(|member| member.voter));
-        let Some(next) = voters.min_by_key(|follower| follower.lag) else { return };
-        match tokio::time::timeout(HAND_OVER, self.replica.transfer_leader(next.id)).await {
-            Ok(Ok(())) => tracing::info!(to = next.id, "handed leadership over"),
-            Ok(Err(error)) => tracing::warn!(%error, "could not hand leadership over"),
-            Err(_) => tracing::warn!("nobody took leadership over in time"),
-        }
     }
 }
 
@@ -376,6 +375,17 @@ fn watch_logs(
         lost_log::raise_others(acknowledged, door).await;
         Ok(())
     });
+}
+
+async fn look_around(health: Arc<Health>, stop: CancellationToken) -> Result<(), String> {
+    let _ = stop.run_until_cancelled(health.look_around()).await;
+    Ok(())
+}
+
+/// A node whose gate is closed does not lead for long.
+async fn stay_away(replica: Replica, gate: Gate, stop: CancellationToken) -> Result<(), String> {
+    let _ = stop.run_until_cancelled(leadership::keep_away(replica, gate)).await;
+    Ok(())
 }
 
 fn serve_others(
@@ -427,14 +437,17 @@ fn decide_while_leading(
     });
 }
 
-/// What the node does by itself while it leads.
+/// What the node does by itself, most of it while it leads.
 fn start_managers(
     ambient: &Ambient,
     replica: &Replica,
     door: &Arc<Door>,
+    health: &Arc<Health>,
     tasks: &mut JoinSet<Result<(), String>>,
     stop: &CancellationToken,
 ) {
+    tasks.spawn(stay_away(replica.clone(), door.gate.clone(), stop.clone()));
+    tasks.spawn(look_around(health.clone(), stop.clone()));
     let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
     let stop = stop.clone();
     tasks.spawn(async move {

@@ -275,7 +275,7 @@ fn lay_out(directory: &Path, node: &NodePlan, authority: &Issuer<'_, KeyPair>, c
 fn settings(node: &NodePlan) -> Config {
     Config {
         node: NodeConfig { id: node.id, zone: node.zone.clone(), data: "data".into() },
-        listen: ListenConfig { client: node.client.clone(), peer: node.peer.clone() },
+        listen: ListenConfig { client: node.client.clone(), peer: node.peer.clone(), health: None },
         advertise: AdvertiseConfig::default(),
         tls: TlsConfig {
             ca: "tls/ca.pem".into(),

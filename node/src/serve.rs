@@ -15,15 +15,17 @@ use crate::api::value_rules::ValueRulesService;
 use crate::boot::{self, BootError};
 use crate::config::Config;
 use crate::connections;
+use crate::health::Health;
 use crate::seal::Rotation;
 use crate::seal::service::SealService;
 use proto::v1;
-use raft::{Replica, Role};
+use raft::Replica;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
@@ -41,6 +43,10 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Connections at a time to a node that is not unsealed.
 const SEALED_CONNECTIONS_MAX: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How often gRPC's health service learns how the node is.
+const PROBE: Duration = Duration::from_millis(250);
+/// The services that answer while the node is ready; the empty name is the node as a whole.
+const PROBED: [&str; 5] = ["", "holdfast.v1.Secrets", "holdfast.v1.Login", "holdfast.v1.Audit", "holdfast.v1.Environments"];
 const WINDOW_BYTES: u32 = 4 << 20;
 
 const _: () = assert!(node_domain::limits::TRANSACTION_BYTES_MAX < RECEIVE_BYTES_MAX);
@@ -51,12 +57,20 @@ macro_rules! sized {
     };
 }
 
+/// A service that sends its callers to another node while this one's gate is closed.
+macro_rules! gated {
+    ($gate:expr, $server:expr) => {
+        InterceptedService::new(sized!($server), $gate.clone())
+    };
+}
+
 /// What clients are served with.
 pub(crate) struct Services {
     pub(crate) door: Arc<Door>,
     pub(crate) replica: Replica,
     pub(crate) seal: SealService,
     pub(crate) rotation: Arc<Rotation>,
+    pub(crate) health: Arc<Health>,
     /// Connections at a time.
     pub(crate) connections_max: u32,
 }
@@ -93,31 +107,32 @@ pub(crate) async fn clients(
     services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let Services { door, replica, seal, rotation, connections_max } = services;
-    let (reporter, health) = tonic_health::server::health_reporter();
+    let Services { door, replica, seal, rotation, health, connections_max } = services;
+    let (reporter, probes) = tonic_health::server::health_reporter();
     let reflection = reflection()?;
-    let watching = tokio::spawn(report_health(reporter, replica.clone()));
+    let watching = tokio::spawn(report_health(reporter, health.clone()));
+    let gate = door.gate.clone();
     let incoming = connections::bounded(listener, connections_max as usize);
     let served = server(tls)?
-        .add_service(health)
+        .add_service(probes)
         .add_service(reflection)
-        .add_service(sized!(v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
-        .add_service(sized!(v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
-        .add_service(sized!(v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
-        .add_service(sized!(v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
-        .add_service(sized!(v1::roles_server::RolesServer::new(RolesService(door.clone()))))
-        .add_service(sized!(v1::login_server::LoginServer::new(LoginService(door.clone()))))
-        .add_service(sized!(v1::users_server::UsersServer::new(UsersService(door.clone()))))
-        .add_service(sized!(v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
-        .add_service(sized!(v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
-        .add_service(sized!(v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
-        .add_service(sized!(v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
-        .add_service(sized!(v1::audit_server::AuditServer::new(AuditService(door.clone()))))
-        .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
-        .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
-        .add_service(sized!(v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
-        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica })))
-        .add_service(sized!(v1::keys_server::KeysServer::new(KeysService { door, rotation })))
+        .add_service(gated!(gate, v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
+        .add_service(gated!(gate, v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
+        .add_service(gated!(gate, v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
+        .add_service(gated!(gate, v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
+        .add_service(gated!(gate, v1::roles_server::RolesServer::new(RolesService(door.clone()))))
+        .add_service(gated!(gate, v1::login_server::LoginServer::new(LoginService(door.clone()))))
+        .add_service(gated!(gate, v1::users_server::UsersServer::new(UsersService(door.clone()))))
+        .add_service(gated!(gate, v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
+        .add_service(gated!(gate, v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
+        .add_service(gated!(gate, v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
+        .add_service(gated!(gate, v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
+        .add_service(gated!(gate, v1::audit_server::AuditServer::new(AuditService(door.clone()))))
+        .add_service(gated!(gate, v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
+        .add_service(gated!(gate, v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
+        .add_service(gated!(gate, v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
+        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica, health })))
+        .add_service(gated!(gate, v1::keys_server::KeysServer::new(KeysService { door, rotation })))
         .add_service(v1::seal_server::SealServer::new(seal))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await;
@@ -128,8 +143,9 @@ pub(crate) async fn clients(
 /// Serves a node that is not unsealed, until `stop`: health, reflection and `routes`.
 pub(crate) async fn sealed(listener: TcpListener, tls: ClientTls, routes: Routes, stop: CancellationToken) -> Result<(), String> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_service_status("", ServingStatus::NotServing).await;
-    reporter.set_service_status("holdfast.v1.Secrets", ServingStatus::NotServing).await;
+    for service in PROBED {
+        reporter.set_service_status(service, ServingStatus::NotServing).await;
+    }
     let routes = routes.add_service(health).add_service(reflection()?);
     let incoming = connections::bounded(listener, SEALED_CONNECTIONS_MAX);
     let served = server(tls)?.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
@@ -155,20 +171,17 @@ fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, String>
         .map_err(|error| error.to_string())
 }
 
-/// Serving while a leader is known: then every node answers everything.
-async fn report_health(reporter: tonic_health::server::HealthReporter, replica: Replica) {
-    let mut role = replica.watch_role();
+/// What gRPC's own health service says of each service, kept as the node is. The cluster's service answers as long as the node runs; the
+/// others only while it is ready.
+async fn report_health(reporter: tonic_health::server::HealthReporter, health: Arc<Health>) {
+    let mut look = tokio::time::interval(PROBE);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    reporter.set_service_status("holdfast.v1.Cluster", ServingStatus::Serving).await;
     loop {
-        let serving = match &*role.borrow_and_update() {
-            Role::Leader { .. } => true,
-            Role::Follower { leader } | Role::Learner { leader } => leader.is_some(),
-            Role::Candidate | Role::Stopped { .. } => false,
-        };
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        reporter.set_service_status("", status).await;
-        reporter.set_service_status("holdfast.v1.Secrets", status).await;
-        if role.changed().await.is_err() {
-            return;
+        look.tick().await;
+        let status = if health.report().await.ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in PROBED {
+            reporter.set_service_status(service, status).await;
         }
     }
 }

@@ -35,6 +35,10 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// How long the first answer on a new append stream may take, a connection and a TLS handshake included.
 pub(crate) const STREAM_SETUP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A leader without a quorum is silent for so many of the longest election timeouts, then asks again for as long. Raft needs two:
+/// a follower's lease on the leader, and one wait before it stands; the third leaves room for the votes.
+const QUIET_ELECTIONS: u32 = 3;
+
 /// HTTP/2 windows: several full append messages may be on their way.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
@@ -74,6 +78,8 @@ pub struct ReplicaConfig {
     pub learner_lag_max: u64,
     /// How long a snapshot may take to be sent, verified and installed.
     pub snapshot_install_timeout: Duration,
+    /// A leader whose log takes longer than this for one write hands over, and falls silent if nobody takes over.
+    pub disk_stall: Duration,
 }
 
 impl Default for ReplicaConfig {
@@ -94,6 +100,7 @@ impl Default for ReplicaConfig {
             entries_kept: 10_000,
             learner_lag_max: 1_000,
             snapshot_install_timeout: Duration::from_secs(15 * 60),
+            disk_stall: Duration::from_secs(1),
         }
     }
 }
@@ -115,6 +122,8 @@ impl ReplicaConfig {
             enable_pre_vote: Some(true),
             // A node that led before it restarted asks again: what it remembers of `committed` may be old.
             enable_leader_restore: Some(false),
+            // Whoever is still reached by a leader that hears nobody must be free to elect another: it falls silent meanwhile.
+            quorum_loss_probe_interval: Some(millis(self.election_max * QUIET_ELECTIONS)),
             backoff: "20ms 40ms 80ms ...200ms".to_owned(),
             ..openraft::Config::default()
         };

@@ -14,6 +14,7 @@
 
 mod compaction;
 mod config;
+mod disk_watch;
 mod entry;
 pub mod log_store;
 mod machine;

@@ -1,10 +1,10 @@
 //! One node's replica: starts raft over a log, a machine and a transport, and is the handle to all of it.
 
-use std::{future::Future, io, sync::Arc};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use openraft::{
-    LinearizerOption, RaftNetworkFactory, ReadPolicy,
+    Instant, LinearizerOption, RaftNetworkFactory, ReadPolicy,
     async_runtime::watch::WatchReceiver,
     errors::{ForwardToLeader, LinearizableReadError, RaftError},
     network::NetSnapshot,
@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     compaction::{Compaction, Request},
     config::ReplicaConfig,
+    disk_watch::DiskWatch,
     log_store::LogStore,
     machine::Machine,
     proposal::{Proposal, Proposer},
@@ -47,6 +48,7 @@ struct Inner {
     applied: watch::Receiver<Option<u64>>,
     snapshots: mpsc::Sender<Request>,
     lost: Arc<watch::Sender<Option<LostLog>>>,
+    stalled: watch::Receiver<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -117,8 +119,12 @@ impl Replica {
         let mut tasks = JoinSet::new();
         tasks.spawn(role::follow(raft.clone(), role_sender));
         tasks.spawn(compaction.run(requests, role.clone(), applied.clone()));
+        let (stalls, stalled) = watch::channel(false);
+        let disk_watch = DiskWatch { raft: raft.clone(), wal: wal.clone(), limit: config.disk_stall, stalled: stalls };
+        tasks.spawn(disk_watch.run(role.clone()));
         let (proposer, tasks) = (Proposer::new(raft.clone()), Mutex::new(tasks));
-        let inner = Inner { id, config, raft, proposer, machine, wal, role, applied, snapshots, lost: Arc::default(), tasks };
+        let inner =
+            Inner { id, config, raft, proposer, machine, wal, role, applied, snapshots, lost: Arc::default(), stalled, tasks };
         Ok(Replica { inner: Arc::new(inner) })
     }
 
@@ -209,6 +215,20 @@ impl Replica {
         status::of(&self.raft().metrics().borrow_watched())
     }
 
+    /// How long the cluster has been silent for this node: since a quorum answered it, where it leads; since it heard the leader, where it
+    /// does not. None where it has heard of no leader yet, or has stopped.
+    pub async fn silence(&self) -> Option<Duration> {
+        let status = self.status();
+        if status.leader == Some(self.id()) {
+            let voters = self.members().values().filter(|member| member.voter).count();
+            return if voters == 1 { Some(Duration::ZERO) } else { status.quorum_acknowledged };
+        }
+        status.leader?;
+        let raft = self.raft().clone();
+        let heard = self.uncancelled(async move { raft.with_raft_state(|state| state.vote_last_modified()).await }).await;
+        heard.ok()?.ok()?.map(|instant| instant.elapsed())
+    }
+
     /// Waits until replication stands as wanted, and returns where it stands.
     ///
     /// # Errors
@@ -236,6 +256,12 @@ impl Replica {
     #[must_use]
     pub fn log_failure(&self) -> Option<String> {
         self.inner.wal.failed()
+    }
+
+    /// Whether the disk of its log stalls, as it changes: a node that leads should then decide nothing more.
+    #[must_use]
+    pub fn watch_stalled(&self) -> watch::Receiver<bool> {
+        self.inner.stalled.clone()
     }
 
     /// Stops raft and everything started with it. The log is left to whoever opened it.

@@ -19,6 +19,8 @@ pub struct ReplicaStatus {
     pub last_log: Option<u64>,
     /// Last entry that it knows to be committed.
     pub committed: Option<u64>,
+    /// Last entry that it knows the cluster to have committed, whether it has it or not.
+    pub cluster_committed: Option<u64>,
     /// Last entry folded into its state.
     pub applied: Option<u64>,
     /// Last entry in its newest snapshot.
@@ -29,6 +31,15 @@ pub struct ReplicaStatus {
     pub quorum_acknowledged: Option<Duration>,
     /// On a leader: everybody else.
     pub followers: Vec<FollowerStatus>,
+}
+
+impl ReplicaStatus {
+    /// On a leader: of those that `may`, the other member that lacks the least, and answered it last.
+    #[must_use]
+    pub fn nearest_of(&self, may: impl Fn(u64) -> bool) -> Option<u64> {
+        let candidates = self.followers.iter().filter(|follower| may(follower.id) && follower.acknowledged.is_some());
+        candidates.min_by_key(|follower| (follower.lag, follower.acknowledged)).map(|follower| follower.id)
+    }
 }
 
 /// What a leader knows of another member.
@@ -51,6 +62,7 @@ pub(crate) fn of(metrics: &RaftMetrics<TypeConfig>) -> ReplicaStatus {
         leader: metrics.current_leader,
         last_log: metrics.last_log_index,
         committed: index(metrics.local_committed),
+        cluster_committed: index(metrics.cluster_committed),
         applied: index(metrics.last_applied),
         snapshot: index(metrics.snapshot),
         purged: index(metrics.purged),

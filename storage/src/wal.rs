@@ -8,10 +8,11 @@ mod core;
 mod records;
 mod recovery;
 mod shared;
+mod stopwatch;
 mod view;
 mod writer;
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use storage_crypto::{Entropy, Key, OsEntropy};
@@ -254,6 +255,18 @@ impl Wal {
     #[must_use]
     pub fn failed(&self) -> Option<String> {
         self.shared().state.lock().failed.clone()
+    }
+
+    /// How long the write that is under way has taken so far, none where the disk has nothing to do. When it grows, the disk hangs.
+    #[must_use]
+    pub fn stalled_for(&self) -> Option<Duration> {
+        self.shared().watch().running()
+    }
+
+    /// The longest write since this was asked last, the one under way included; zero where there was none.
+    #[must_use]
+    pub fn slowest_write(&self) -> Duration {
+        self.shared().watch().take_longest()
     }
 
     /// Counters and sizes.

@@ -12,6 +12,7 @@ mod identity;
 mod keys;
 mod kms;
 mod leaks;
+mod maintenance;
 mod memory;
 mod moved_databases;
 mod older_disk;

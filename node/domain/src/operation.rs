@@ -43,12 +43,13 @@ impl Operation {
     #[must_use]
     pub fn is_of_cluster(self) -> bool {
         use Operation::{
-            ClusterAddLearner, ClusterPromote, ClusterRemove, ClusterSnapshot, ClusterStatus, ClusterTransferLeader,
+            ClusterAddLearner, ClusterDrain, ClusterPromote, ClusterRemove, ClusterResume, ClusterSnapshot, ClusterStatus,
+            ClusterTransferLeader,
         };
         matches!(
             self,
             ClusterStatus | ClusterAddLearner | ClusterPromote | ClusterRemove | ClusterTransferLeader | ClusterSnapshot
-        )
+        ) || matches!(self, ClusterDrain | ClusterResume)
     }
 }
 
@@ -102,7 +103,9 @@ capabilities! {
         PolicyPut PolicyRead PolicyList PolicyDelete RolePut RoleRead RoleList RoleDelete PolicyTest PolicySimulate
     }
     Audit { AuditQuery AuditTail AuditExport AuditHead }
-    Cluster { ClusterStatus ClusterAddLearner ClusterPromote ClusterRemove ClusterTransferLeader ClusterSnapshot }
+    Cluster {
+        ClusterStatus ClusterAddLearner ClusterPromote ClusterRemove ClusterTransferLeader ClusterSnapshot ClusterDrain ClusterResume
+    }
     Alerts { AlertList AlertAcknowledge AlertTest SinkPut SinkDelete SinkList }
     Promote { PromotionPlan PromotionApply }
     Approve { PromotionApprove PromotionReject }
@@ -249,6 +252,9 @@ operations! {
     RuleCheck = 193 "rule.check",
     UserGrant = 196 "user.grant",
     MachineGrant = 197 "machine.grant",
+    // 250 to 269: members and their work.
+    ClusterDrain = 250 "cluster.drain",
+    ClusterResume = 251 "cluster.resume",
     /// A node that may be behind asks for the newest state, in the name of whoever it is going to answer.
     CatchUp = 280 "door.catch-up",
     RootMint = 281 "seal.root",

@@ -213,7 +213,7 @@ async fn tail(
         tokio::select! {
             changed = revision.changed() => if changed.is_err() { return Ok(()) },
             () = sender.closed() => return Ok(()),
-            () = door.stopping.cancelled() => return Err(Status::unavailable("this node is stopping: follow another")),
+            () = door.gate.clone().closed() => return Err(door.gate.elsewhere()),
         }
     }
 }

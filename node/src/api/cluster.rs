@@ -1,6 +1,8 @@
 //! The service of the cluster: where it stands, and who belongs to it.
 
 use crate::api::door::Door;
+use crate::health::Health;
+use crate::leadership;
 use node_domain::Command;
 use node_domain::operation::Operation;
 use proto::v1;
@@ -13,6 +15,7 @@ use tonic::{Request, Response, Status};
 pub(crate) struct ClusterService {
     pub(crate) door: Arc<Door>,
     pub(crate) replica: Replica,
+    pub(crate) health: Arc<Health>,
 }
 
 #[tonic::async_trait]
@@ -39,6 +42,7 @@ impl Cluster for ClusterService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             journal_first_seq: self.door.journal.first_seq(),
             epoch: state.epoch(),
+            draining: self.door.gate.is_closed(),
         }))
     }
 
@@ -65,8 +69,47 @@ impl Cluster for ClusterService {
 
     async fn transfer_leader(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
         let node = self.permitted(request, Operation::ClusterTransferLeader).await?;
-        let to = if node == 0 { self.nearest_voter().unwrap_or(0) } else { node };
-        self.changed(self.replica.transfer_leader(to).await)
+        if node == 0 {
+            return self.changed(leadership::hand_over(&self.replica).await.map(drop));
+        }
+        self.changed(self.replica.transfer_leader(node).await)
+    }
+
+    async fn health(&self, _: Request<v1::HealthRequest>) -> Result<Response<v1::HealthResponse>, Status> {
+        let report = self.health.report().await;
+        let indicators = report.indicators.iter().map(|indicator| v1::Indicator {
+            name: indicator.name.to_owned(),
+            status: indicator.status.word().to_owned(),
+            says: indicator.says.clone(),
+            value: indicator.value,
+            unit: indicator.unit.to_owned(),
+        });
+        Ok(Response::new(v1::HealthResponse {
+            node_id: report.node,
+            zone: report.zone.clone(),
+            role: report.role.to_owned(),
+            status: report.status.word().to_owned(),
+            ready: report.ready,
+            version: report.version.to_owned(),
+            indicators: indicators.collect(),
+        }))
+    }
+
+    async fn drain(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        self.is_meant(request.get_ref().node_id)?;
+        self.permitted(request, Operation::ClusterDrain).await?;
+        self.door.gate.close();
+        tracing::info!(node = self.door.node_id, "drained: this node takes no calls until it is resumed or started again");
+        leadership::let_go(&self.replica).await;
+        self.changed(Ok(()))
+    }
+
+    async fn resume(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        self.is_meant(request.get_ref().node_id)?;
+        self.permitted(request, Operation::ClusterResume).await?;
+        self.door.gate.open();
+        tracing::info!(node = self.door.node_id, "this node takes calls again");
+        self.changed(Ok(()))
     }
 
     async fn trigger_snapshot(
@@ -83,6 +126,18 @@ impl Cluster for ClusterService {
 }
 
 impl ClusterService {
+    /// Only a node itself can be drained: a caller who meant another one goes on to it.
+    fn is_meant(&self, node: u64) -> Result<(), Status> {
+        let own = self.door.node_id;
+        if node == own {
+            return Ok(());
+        }
+        if !self.replica.members().contains_key(&node) {
+            return Err(Status::not_found(format!("node {node} is not a member")));
+        }
+        Err(Status::unavailable(format!("this is node {own}: node {node} has to be asked itself, name its address")))
+    }
+
     async fn permitted(&self, request: Request<v1::MemberRequest>, operation: Operation) -> Result<u64, Status> {
         let (caller, message) = self.door.receive_change(request, operation);
         let command = Command::Cluster { operation, node: message.node_id };
@@ -100,14 +155,6 @@ impl ClusterService {
         })?;
         let leader_id = self.replica.leader().map_or(0, |leader| leader.id);
         Ok(Response::new(v1::MembershipResponse { leader_id }))
-    }
-
-    /// The voter that lacks the least of the log.
-    fn nearest_voter(&self) -> Option<u64> {
-        let members = self.replica.members();
-        let status = self.replica.status();
-        let voters = status.followers.into_iter().filter(|follower| members.get(&follower.id).is_some_and(|member| member.voter));
-        voters.min_by_key(|follower| follower.lag).map(|follower| follower.id)
     }
 
     fn members(&self) -> Vec<v1::Member> {

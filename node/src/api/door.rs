@@ -7,6 +7,7 @@ use crate::api::writing::TRIES;
 use crate::authn::Authn;
 use crate::engine::rules::RuleChecker;
 use crate::engine::{Conduit, Sealing, Values, View};
+use crate::gate::Gate;
 use node_domain::ids::EnvironmentName;
 use node_domain::limits;
 use node_domain::operation::Operation;
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::journal::Journal;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 /// How long a call may take when its caller does not say.
@@ -40,8 +40,8 @@ pub(crate) struct Door {
     /// How many streams may be open.
     pub(crate) streams: Streams,
     pub(crate) authn: Authn,
-    /// Cancelled when the node stops: streams end then.
-    pub(crate) stopping: CancellationToken,
+    /// Closed when the node is drained or stops: streams end then.
+    pub(crate) gate: Gate,
 }
 
 /// Who asks, and until when.

@@ -127,7 +127,7 @@ impl Secrets for SecretsService {
         let open = door.streams.open(&door.view(), &caller).map_err(|rejection| status::refused(&rejection))?;
         // A broken message ends the stream; what came before it is answered.
         let asked = messages
-            .take_until(door.stopping.clone().cancelled_owned())
+            .take_until(door.gate.clone().closed())
             .take_while(|message| futures::future::ready(message.is_ok()))
             .filter_map(|message| async { message.ok() });
         let answers = asked

@@ -85,7 +85,7 @@ impl Watch {
             tokio::select! {
                 changed = revision.changed() => if changed.is_err() { return Ok(()) },
                 () = self.sender.closed() => return Ok(()),
-                () = self.door.stopping.cancelled() => return Err(Status::unavailable("this node is stopping: go on from the last index at another")),
+                () = self.door.gate.clone().closed() => return Err(self.door.gate.elsewhere()),
                 () = tokio::time::sleep(PROGRESS) => {
                     self.sight(&self.door.view())?;
                     let progress = v1::WatchEvent { index: cursor, progress: true, ..Default::default() };

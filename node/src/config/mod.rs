@@ -62,6 +62,10 @@ pub struct ListenConfig {
     pub client: String,
     /// `address:port` for other nodes.
     pub peer: String,
+    /// `address:port` for health, over plain HTTP; no such port where nothing is said. What it tells is no secret, but belongs to the
+    /// network of the operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
 }
 
 /// What others reach a node by.
@@ -376,7 +380,10 @@ impl Config {
         if self.node.id == 0 {
             return wrong("node.id", "ids start at 1");
         }
-        for (key, address) in [("listen.client", &self.listen.client), ("listen.peer", &self.listen.peer)] {
+        let health = self.listen.health.iter().map(|address| ("listen.health", address));
+        for (key, address) in
+            [("listen.client", &self.listen.client), ("listen.peer", &self.listen.peer)].into_iter().chain(health)
+        {
             if address.parse::<std::net::SocketAddr>().is_err() {
                 return wrong(key, "use address:port, such as 127.0.0.1:7100 or [::]:7100");
             }

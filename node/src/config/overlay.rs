@@ -61,7 +61,7 @@ fn every_key() -> Table {
     let text = String::new;
     let config = Config {
         node: NodeConfig { id: 0, zone: text(), data: text().into() },
-        listen: ListenConfig { client: text(), peer: text() },
+        listen: ListenConfig { client: text(), peer: text(), health: Some(text()) },
         advertise: AdvertiseConfig { client: Some(text()), peer: Some(text()) },
         tls: TlsConfig {
             ca: text().into(),

@@ -15,6 +15,9 @@ use tokio::time::Instant;
 /// The first wait before another try; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(5);
 const RETRY_MAX: Duration = Duration::from_millis(100);
+/// After failing for so long this node says so, although the caller would wait on: an election is over by then, and where this node
+/// alone is cut off another one can answer. Clients go on to it with the same request id.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A command without an outcome at its deadline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +64,7 @@ impl Conduit {
         let mut wait = RETRY_MIN;
         // Once a try may have happened, no later failure takes that doubt away.
         let mut doubt: Option<String> = None;
+        let mut failing: Option<Instant> = None;
         loop {
             let last = match tokio::time::timeout_at(deadline, self.try_once(&ask, &command)).await {
                 Ok(Ok(decided)) => return Ok(decided),
@@ -72,7 +76,8 @@ impl Conduit {
                 // The try was cut off on its way.
                 Err(_) => return Err(Lost::Unknown(doubt.unwrap_or_else(|| "no answer before the deadline".into()))),
             };
-            if Instant::now() + wait >= deadline {
+            let failing = *failing.get_or_insert_with(Instant::now);
+            if Instant::now() + wait >= deadline.min(failing + PATIENCE) {
                 return Err(doubt.map_or(Lost::Unavailable(last), Lost::Unknown));
             }
             let mut role = self.replica.watch_role();

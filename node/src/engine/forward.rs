@@ -10,12 +10,12 @@ use proto::peer::v1::forward_client::ForwardClient;
 use proto::peer::v1::forward_server::{Forward, ForwardServer};
 use proto::peer::v1::{CommandBundle, ForwardedCommand, ForwardedOutcome, OutcomeBundle};
 use proto_record::codec::{self, Kind};
-use raft::Leader;
 use raft::transport::grpc::PeerChannels;
+use raft::{Leader, Role};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -40,13 +40,14 @@ struct Outgoing {
 /// The sending side: a stream to whoever leads.
 pub(crate) struct Forwarder {
     channels: PeerChannels,
+    role: watch::Receiver<Role>,
     /// The stream to the node that led last.
     link: Mutex<Option<(u64, u64, mpsc::Sender<Outgoing>)>>,
 }
 
 impl Forwarder {
-    pub(crate) fn new(channels: PeerChannels) -> Forwarder {
-        Forwarder { channels, link: Mutex::new(None) }
+    pub(crate) fn new(channels: PeerChannels, role: watch::Receiver<Role>) -> Forwarder {
+        Forwarder { channels, role, link: Mutex::new(None) }
     }
 
     pub(crate) async fn send(&self, leader: Leader, ask: Ask, command: Command) -> Outcome {
@@ -55,7 +56,10 @@ impl Forwarder {
         };
         let (reply, outcome) = oneshot::channel();
         let outgoing = Outgoing { command: codec::encode(Kind::Command, &(ask, command)), reply };
-        if link.send(outgoing).await.is_err() {
+        let sent = link.send(outgoing).await;
+        // Whoever waits for an outcome must not keep the stream to a former leader open.
+        drop(link);
+        if sent.is_err() {
             return Err(Undecided::NotHappened(format!("the stream to node {} ended", leader.id)));
         }
         outcome.await.unwrap_or_else(|_| Err(Undecided::Unknown(format!("the stream to node {} ended", leader.id))))
@@ -74,15 +78,30 @@ impl Forwarder {
         let client =
             ForwardClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        // The task ends when the stream does or when the last sender is gone: with the next leader, or with this node.
-        tokio::spawn(carry(client, queue));
+        // The task ends when the stream does, when another node leads, or when the last sender is gone: with this node.
+        let (id, mut role) = (leader.id, self.role.clone());
+        let deposed = async move {
+            // Replication that ended leads nowhere either.
+            let _ = role.wait_for(|role| !follows(role, id)).await;
+        };
+        tokio::spawn(carry(client, queue, deposed));
         *link = Some((leader.id, leader.term, sender.clone()));
         Some(sender)
     }
 }
 
-/// Carries commands and outcomes over one stream until it breaks; then every command under way is unknown.
-async fn carry(mut client: ForwardClient<tonic::transport::Channel>, mut queue: mpsc::Receiver<Outgoing>) {
+fn follows(role: &Role, id: u64) -> bool {
+    matches!(role, Role::Follower { leader: Some(leader) } | Role::Learner { leader: Some(leader) } if *leader == id)
+}
+
+/// Carries commands and outcomes over one stream until it breaks or its leader is `deposed`; then every command under way is unknown.
+/// A leader that was stopped or cut off answers nothing and closes nothing: without this its commands would wait for the connection to
+/// be found dead, while the next leader could answer them.
+async fn carry(
+    mut client: ForwardClient<tonic::transport::Channel>,
+    mut queue: mpsc::Receiver<Outgoing>,
+    deposed: impl Future<Output = ()>,
+) {
     let (bundles, outbound) = mpsc::channel(4);
     let opened = tokio::time::timeout(CONNECT_TIME, client.commands(ReceiverStream::new(outbound))).await;
     let mut inbound = match opened {
@@ -92,8 +111,10 @@ async fn carry(mut client: ForwardClient<tonic::transport::Channel>, mut queue: 
     };
     let mut pending: HashMap<u64, oneshot::Sender<Outcome>> = HashMap::new();
     let mut next_id = 0;
+    let mut deposed = std::pin::pin!(deposed);
     loop {
         tokio::select! {
+            () = &mut deposed => break,
             answer = inbound.message() => {
                 let Ok(Some(bundle)) = answer else { break };
                 for ForwardedOutcome { id, outcome } in bundle.outcomes {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Batches in flight at most.
 const PIPELINE_MAX: usize = 4;
@@ -29,6 +30,11 @@ const _: () = assert!(FULL_BYTES + node_domain::limits::TRANSACTION_BYTES_MAX * 
 pub(crate) const QUEUE_MAX: usize = 8192;
 /// How long the desk waits before it asks for a barrier again.
 const BARRIER_RETRY: Duration = Duration::from_millis(20);
+/// A leader that no quorum has answered for so long tells those who wait that it does not know: another node may lead by now. Longer
+/// than an election takes, so that it never speaks too early.
+const STRANDED: Duration = Duration::from_secs(1);
+/// How often it is looked for that.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What became of a command whose records have committed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,21 +123,26 @@ pub(crate) struct Proposer {
     clock: Arc<dyn Clock>,
     head: Option<Head>,
     gathering: Gathering,
+    /// Cancelled, and replaced, when the batches in flight will not be waited for any more.
+    stranded: CancellationToken,
 }
 
 type Flights = FuturesOrdered<std::pin::Pin<Box<dyn Future<Output = (Result<(u64, Reply), ProposeError>, Vec<Waiting>)> + Send>>>;
 
 impl Proposer {
     pub(crate) fn new(replica: Replica, published: Arc<Published>, clock: Arc<dyn Clock>) -> Proposer {
-        Proposer { replica, published, clock, head: None, gathering: Gathering::default() }
+        Proposer { replica, published, clock, head: None, gathering: Gathering::default(), stranded: CancellationToken::new() }
     }
 
     /// Works until the submissions end.
     pub(crate) async fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
         let mut role = self.replica.watch_role();
+        let mut stalled = self.replica.watch_stalled();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut flights: Flights = FuturesOrdered::new();
         loop {
-            let leading = leads(&role);
+            let leading = leads(&role) && !*stalled.borrow();
             if !leading || self.head.is_none() {
                 self.abandon("another node leads");
             }
@@ -146,6 +157,8 @@ impl Proposer {
                     self.head = None;
                     if changed.is_err() { break; }
                 }
+                Ok(()) = stalled.changed() => self.give_up_waiting(),
+                _ = look.tick(), if !flights.is_empty() => if self.is_stranded() { self.give_up_waiting() },
                 submission = submissions.recv(), if !self.gathering.is_full() => {
                     let Some(submission) = submission else { break };
                     self.take(submission, leading);
@@ -211,7 +224,26 @@ impl Proposer {
         let payload = Bytes::from(codec::encode(Kind::Batch, &Batch { based_on, decisions }));
         metrics::histogram!("holdfast_batch_decisions").record(waiting.len() as f64);
         let flight = InFlight { proposal: self.replica.propose(payload), waiting };
-        flights.push_back(Box::pin(async move { (flight.proposal.await, flight.waiting) }));
+        let stranded = self.stranded.clone();
+        flights.push_back(Box::pin(async move {
+            let outcome = tokio::select! {
+                outcome = flight.proposal => outcome,
+                () = stranded.cancelled() => Err(ProposeError::Unknown("no quorum answers this node".into())),
+            };
+            (outcome, flight.waiting)
+        }));
+    }
+
+    /// Whether this node leads, and nobody has followed for a while.
+    fn is_stranded(&self) -> bool {
+        let alone = self.replica.members().values().filter(|member| member.voter).count() < 2;
+        !alone && self.replica.status().quorum_acknowledged.is_some_and(|ago| ago > STRANDED)
+    }
+
+    /// Whoever waits is told that the outcome is unknown: the batches may still commit, here or under another leader.
+    fn give_up_waiting(&mut self) {
+        self.head = None;
+        std::mem::take(&mut self.stranded).cancel();
     }
 
     fn landed(&mut self, outcome: Result<(u64, Reply), ProposeError>, waiting: Vec<Waiting>) {

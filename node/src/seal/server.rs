@@ -10,6 +10,7 @@ use super::phases;
 use super::service::SealService;
 use crate::boot::{Ambient, BootError, Node};
 use crate::config::Config;
+use crate::health::port::{self, Board};
 use crate::serve;
 use proto::v1::seal_server::SealServer;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use storage_crypto::seal_file::{SealFile, SealKind};
 use storage_crypto::seal_key::SealKey;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 
 /// Why the server ended by itself.
@@ -52,6 +53,7 @@ pub async fn serve(
     listener.set_nonblocking(true).map_err(|error| failed("listen.client", error))?;
     let (sender, mut opened) = mpsc::channel::<Unsealed>(1);
     let desk = Arc::new(SealDesk::new(&config, &ambient, Some(sender)).map_err(|cause| failed("the seal", cause))?);
+    let health = HealthPort::open(&config, &desk).await?;
     warn_of_memory();
     let mut by_itself = true;
     let mut sealed = SealedPort::open(&config, &listener, desk.clone())?;
@@ -72,12 +74,14 @@ pub async fn serve(
         let own = listener.try_clone().map_err(|error| failed("listen.client", error))?;
         let mut node = Node::boot_unsealed(config.clone(), ambient.clone(), unsealed, own, desk.clone()).await?;
         sealed.close().await;
+        health.board.set(Some(node.health()));
         say(&format!("node {} answers clients at https://{}", node.id(), node.client_address()));
         let ended = tokio::select! {
             () = &mut stop => Some(Ok(())),
             reason = node.failed() => Some(Err(ServerError::Stopped(reason))),
             () = desk.asked_to_seal() => None,
         };
+        health.board.set(None);
         if let Some(ended) = ended {
             node.shutdown().await;
             return ended;
@@ -88,6 +92,24 @@ pub async fn serve(
         // What is sealed on purpose is not unsealed by itself again.
         by_itself = false;
         desk.sealed_again().map_err(|cause| failed("the seal", cause))?;
+    }
+}
+
+/// The port for health, which answers through all phases; it ends when this is dropped.
+struct HealthPort {
+    board: Board,
+    _stop: DropGuard,
+}
+
+impl HealthPort {
+    async fn open(config: &Config, desk: &Arc<SealDesk>) -> Result<HealthPort, BootError> {
+        let (board, stop) = (Board::new(desk.clone(), &config.node.zone), CancellationToken::new());
+        if let Some(place) = &config.listen.health {
+            let bound = tokio::net::TcpListener::bind(place).await;
+            let listener = bound.map_err(|error| failed(&format!("setting listen.health: listen on {place}"), error))?;
+            tokio::spawn(port::serve(listener, board.clone(), stop.clone()));
+        }
+        Ok(HealthPort { board, _stop: stop.drop_guard() })
     }
 }
 

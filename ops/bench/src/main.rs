@@ -7,6 +7,7 @@
 //! # This crate never
 //! retries: an error is counted, shown, and makes the run fail. It ends only processes that it started.
 
+mod failover;
 mod fault;
 mod measure;
 mod outcome;
@@ -21,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     fault::Fault,
     outcome::{report, summary::Summary},
-    plan::{Arguments, Hidden, Plan},
+    plan::{Arguments, Other, Plan},
     stage::{Processes, Stage, echo},
 };
 
@@ -42,11 +43,22 @@ fn main() -> ExitCode {
 }
 
 async fn act(arguments: Arguments) -> Result<ExitCode, Fault> {
-    if let Some(Hidden::Echo) = arguments.hidden {
-        echo::serve().await?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let mut processes = Processes::default();
+    match arguments.other {
+        Some(Other::Echo) => {
+            echo::serve().await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Other::Failover(plan)) => {
+            let outcome = tokio::select! {
+                outcome = failover::run(&plan, &mut processes) => outcome,
+                () = interrupted() => Err(Fault::Interrupted),
+            };
+            processes.clear().await;
+            return outcome;
+        }
+        None => {}
+    }
     let outcome = tokio::select! {
         outcome = run(&arguments.plan, &mut processes) => outcome,
         () = interrupted() => Err(Fault::Interrupted),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use crate::failover::FailoverPlan;
+
 /// Secrets in one `GetMany`.
 pub(crate) const MANY: usize = 32;
 /// Streams of reads open at once …
@@ -24,7 +26,7 @@ const IN_FLIGHT_MAX: u64 = 4096;
 #[command(name = "ops-bench", version, about = "Measures a cluster of three beside the raw disk and a bare echo", after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub(crate) hidden: Option<Hidden>,
+    pub(crate) other: Option<Other>,
     #[command(flatten)]
     pub(crate) plan: Plan,
 }
@@ -34,10 +36,13 @@ const EXAMPLES: &str = "Examples:
   ops-bench --seconds 10 --json figures.json         longer slots, and the figures for a machine
   ops-bench --only reads,echo --in-flight 64         one comparison
   ops-bench --only reads --policies 0                how much of a read is authorization: compare with 200
+  ops-bench failover --secrets 1000 --rounds 3       the leader lost in every way that loopback allows
   ops-bench --attach kit/client.toml                 a cluster that runs already";
 
 #[derive(Subcommand)]
-pub(crate) enum Hidden {
+pub(crate) enum Other {
+    /// Take the leader away again and again, and measure how long nobody is answered
+    Failover(FailoverPlan),
     /// The bare echo server, as a process of its own
     #[command(hide = true)]
     Echo,

@@ -277,6 +277,12 @@ service! {
         transfer_leader(MemberRequest) -> MembershipResponse;
         /// Makes a snapshot on the node that answers.
         trigger_snapshot(TriggerSnapshotRequest) -> TriggerSnapshotResponse;
+        /// How the node that answers is; needs no token.
+        health(HealthRequest) -> HealthResponse;
+        /// Lets a node take no calls and hand leadership over; the node itself has to be among the endpoints.
+        drain(MemberRequest) -> MembershipResponse;
+        /// Lets a drained node take calls again.
+        resume(MemberRequest) -> MembershipResponse;
     }
     streams {}
 }

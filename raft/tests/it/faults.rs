@@ -188,3 +188,29 @@ async fn a_node_that_is_away_is_not_asked_a_thousand_times_a_second() {
     world.applied(away, last).await;
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_hangs_makes_way_and_follows_when_it_writes_again() {
+    let config = ReplicaConfig { disk_stall: Duration::from_millis(300), ..patient() };
+    let world = World::cluster_on_memory_disks(Net::channel(), config, 3).await;
+    let leader = world.leader().await;
+    world.write_at(leader, "before").await;
+
+    world.disk(leader).set_faults(Faults { hang_syncs: true, ..Faults::default() });
+    let hanging = world.replica(leader).propose(Bytes::from_static(b"under way"));
+    let mut stalled = world.replica(leader).watch_stalled();
+    soon("the leader to notice", stalled.wait_for(|stalled| *stalled)).await.unwrap();
+    let next = world.leader_among(&world.others(leader)).await;
+    world.write_at(next, "after").await;
+
+    world.disk(leader).set_faults(Faults::default());
+    soon("the disk to write", stalled.wait_for(|stalled| !*stalled)).await.unwrap();
+    // The others had the entry, or they did not: either is an answer.
+    drop(soon("an answer to what was under way", hanging).await);
+    let last = world.write("last").await;
+    for id in world.ids() {
+        world.applied(id, last).await;
+        assert_eq!(world.memory(id).payloads(), world.memory(next).payloads(), "node {id} differs");
+    }
+    world.finish().await;
+}

@@ -6,6 +6,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ use super::{Disk, DiskFile};
 
 /// What the twin treats as one unit that reaches the platter whole or not at all.
 const SECTOR_BYTES: usize = 512;
+/// How often a sync that hangs looks whether it still does.
+const HANGING: Duration = Duration::from_millis(1);
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
@@ -38,6 +41,8 @@ pub struct Faults {
     pub fail_sync_from: Option<u64>,
     /// Bytes that all files together may hold; beyond that writes fail with ENOSPC.
     pub capacity: Option<u64>,
+    /// Syncs do not return while this is set.
+    pub hang_syncs: bool,
 }
 
 type Inode = Arc<Mutex<Contents>>;
@@ -234,6 +239,11 @@ impl DiskFile for MemoryFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
+        while state.faults.hang_syncs {
+            drop(state);
+            std::thread::sleep(HANGING);
+            state = self.disk.0.lock();
+        }
         self.check_power(&state)?;
         state.syncs += 1;
         if state.faults.fail_sync_from.is_some_and(|first| state.syncs >= first) {
@@ -290,7 +300,7 @@ mod tests {
     #[test]
     fn a_full_disk_and_a_failed_sync_say_so() {
         let disk = MemoryDisk::new();
-        disk.set_faults(Faults { capacity: Some(100), fail_sync_from: Some(2) });
+        disk.set_faults(Faults { capacity: Some(100), fail_sync_from: Some(2), ..Faults::default() });
         let file = disk.create_new(Path::new("/file")).unwrap();
         file.write_all_at(&[1; 100], 0).unwrap();
         assert_eq!(file.write_all_at(&[1], 100).unwrap_err().raw_os_error(), Some(ENOSPC));

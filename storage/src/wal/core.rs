@@ -102,7 +102,7 @@ impl WalCore {
         let failed = shared.state.lock().failed.clone();
         let outcome = match failed {
             Some(failure) => Err(io::Error::other(failure)),
-            None => self.write_records(&batch),
+            None => shared.watch().time(|| self.write_records(&batch)),
         };
         let result = match outcome {
             Ok(written) => {
@@ -186,7 +186,7 @@ impl WalCore {
     /// Writes a frame that only says how far the log is durable, so that damage to the last batch cannot pass for a torn write.
     pub(crate) fn mark(&mut self, shared: &Shared) {
         if shared.state.lock().failed.is_none()
-            && let Err(error) = self.appender.mark()
+            && let Err(error) = shared.watch().time(|| self.appender.mark())
         {
             shared.latch(&error);
         }

@@ -17,6 +17,7 @@ use super::{
     Done, ENTRY_BYTES_MAX, WalStats,
     core::{Request, Work},
     records::Record,
+    stopwatch::Stopwatch,
     view::{LiveSegment, Run, View},
 };
 use crate::segment::{
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) work: Condvar,
     pub(crate) room: Condvar,
     counters: Counters,
+    watch: Stopwatch,
 }
 
 /// Everything behind the one lock.
@@ -65,6 +67,7 @@ impl Shared {
             work: Condvar::new(),
             room: Condvar::new(),
             counters: Counters::default(),
+            watch: Stopwatch::default(),
         }
     }
 
@@ -175,6 +178,11 @@ impl Shared {
         let failure = failure.clone();
         self.room.notify_all();
         failure
+    }
+
+    /// See [`super::Wal::stalled_for`] and [`super::Wal::slowest_write`].
+    pub(crate) fn watch(&self) -> &Stopwatch {
+        &self.watch
     }
 
     pub(crate) fn count(&self, syncs: u64, entries: u64, bytes: u64) {

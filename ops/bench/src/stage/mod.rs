@@ -5,7 +5,7 @@ pub(crate) mod echo;
 mod nodes;
 mod processes;
 mod seed;
-mod settings;
+pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 

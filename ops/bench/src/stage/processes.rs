@@ -60,6 +60,11 @@ impl Processes {
         Ok(&mut started.child)
     }
 
+    /// Leaves the directory where it is when the processes are cleared, and says where.
+    pub(crate) fn keep_directory(&mut self) -> PathBuf {
+        self.directory.take().map(TempDir::keep).unwrap_or_default()
+    }
+
     /// The ids of the servers.
     pub(crate) fn servers(&self) -> Vec<u32> {
         self.children.iter().filter(|started| started.server).filter_map(|started| started.child.id()).collect()

@@ -1,5 +1,7 @@
 //! `holdfast cluster`.
 
+mod health;
+
 use std::io::{self, Write};
 
 use clap::Subcommand;
@@ -20,6 +22,9 @@ pub(crate) enum Command {
     /// The cluster as the node that answers sees it; exits 7 when there is no leader.
     #[command(after_help = "Examples:\n  holdfast cluster status\n  holdfast cluster status -o json")]
     Status,
+    /// How every node is; exits 7 when one does not answer requests or something on it fails.
+    #[command(after_help = "No token is needed.\n\nExamples:\n  holdfast cluster health\n  holdfast cluster health -o json")]
+    Health,
     /// Add a member that receives everything and does not vote yet.
     #[command(after_help = "Examples:
   holdfast cluster add-learner 4 --zone b --peer-address 10.0.0.4:7101 --client-address 10.0.0.4:7100")]
@@ -55,6 +60,22 @@ pub(crate) enum Command {
         #[arg(default_value_t = 0, hide_default_value = true)]
         node_id: u64,
     },
+    /// Let a node take no calls, and hand leadership over: before its machine is worked on.
+    #[command(after_help = "Clients go on to the other nodes. It lasts until `resume` or a restart.
+
+Examples:
+  holdfast cluster drain 2
+  holdfast cluster drain 2 --addr https://10.0.0.2:7100")]
+    Drain {
+        /// The node; its address has to be among those that are asked.
+        node_id: u64,
+    },
+    /// Let a drained node take calls again.
+    #[command(after_help = "Examples:\n  holdfast cluster resume 2")]
+    Resume {
+        /// The node; its address has to be among those that are asked.
+        node_id: u64,
+    },
     /// Make a snapshot on the node that answers.
     #[command(after_help = "Examples:\n  holdfast cluster snapshot --addr https://10.0.0.2:7100")]
     Snapshot,
@@ -66,6 +87,7 @@ impl Command {
         let cluster = client.cluster();
         match self {
             Command::Status => status(session).await,
+            Command::Health => health::run(session).await,
             Command::AddLearner { node_id, zone, peer_address, client_address } => {
                 let request = v1::AddLearnerRequest { node_id, zone, peer_address, client_address };
                 let answer = cluster.add_learner(request).await.doing(|| format!("add node {node_id}"))?;
@@ -84,6 +106,14 @@ impl Command {
                 let answer = cluster.transfer_leader(v1::MemberRequest { node_id }).await;
                 let answer = answer.doing(|| "hand leadership over".to_owned())?;
                 changed(session, "leadership was handed over", node_id, &answer)
+            }
+            Command::Drain { node_id } => {
+                let answer = cluster.drain(v1::MemberRequest { node_id }).await.doing(|| format!("drain node {node_id}"))?;
+                changed(session, &format!("node {node_id} takes no calls"), node_id, &answer)
+            }
+            Command::Resume { node_id } => {
+                let answer = cluster.resume(v1::MemberRequest { node_id }).await.doing(|| format!("resume node {node_id}"))?;
+                changed(session, &format!("node {node_id} takes calls again"), node_id, &answer)
             }
             Command::Snapshot => {
                 let answer = cluster.trigger_snapshot(v1::TriggerSnapshotRequest {}).await;
@@ -111,13 +141,18 @@ async fn status(session: &Session) -> Result<(), Failure> {
         .next("see whether a majority of the nodes runs and can reach each other"))
 }
 
+fn answered_by(status: &v1::StatusResponse) -> String {
+    let drained = if status.draining { ", drained" } else { "" };
+    format!("node {}, version {}{drained}", status.node_id, status.version)
+}
+
 fn people(out: &mut dyn Write, status: &v1::StatusResponse) -> io::Result<()> {
     let leader = if status.leader_id == 0 { "none".to_owned() } else { format!("node {}", status.leader_id) };
     table::facts(
         out,
         [
             ("cluster", hex(&status.cluster_id)),
-            ("answered by", format!("node {}, version {}", status.node_id, status.version)),
+            ("answered by", answered_by(status)),
             ("leader", format!("{leader}, term {}", status.term)),
             (
                 "log",
@@ -173,6 +208,7 @@ fn document(status: &v1::StatusResponse) -> Value {
         "chain": hex(&status.chain),
         "state_digest": hex(&status.state_digest),
         "version": status.version,
+        "draining": status.draining,
         "members": status.members.iter().map(member).collect::<Vec<_>>(),
     })
 }

@@ -97,6 +97,8 @@ samples! {
     ClusterRemove => By(cluster_as(Operation::ClusterRemove)),
     ClusterTransferLeader => By(cluster_as(Operation::ClusterTransferLeader)),
     ClusterSnapshot => By(cluster_as(Operation::ClusterSnapshot)),
+    ClusterDrain => By(cluster_as(Operation::ClusterDrain)),
+    ClusterResume => By(cluster_as(Operation::ClusterResume)),
     SealInit => Beside(Box::new(newborn()), Box::new(|_| {
         let keys = FoundingKeys { system_key: wrapped_key("system"), seal: SealAbout::default() };
         Command::Found(Box::new(Founding { keys: Some(keys), ..founding_of(["production"], [0; 32]) }))
