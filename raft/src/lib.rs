@@ -15,6 +15,7 @@
 mod compaction;
 mod config;
 mod entry;
+mod epoch;
 pub mod log_store;
 mod machine;
 mod membership;
@@ -24,10 +25,12 @@ mod role;
 mod snapshot_file;
 pub mod state_machine;
 mod status;
+pub mod timeline;
 pub mod transport;
 mod types;
 
 pub use config::{PAYLOAD_BYTES_MAX, ReplicaConfig};
+pub use epoch::Epoch;
 pub use machine::{Machine, Reply, SnapshotWrite, StoredSnapshot, Unfit};
 pub use membership::{MemberState, MembershipError};
 pub use proposal::{Proposal, ProposeError};
