@@ -6,6 +6,7 @@ use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, Principal
 use crate::keys::{FoundingKeys, KeysCommand, KeysUpkeep};
 use crate::operation::Operation;
 use crate::policy::{Question, Rule};
+use crate::recovery::{RecoveryCommand, RecoveryUpkeep};
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
 use crate::secret::AboutChange;
@@ -168,6 +169,7 @@ pub enum Command {
         name: PolicyName,
         rules: Vec<Rule>,
     },
+    Recovery(Box<RecoveryCommand>),
 }
 
 /// What the cluster asks of itself.
@@ -177,6 +179,7 @@ pub enum Upkeep {
     Keys(KeysUpkeep),
     Identity(IdentityUpkeep),
     Guard(GuardUpkeep),
+    Recovery(RecoveryUpkeep),
 }
 
 /// A token that somebody asks for.

@@ -65,6 +65,10 @@ words! {
         NewAddress "new-address",
         /// Somebody tries out whether alerts arrive.
         Test "test",
+        /// A snapshot that was due was not made, or a drill failed.
+        Snapshot "snapshot",
+        /// The cluster came back from a snapshot, or went on after a loss.
+        Recovery "recovery",
     }
 }
 

@@ -6,6 +6,7 @@ use crate::identity::IdentityPiece;
 use crate::ids::{ClusterId, EnvironmentName, Revision, Stamp};
 use crate::keys::{KeysPiece, tally};
 use crate::policy::{Memo, Policy, Role};
+use crate::recovery::RecoveryPiece;
 use crate::secret::Secret;
 use crate::token::Token;
 use imbl::OrdMap;
@@ -36,6 +37,7 @@ pub enum Piece {
     Keys(KeysPiece),
     Identity(IdentityPiece),
     Guard(GuardPiece),
+    Recovery(RecoveryPiece),
 }
 
 /// Why pieces do not make a state.
@@ -76,6 +78,7 @@ impl State {
             .chain(self.keys.pieces().map(Piece::Keys))
             .chain(self.identity.pieces().map(Piece::Identity))
             .chain(self.guard.pieces().map(Piece::Guard))
+            .chain(self.recovery.pieces().map(Piece::Recovery))
             .chain(self.receipts.iter().map(|receipt| Piece::Receipt(receipt.clone())))
     }
 
@@ -120,6 +123,7 @@ impl State {
             Piece::Keys(piece) => self.keys.take(piece),
             Piece::Identity(piece) => self.identity.take(piece),
             Piece::Guard(piece) => self.guard.take(piece),
+            Piece::Recovery(piece) => self.recovery.take(piece),
             Piece::Receipt(receipt) => self.receipts.remember(receipt),
         }
         Ok(())

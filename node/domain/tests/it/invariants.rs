@@ -258,6 +258,7 @@ pub(crate) fn assert_same_state(one: &State, other: &State) {
             (Piece::Identity(one), Piece::Identity(other)) => one == other,
             (Piece::Keys(one), Piece::Keys(other)) => one == other,
             (Piece::Guard(one), Piece::Guard(other)) => one == other,
+            (Piece::Recovery(one), Piece::Recovery(other)) => one == other,
             _ => false,
         };
         assert!(same, "pieces differ: {pair:?}");
