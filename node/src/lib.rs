@@ -9,6 +9,7 @@
 
 mod api;
 mod authn;
+mod backups;
 pub mod boot;
 mod bootstrap;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod kit;
 pub mod logging;
 mod managers;
 pub mod memory;
+pub mod restore;
 pub mod seal;
 mod serve;
 

@@ -11,7 +11,9 @@ use crate::api::keys::KeysService;
 use crate::api::policies::{PoliciesService, RolesService};
 use crate::api::promotions::PromotionsService;
 use crate::api::secrets::SecretsService;
+use crate::api::snapshots::SnapshotsService;
 use crate::api::value_rules::ValueRulesService;
+use crate::backups::Saving;
 use crate::boot::{self, BootError};
 use crate::config::Config;
 use crate::connections;
@@ -57,6 +59,7 @@ pub(crate) struct Services {
     pub(crate) replica: Replica,
     pub(crate) seal: SealService,
     pub(crate) rotation: Arc<Rotation>,
+    pub(crate) saving: Arc<Saving>,
     /// Connections at a time.
     pub(crate) connections_max: u32,
 }
@@ -93,7 +96,7 @@ pub(crate) async fn clients(
     services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let Services { door, replica, seal, rotation, connections_max } = services;
+    let Services { door, replica, seal, rotation, saving, connections_max } = services;
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = reflection()?;
     let watching = tokio::spawn(report_health(reporter, replica.clone()));
@@ -116,6 +119,7 @@ pub(crate) async fn clients(
         .add_service(sized!(v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
         .add_service(sized!(v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
         .add_service(sized!(v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
+        .add_service(sized!(v1::snapshots_server::SnapshotsServer::new(SnapshotsService { door: door.clone(), saving })))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica })))
         .add_service(sized!(v1::keys_server::KeysServer::new(KeysService { door, rotation })))
         .add_service(v1::seal_server::SealServer::new(seal))

@@ -14,4 +14,5 @@ mod leaks;
 mod memory;
 mod planted;
 mod races;
+mod recovery;
 mod seal;

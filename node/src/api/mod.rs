@@ -16,6 +16,7 @@ pub(crate) mod reading;
 pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod simulation;
+pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod throttle;
 pub(crate) mod value_rules;
