@@ -9,6 +9,7 @@ const FILES: &[&str] = &[
     "proto/holdfast/v1/identity.proto",
     "proto/holdfast/v1/audit.proto",
     "proto/holdfast/v1/cluster.proto",
+    "proto/holdfast/v1/snapshots.proto",
     "proto/holdfast/v1/guard.proto",
     "proto/holdfast/v1/seal.proto",
     "proto/holdfast/v1/keys.proto",

@@ -126,6 +126,16 @@ impl ProcessCluster {
     /// # Panics
     /// When the kit cannot be added to.
     pub fn add_node(&mut self) -> NodePlan {
+        let plan = self.lay_out_node();
+        self.start(self.plans.len() - 1);
+        plan
+    }
+
+    /// Lays out one more node, and starts nothing.
+    ///
+    /// # Panics
+    /// When the kit cannot be added to.
+    pub fn lay_out_node(&mut self) -> NodePlan {
         let id = self.plans.iter().map(|plan| plan.id).max().unwrap_or(0) + 1;
         let plan = NodePlan { id, ..crate::ports::plans(1).remove(0) };
         kit::add_node(&self.kit, &plan).expect("a kit takes one more node");
@@ -133,7 +143,6 @@ impl ProcessCluster {
         self.children.push(None);
         self.settings.push(vec!["log.level=info".to_owned()]);
         self.programs.push(SERVER.map(str::to_owned).to_vec());
-        self.start(self.plans.len() - 1);
         plan
     }
 

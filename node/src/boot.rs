@@ -3,12 +3,13 @@
 //! This file alone names the real clock, disk, network and entropy; tests boot the same function with others.
 
 mod founding;
-mod opening;
+pub(crate) mod opening;
 
 use crate::api::door::Door;
 use crate::api::streams::Streams;
 use crate::api::throttle::Throttle;
 use crate::authn::Authn;
+use crate::backups::{Backups, Saving};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::forward::{Forwarder, forward_service};
@@ -31,6 +32,7 @@ use crate::seal::service::SealService;
 use crate::seal::{Rotation, SealDesk, Unsealed};
 use crate::serve::{self, Services};
 use opening::{Local, Opened, open_local, open_stores};
+use raft::timeline::LogPayloads;
 use raft::transport::Acknowledged;
 use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
 use raft::{Replica, Role};
@@ -87,7 +89,7 @@ pub struct BootError {
     pub cause: String,
 }
 
-fn failed<E: std::fmt::Display>(doing: impl Into<String>) -> impl FnOnce(E) -> BootError {
+pub(crate) fn failed<E: std::fmt::Display>(doing: impl Into<String>) -> impl FnOnce(E) -> BootError {
     let doing = doing.into();
     move |cause| BootError { doing, cause: cause.to_string() }
 }
@@ -164,13 +166,13 @@ impl Node {
     }
 
     async fn connect(config: Config, ambient: Ambient, local: Local, opened: Opened, ports: Ports) -> Result<Node, BootError> {
-        let Opened { wal, journal, values, materializer, published, fold, snapshots, stores } = opened;
+        let Opened { wal, journal, values, materializer, published, fold, snapshots, stores, epoch } = opened;
         let Ports { peer_listener, client_listener, desk: seal_desk } = ports;
         let id = local.owner.node;
         let tls = peer_tls(&config, id)?;
         let channels = PeerChannels::new(tls.clone(), Arc::new(TcpDial));
         let replica_config = config.replication.replica(&storage_crypto::hex::encode(&local.owner.cluster));
-        let transport = GrpcTransport::new(channels.clone());
+        let transport = GrpcTransport::new(channels.clone(), epoch.clone());
         let acknowledged = transport.acknowledged().clone();
         let replica =
             Replica::start(id, replica_config, wal.clone(), fold, transport).await.map_err(failed("start replication"))?;
@@ -180,9 +182,12 @@ impl Node {
         decide_while_leading(&replica, &published, &ambient, submissions, &mut others);
         watch(&mut others, &materializer);
         let custody = local.custody.clone();
+        let made_from = (published.clone(), local.sealing.clone(), LogPayloads::new(wal.clone()));
+        let backups = Backups::new(&ambient, config.node.data.join("backups"), replica.clone(), snapshots.clone(), made_from);
+        let backups = Arc::new(backups.map_err(failed("open the directory of backups"))?);
         let holdings =
             Holdings { custody: custody.clone(), sealing: local.sealing.clone(), snapshots, published: published.clone() };
-        let routes = tonic::service::Routes::new(raft_service(replica.inbox()))
+        let routes = tonic::service::Routes::new(raft_service(replica.inbox(), epoch))
             .add_service(forward_service(desk.clone()))
             .add_service(keys_service(holdings.clone()));
         serve_others(&mut others, peer_listener, tls, routes, stop_peers.clone());
@@ -209,12 +214,13 @@ impl Node {
         managers::start(managed, &mut others, &stop_clients);
         let health = Arc::new(Health::new(door.clone(), replica.clone(), wal.clone(), ambient.clock.clone(), &config));
         start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
+        let saving = Arc::new(Saving::new(backups, door.clone(), config.backup.to.clone()));
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
         seal_desk.unsealed(custody, local.sealing.clone());
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
-        let services = Services { door, replica: replica.clone(), seal, rotation, health: health.clone(), connections_max };
+        let services = Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone(), connections_max };
         clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let _lock = local.lock;

@@ -5,8 +5,8 @@
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
-    AdvertiseConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig, ReplicationConfig,
-    SealConfig, StorageConfig, TlsConfig,
+    AdvertiseConfig, BackupConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig,
+    ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
 };
 use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
@@ -292,6 +292,7 @@ fn settings(node: &NodePlan) -> Config {
         keys: KeysConfig::default(),
         limits: LimitsConfig::default(),
         login: LoginConfig::default(),
+        backup: BackupConfig::default(),
     }
 }
 

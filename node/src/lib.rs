@@ -9,6 +9,7 @@
 
 mod api;
 mod authn;
+mod backups;
 pub mod boot;
 mod bootstrap;
 pub mod clock;
@@ -25,6 +26,7 @@ pub mod logging;
 mod lost_log;
 mod managers;
 pub mod memory;
+pub mod restore;
 pub mod seal;
 mod serve;
 

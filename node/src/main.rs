@@ -5,6 +5,7 @@ use node::boot::Ambient;
 use node::config::{Config, LogConfig, LogFormat};
 use node::dev::DevCluster;
 use node::kit::{self, NodePlan};
+use node::restore::{self, Point, RestoreReport, Wish};
 use node::seal::server::serve;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,47 @@ enum Subcommands {
         #[arg(long, value_enum, default_value_t = KitSeal::KeyFile, conflicts_with = "add")]
         seal: KitSeal,
     },
+    /// Bring a lost cluster back from its snapshots: this node, with an empty data directory, begins it anew
+    Restore {
+        /// Settings of the node, with the cluster's old seal file
+        #[arg(long, short, env = "HOLDFAST_SERVER_CONFIG")]
+        config: PathBuf,
+        /// Where the snapshots are: a directory, file:///path or s3://bucket/prefix
+        #[arg(long)]
+        from: String,
+        /// As of this record; the newest there is when left out
+        #[arg(long, conflicts_with = "at_time")]
+        at_revision: Option<u64>,
+        /// As of this time, such as 2026-11-22T10:00:00Z
+        #[arg(long)]
+        at_time: Option<String>,
+        /// Another node of the new cluster, an empty one: id=5,zone=b,client=10.0.0.5:7100,peer=10.0.0.5:7200 (repeatable)
+        #[arg(long = "node", value_name = "NODE", value_parser = NodePlan::parse)]
+        nodes: Vec<NodePlan>,
+        /// A kit: all of its nodes with a number from this node's on are members
+        #[arg(long)]
+        kit: Option<PathBuf>,
+        /// A new file for the root token; root-token beside the settings when left out
+        #[arg(long)]
+        token_file: Option<PathBuf>,
+        /// Check everything and say what would come back; write nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Read shares or the passphrase from standard input, one a line
+        #[arg(long)]
+        unseal_stdin: bool,
+        /// Say it as a JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// As of when to restore.
+fn parse_point(at_revision: Option<u64>, at_time: Option<&str>) -> Result<Point, Failure> {
+    let Some(time) = at_time else { return Ok(at_revision.map_or(Point::Newest, Point::Revision)) };
+    let time: jiff::Timestamp =
+        time.parse().map_err(|_| usage(format!("--at-time {time:?} is no time: write it as 2026-11-22T10:00:00Z")))?;
+    Ok(Point::Time(u64::try_from(time.as_microsecond()).unwrap_or(0)))
 }
 
 /// What a kit has to unseal its nodes with.
@@ -95,6 +137,13 @@ fn main() -> ExitCode {
         Subcommands::Server { config, set, check } => server(&config, &set, check),
         Subcommands::Dev { data, port, log } => dev(data.as_deref(), port, log),
         Subcommands::Kit { out, nodes, port, add, seal } => make_kit(&out, nodes, port, add, seal),
+        Subcommands::Restore { config, from, at_revision, at_time, nodes, kit, token_file, dry_run, unseal_stdin, json } => {
+            parse_point(at_revision, at_time.as_deref()).and_then(|at| {
+                let beside = || config.with_file_name("root-token");
+                let token_file = token_file.unwrap_or_else(beside);
+                run_restore(&config, &Wish { from, at, others: nodes, kit, token_file, dry_run }, unseal_stdin, json)
+            })
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -135,6 +184,62 @@ fn server(path: &Path, set: &[String], check: bool) -> Result<(), Failure> {
     }
     node::logging::start(&config.log).map_err(usage)?;
     runtime()?.block_on(serve(config, Ambient::real(), asked_to_stop(), say)).map_err(failed)
+}
+
+fn run_restore(path: &Path, wish: &Wish, unseal_stdin: bool, json: bool) -> Result<(), Failure> {
+    let config = Config::load(path, std::env::vars(), &[]).map_err(usage)?;
+    node::logging::start(&config.log).map_err(usage)?;
+    let texts = if unseal_stdin { read_texts()? } else { Vec::new() };
+    let started = std::time::Instant::now();
+    let mut last = (String::new(), 0);
+    let mut progress = |doing: &str, done: u64, total: u64| {
+        let percent = done.saturating_mul(100) / total.max(1);
+        if (last.0.as_str(), last.1) != (doing, percent / 10) {
+            last = (doing.to_owned(), percent / 10);
+            let _ = writeln!(std::io::stderr(), "{doing}: {percent} %");
+        }
+    };
+    let ambient = Ambient::real();
+    let restored = restore::restore(&config, &ambient, texts, wish, &mut progress);
+    let report = runtime()?.block_on(restored).map_err(failed)?;
+    if json {
+        say(&serde_json::to_string_pretty(&report).map_err(failed)?);
+    } else {
+        say(&describe(&report, started.elapsed().as_secs_f64()));
+    }
+    Ok(())
+}
+
+fn describe(report: &RestoreReport, seconds: f64) -> String {
+    let word = if report.dry_run { "would come back" } else { "came back" };
+    let environments: Vec<String> = report.environments.iter().map(|(name, secrets)| format!("{name} {secrets}")).collect();
+    let mut text = format!(
+        "cluster {} {word} at record {}, epoch {}: {} secrets ({}), {} values\nfrom {} ({} bytes)\nchain {}\nstate {}\n{} tokens end; members: {:?}",
+        report.cluster,
+        report.revision,
+        report.epoch,
+        report.secrets,
+        environments.join(", "),
+        report.values,
+        report.files.join(", "),
+        report.bytes,
+        report.chain,
+        report.state_digest,
+        report.tokens_ended,
+        report.members,
+    );
+    if let Some(file) = &report.token_file {
+        text.push_str(&format!("\nthe new root token is in {file}: start this node, then the others"));
+    }
+    text.push_str(&format!("\n{seconds:.1} s"));
+    text
+}
+
+/// Shares or a passphrase, one a line.
+fn read_texts() -> Result<Vec<zeroize::Zeroizing<String>>, Failure> {
+    let lines = std::io::stdin().lines().map(|line| line.map(|line| zeroize::Zeroizing::new(line.trim().to_owned())));
+    let lines: Result<Vec<_>, _> = lines.collect();
+    Ok(lines.map_err(failed)?.into_iter().filter(|line| !line.is_empty()).collect())
 }
 
 fn dev(data: Option<&Path>, port: u16, log: String) -> Result<(), Failure> {

@@ -11,7 +11,9 @@ use crate::api::keys::KeysService;
 use crate::api::policies::{PoliciesService, RolesService};
 use crate::api::promotions::PromotionsService;
 use crate::api::secrets::SecretsService;
+use crate::api::snapshots::SnapshotsService;
 use crate::api::value_rules::ValueRulesService;
+use crate::backups::Saving;
 use crate::boot::{self, BootError};
 use crate::config::Config;
 use crate::connections;
@@ -71,6 +73,7 @@ pub(crate) struct Services {
     pub(crate) seal: SealService,
     pub(crate) rotation: Arc<Rotation>,
     pub(crate) health: Arc<Health>,
+    pub(crate) saving: Arc<Saving>,
     /// Connections at a time.
     pub(crate) connections_max: u32,
 }
@@ -107,7 +110,7 @@ pub(crate) async fn clients(
     services: Services,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let Services { door, replica, seal, rotation, health, connections_max } = services;
+    let Services { door, replica, seal, rotation, saving, health, connections_max } = services;
     let (reporter, probes) = tonic_health::server::health_reporter();
     let reflection = reflection()?;
     let watching = tokio::spawn(report_health(reporter, health.clone()));
@@ -131,6 +134,7 @@ pub(crate) async fn clients(
         .add_service(gated!(gate, v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
         .add_service(gated!(gate, v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
         .add_service(gated!(gate, v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
+        .add_service(gated!(gate, v1::snapshots_server::SnapshotsServer::new(SnapshotsService { door: door.clone(), saving })))
         .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica, health })))
         .add_service(gated!(gate, v1::keys_server::KeysServer::new(KeysService { door, rotation })))
         .add_service(v1::seal_server::SealServer::new(seal))

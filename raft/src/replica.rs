@@ -25,10 +25,10 @@ use crate::{
     proposal::{Proposal, Proposer},
     role::{self, Leader, Role},
     snapshot_file::SnapshotFile,
-    state_machine::StateMachine,
+    state_machine::{StateMachine, encode_position},
     status::{self, ReplicaStatus},
     transport::{Inbox, LostLog},
-    types::{Raft, TypeConfig},
+    types::{Raft, SnapshotMeta, StoredMembership, TypeConfig},
 };
 
 /// The handle to this node's replica. Clones share it.
@@ -207,6 +207,17 @@ impl Replica {
         let stopped = || io::Error::other("this node has stopped");
         self.inner.snapshots.send(sender).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Where this node stands now, as a snapshot of its state would say.
+    #[must_use]
+    pub fn position(&self) -> Vec<u8> {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        encode_position(&SnapshotMeta {
+            last_log_id: metrics.last_applied,
+            last_membership: StoredMembership::clone(&metrics.membership_config),
+        })
     }
 
     /// Where replication stands.

@@ -24,5 +24,5 @@ pub use identity::{DataDirLock, Identity, IdentityError};
 pub use journal::{Block, Journal, JournalError, JournalHead, JournalOptions, JournalStats, StoredRecord};
 pub use materialized::{Database, DatabaseOptions, MaterializedError, RowOp};
 pub use segment::{Owner, SegmentError};
-pub use snapshot::{SnapshotError, SnapshotHeader, SnapshotReader, SnapshotSummary, SnapshotWriter};
+pub use snapshot::{Contents, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotSummary, SnapshotWriter, StatePoint};
 pub use wal::{Done, Recovered, Wal, WalDriver, WalError, WalOptions, WalStats};

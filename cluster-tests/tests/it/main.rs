@@ -18,6 +18,7 @@ mod moved_databases;
 mod older_disk;
 mod planted;
 mod races;
+mod recovery;
 mod seal;
 mod seal_kinds;
 mod streams;

@@ -6,6 +6,7 @@ use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, Principal
 use crate::keys::{FoundingKeys, KeysCommand, KeysUpkeep};
 use crate::operation::Operation;
 use crate::policy::{Question, Rule};
+use crate::recovery::{RecoveryCommand, RecoveryUpkeep};
 use crate::rejection::Rejection;
 use crate::sealed::{Held, Sealed};
 use crate::secret::AboutChange;
@@ -174,6 +175,7 @@ pub enum Command {
     },
     /// The door asks for a view that is not older than this, before it looks something up for the caller. It counts as no use of a token.
     CatchUp,
+    Recovery(Box<RecoveryCommand>),
 }
 
 /// What the cluster asks of itself.
@@ -183,6 +185,7 @@ pub enum Upkeep {
     Keys(KeysUpkeep),
     Identity(IdentityUpkeep),
     Guard(GuardUpkeep),
+    Recovery(RecoveryUpkeep),
 }
 
 /// A token that somebody asks for.

@@ -10,6 +10,7 @@ use crate::keys::KeysEvent;
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Rule;
+use crate::recovery::RecoveryEvent;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
 use crate::secret::AboutChange;
@@ -136,6 +137,7 @@ pub enum Event {
         to: SecretPath,
         secret: SecretId,
     },
+    Recovery(RecoveryEvent),
 }
 
 /// Why a version was added.
@@ -203,6 +205,7 @@ impl Event {
             Event::Keys(event) => event.operation(),
             Event::Identity(event) => event.operation(),
             Event::Guard(event) => event.operation(),
+            Event::Recovery(event) => event.operation(),
             Event::Observed { operation, .. } | Event::AnsweredAgain { operation, .. } | Event::Refused { operation, .. } => {
                 *operation
             }
@@ -217,6 +220,7 @@ impl Event {
             Event::Keys(event) => event.is_change(),
             Event::Identity(event) => event.is_change(),
             Event::Guard(event) => event.is_change(),
+            Event::Recovery(event) => event.is_change(),
             _ => true,
         }
     }
@@ -258,6 +262,7 @@ impl Event {
             Event::Keys(event) => event.varying_bytes(),
             Event::Identity(event) => event.varying_bytes(),
             Event::Guard(event) => event.varying_bytes(),
+            Event::Recovery(event) => event.varying_bytes(),
             Event::PolicyPut { rules, .. } => {
                 let fixed = limits::PATH_BYTES_MAX + limits::NAME_BYTES_MAX + 16;
                 rules.iter().map(|rule| fixed + rule.conditions.size_hint()).sum()
@@ -328,6 +333,7 @@ impl Event {
             Event::Keys(event) => event.about_what(),
             Event::Identity(event) => event.about_what(),
             Event::Guard(event) => event.about_what(),
+            Event::Recovery(event) => event.about_what(),
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => What::system(name.as_str()),
             Event::Observed { environment, subject, .. } => {
                 What { environment: environment.as_ref().map_or("", EnvironmentName::as_str), ..What::system(subject) }

@@ -12,6 +12,9 @@ pub const PATH_SEGMENTS_MAX: usize = 32;
 pub const NAME_BYTES_MAX: usize = 63;
 /// Longest description, owner or type, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024;
+
+/// Starts of timelines that are remembered.
+pub const TIMELINES_MAX: usize = 64;
 /// Most tags on one secret.
 pub const TAGS_MAX: usize = 64;
 /// Longest tag or key of custom metadata, in bytes.

@@ -39,6 +39,13 @@ impl Operation {
         matches!(self, AuditQuery | AuditTail | AuditExport | AuditHead)
     }
 
+    /// Whether a node is asked to make, list or delete snapshots.
+    #[must_use]
+    pub fn is_of_snapshots(self) -> bool {
+        use Operation::{SnapshotList, SnapshotPrune, SnapshotSave};
+        matches!(self, SnapshotSave | SnapshotList | SnapshotPrune)
+    }
+
     /// Whether it looks at the cluster or changes its members.
     #[must_use]
     pub fn is_of_cluster(self) -> bool {
@@ -78,6 +85,7 @@ capabilities! {
         Found EnvironmentList TokenLookupSelf CatchUp
         // What nodes and managers record by themselves, or what goes along with a request.
         SealInit SealUnseal RootMint KeyRewrap KeyRetire AlertRaise AlertDeliver AddressSeen TokenUse WrapEnd
+        SnapshotSaved SnapshotFailed SnapshotPruned ClusterRestored ClusterRecovered
         // Whoever logs in or unwraps has no token yet.
         LoginPassword LoginMachine LoginCertificate LoginJwt LoginFailed Unwrap WrapLookup
         // Whoever has a token may wrap: what is handed over is his own to hand over.
@@ -105,6 +113,7 @@ capabilities! {
     Audit { AuditQuery AuditTail AuditExport AuditHead }
     Cluster {
         ClusterStatus ClusterAddLearner ClusterPromote ClusterRemove ClusterTransferLeader ClusterSnapshot ClusterDrain ClusterResume
+        SnapshotSave SnapshotList SnapshotPrune SnapshotRestore DrillReport
     }
     Alerts { AlertList AlertAcknowledge AlertTest SinkPut SinkDelete SinkList }
     Promote { PromotionPlan PromotionApply }
@@ -252,6 +261,17 @@ operations! {
     RuleCheck = 193 "rule.check",
     UserGrant = 196 "user.grant",
     MachineGrant = 197 "machine.grant",
+    // 230 to 249: snapshots and restores.
+    SnapshotSave = 230 "snapshot.save",
+    SnapshotSaved = 231 "snapshot.saved",
+    SnapshotFailed = 232 "snapshot.failed",
+    SnapshotList = 233 "snapshot.list",
+    SnapshotPrune = 234 "snapshot.prune",
+    SnapshotPruned = 235 "snapshot.pruned",
+    SnapshotRestore = 236 "snapshot.restore",
+    DrillReport = 237 "drill.report",
+    ClusterRestored = 238 "cluster.restored",
+    ClusterRecovered = 239 "cluster.recovered",
     // 250 to 269: members and their work.
     ClusterDrain = 250 "cluster.drain",
     ClusterResume = 251 "cluster.resume",

@@ -16,6 +16,7 @@ pub(crate) mod promotions;
 pub(crate) mod reading;
 pub(crate) mod secrets;
 pub(crate) mod simulation;
+pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod streams;
 pub(crate) mod throttle;

@@ -4,13 +4,15 @@ use super::{Ambient, BootError, failed};
 use crate::config::Config;
 use crate::engine::fold::Fold;
 use crate::engine::materializer::Materializer;
-use crate::engine::snapshots::{Snapshots, Standing};
+use crate::engine::snapshots::Snapshots;
+use crate::engine::standing::Standing;
 use crate::engine::stores::Stores;
 use crate::engine::{Published, Sealing, Values, View};
 use crate::lost_log;
 use crate::seal::desk::FIRST_START;
 use crate::seal::{Custody, Unsealed};
 use node_domain::State;
+use raft::Epoch;
 use std::sync::{Arc, Weak};
 use storage::journal::{Journal, JournalOptions};
 use storage::wal::{Wal, WalOptions};
@@ -18,30 +20,31 @@ use storage::{DataDirLock, Identity, Owner};
 use storage_crypto::key::Key;
 
 /// What belongs to this node before it talks to anybody.
-pub(super) struct Local {
-    pub(super) identity: Identity,
-    pub(super) lock: DataDirLock,
-    pub(super) owner: Owner,
-    pub(super) sealing: Arc<Sealing>,
-    pub(super) identity_key: Key,
-    pub(super) storage_key: Key,
-    pub(super) custody: Arc<Custody>,
+pub(crate) struct Local {
+    pub(crate) identity: Identity,
+    pub(crate) lock: DataDirLock,
+    pub(crate) owner: Owner,
+    pub(crate) sealing: Arc<Sealing>,
+    pub(crate) identity_key: Key,
+    pub(crate) storage_key: Key,
+    pub(crate) custody: Arc<Custody>,
 }
 
 /// The opened stores of a node, at the state of its newest snapshot.
-pub(super) struct Opened {
-    pub(super) wal: Wal,
-    pub(super) journal: Journal,
-    pub(super) values: Arc<Values>,
-    pub(super) materializer: Arc<Materializer>,
-    pub(super) published: Arc<Published>,
-    pub(super) fold: Arc<Fold>,
-    pub(super) snapshots: Arc<Snapshots>,
-    pub(super) stores: Weak<Stores>,
+pub(crate) struct Opened {
+    pub(crate) wal: Wal,
+    pub(crate) journal: Journal,
+    pub(crate) values: Arc<Values>,
+    pub(crate) materializer: Arc<Materializer>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) fold: Arc<Fold>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) stores: Weak<Stores>,
+    pub(crate) epoch: Epoch,
 }
 
 /// What an opened seal and the data directory say of this node. Everything that belongs to somebody else is found here.
-pub(super) fn open_local(config: &Config, ambient: &Ambient, unsealed: Unsealed) -> Result<Local, BootError> {
+pub(crate) fn open_local(config: &Config, ambient: &Ambient, unsealed: Unsealed) -> Result<Local, BootError> {
     let cluster = unsealed.file.cluster();
     let lock = DataDirLock::acquire(&config.node.data).map_err(failed("lock the data directory"))?;
     lost_log::check(&config.node.data).map_err(failed("this node's data is an older state of itself"))?;
@@ -79,13 +82,21 @@ fn identify(config: &Config, ambient: &Ambient, unsealed: &Unsealed, owner: Owne
     removed.map_err(failed("remove the marker of a first start"))
 }
 
-pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Opened, BootError> {
+/// Opens the write-ahead log of a node.
+pub(crate) fn open_wal(config: &Config, ambient: &Ambient, local: &Local) -> Result<Wal, BootError> {
+    let key = local.storage_key.derive("holdfast/v1/storage/wal", &local.owner.cluster);
+    let (segment_bytes, entropy) = (config.storage.segment_bytes, ambient.entropy.clone());
+    let options = WalOptions { segment_bytes, entropy, ..WalOptions::default() };
+    let opened = Wal::open(ambient.disk.clone(), &config.node.data.join("wal"), key, local.owner, options);
+    opened.map(|(wal, _)| wal).map_err(failed("open the write-ahead log"))
+}
+
+pub(crate) fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Opened, BootError> {
     let data = &config.node.data;
+    crate::restore::check_finished(data).map_err(failed("open the data directory"))?;
     let key = |context| local.storage_key.derive(context, &local.owner.cluster);
     let segment_bytes = config.storage.segment_bytes;
-    let wal_options = WalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..WalOptions::default() };
-    let (wal, _) = Wal::open(ambient.disk.clone(), &data.join("wal"), key("holdfast/v1/storage/wal"), local.owner, wal_options)
-        .map_err(failed("open the write-ahead log"))?;
+    let wal = open_wal(config, ambient, local)?;
     let journal_options = JournalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..JournalOptions::default() };
     let (journal, _) = Journal::open(
         ambient.disk.clone(),
@@ -118,10 +129,11 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> 
     let view = View { state, chain };
     local.sealing.learn(&view.state);
     local.sealing.check(&view).map_err(failed("unseal"))?;
+    let epoch = Epoch::new(if view.state.revision().0 == 0 && wal.last().is_none() { 0 } else { view.state.epoch() });
     let published = Arc::new(Published::new(view.clone()));
     let sealing = local.sealing.clone();
-    let fold =
-        Fold::new(view, published.clone(), journal.clone(), values.clone(), materializer.clone(), snapshots.clone(), sealing);
+    let behind = (journal.clone(), values.clone(), materializer.clone(), snapshots.clone());
+    let fold = Fold::new(view, published.clone(), behind, sealing, epoch.clone());
     let stores = Arc::downgrade(&stores);
-    Ok(Opened { wal, journal, values, materializer, published, fold: Arc::new(fold), snapshots, stores })
+    Ok(Opened { wal, journal, values, materializer, published, fold: Arc::new(fold), snapshots, stores, epoch })
 }

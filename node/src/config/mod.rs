@@ -1,6 +1,9 @@
 //! Settings: from a file, then the environment, then flags, each over the one before. Every error names the key.
 
+mod backup;
 mod overlay;
+
+pub use backup::BackupConfig;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -39,6 +42,9 @@ pub struct Config {
     /// What logging in costs.
     #[serde(default)]
     pub login: LoginConfig,
+    /// Snapshots for disaster recovery.
+    #[serde(default)]
+    pub backup: BackupConfig,
 }
 
 /// Who a node is.
@@ -369,6 +375,9 @@ impl Config {
         ];
         for path in paths {
             *path = directory.join(&*path);
+        }
+        if let Some(to) = self.backup.to.as_mut().filter(|to| !to.contains("://")) {
+            *to = directory.join(&*to).to_string_lossy().into_owned();
         }
         if let Some(path) = &mut self.tls.client_ca {
             *path = directory.join(&*path);

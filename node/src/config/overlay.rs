@@ -3,8 +3,8 @@
 //! `HOLDFAST_LISTEN_CLIENT` and `--set listen.client=…` mean the key `client` of the table `listen`.
 
 use super::{
-    AdvertiseConfig, Config, ConfigError, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig,
-    ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
+    AdvertiseConfig, BackupConfig, Config, ConfigError, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig,
+    NodeConfig, ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
 };
 use toml::{Table, Value};
 
@@ -78,6 +78,7 @@ fn every_key() -> Table {
         keys: KeysConfig::default(),
         limits: LimitsConfig::default(),
         login: LoginConfig::default(),
+        backup: BackupConfig { to: Some(text()) },
     };
     Table::try_from(&config).expect("settings are plain tables, texts and numbers")
 }

@@ -1,7 +1,8 @@
 //! What each node does with committed batches: fold them into the state, chain their leaves into the journal, publish.
 
 use crate::engine::materializer::{Applied, Changed, Materializer};
-use crate::engine::snapshots::{Snapshots, Standing};
+use crate::engine::snapshots::Snapshots;
+use crate::engine::standing::Standing;
 use crate::engine::values::Values;
 use crate::engine::{Published, Sealing, View};
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use node_domain::{Batch, Event, State};
 use parking_lot::Mutex;
 use proto_record::chain::{self, Link};
 use proto_record::codec::{self, Kind};
-use raft::{Machine, Reply, SnapshotWrite, StoredSnapshot, Unfit};
+use raft::{Epoch, Machine, Reply, SnapshotWrite, StoredSnapshot, Unfit};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,19 +27,18 @@ pub(crate) struct Fold {
     materializer: Arc<Materializer>,
     snapshots: Arc<Snapshots>,
     sealing: Arc<Sealing>,
+    epoch: Epoch,
 }
 
 impl Fold {
     pub(crate) fn new(
         view: View,
         published: Arc<Published>,
-        journal: Journal,
-        values: Arc<Values>,
-        materializer: Arc<Materializer>,
-        snapshots: Arc<Snapshots>,
+        (journal, values, materializer, snapshots): (Journal, Arc<Values>, Arc<Materializer>, Arc<Snapshots>),
         sealing: Arc<Sealing>,
+        epoch: Epoch,
     ) -> Fold {
-        Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots, sealing }
+        Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots, sealing, epoch }
     }
 
     fn apply_batch(&self, payload: &Bytes) -> Result<Reply, Unfit> {
@@ -155,7 +155,7 @@ impl Effects {
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => self.changed.push(Changed::Policy(name.clone())),
             Event::Keys(event) => self.add_keys(event),
             // Roles, identities and what guards them are in snapshots and in memory; nothing looks for them in sled.
-            Event::RolePut { .. } | Event::RoleDeleted { .. } | Event::Identity(_) | Event::Guard(_) => {}
+            Event::RolePut { .. } | Event::RoleDeleted { .. } | Event::Identity(_) | Event::Guard(_) | Event::Recovery(_) => {}
             Event::ClusterFounded { .. }
             | Event::SecretRead { .. }
             | Event::Observed { .. }
@@ -201,6 +201,9 @@ impl Machine for Fold {
 
     fn applied(&self, _last_index: u64) {
         let view = self.folding.lock().clone();
+        if view.state.revision().0 > 0 {
+            self.epoch.set(view.state.epoch());
+        }
         self.published.publish(view);
     }
 
@@ -237,6 +240,7 @@ impl Machine for Fold {
         if head.next_seq != next_seq || head.chain != standing.chain {
             self.journal.reset(next_seq, standing.chain).map_err(io::Error::other)?;
         }
+        self.epoch.set(standing.state.epoch());
         *folding = View { state: standing.state, chain: standing.chain };
         self.published.publish(folding.clone());
         Ok(())

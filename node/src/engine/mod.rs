@@ -11,6 +11,7 @@ pub(crate) mod proposer;
 pub(crate) mod rules;
 pub(crate) mod sealing;
 pub(crate) mod snapshots;
+pub(crate) mod standing;
 pub(crate) mod stores;
 pub(crate) mod values;
 pub(crate) mod view;

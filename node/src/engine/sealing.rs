@@ -20,6 +20,7 @@ use storage_crypto::keyring::{WrappedKey, unwrap_environment_key};
 use storage_crypto::ring::Ring;
 use storage_crypto::sealed::{OpenError, key_version};
 use storage_crypto::secret_bytes::SecretBytes;
+use storage_crypto::signing::Signer;
 use storage_crypto::value::{SealedValue, ValueScope};
 
 /// What a token's text starts with.
@@ -103,7 +104,12 @@ impl Sealing {
 
     /// The key of snapshots under a version of the root key, which every node of the cluster opens.
     pub(crate) fn snapshot_key(&self, root: u32) -> Option<Key> {
-        self.ring.read().root(root).map(|root| root.derive("holdfast/v1/snapshot", &self.cluster))
+        self.ring.read().snapshot_key(root, &self.cluster)
+    }
+
+    /// What the cluster signs its snapshots with; it never rotates.
+    pub(crate) fn signer(&self) -> Signer {
+        self.ring.read().snapshot_signer(&self.cluster)
     }
 
     /// Other versions of the root key are held from now on.
@@ -239,6 +245,14 @@ impl Sealing {
             }
         }
         Ok(())
+    }
+
+    /// As [`check`](Sealing::check), where a key that does not open yet never will: before a state is restored.
+    pub(crate) fn check_all(&self, view: &View) -> Result<(), SealingError> {
+        view.state.environments().try_for_each(|environment| {
+            let about = &environment.about;
+            about.keys.iter().try_for_each(|(version, _)| self.unwrap(about, *version).map(drop))
+        })
     }
 
     fn scope(&self, environment: EnvironmentId) -> ValueScope {

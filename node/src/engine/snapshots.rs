@@ -5,25 +5,22 @@
 
 use crate::boot::Ambient;
 use crate::engine::materializer::{Applied, Materializer, everything};
+use crate::engine::standing::{Record, Standing, values_of};
 use crate::engine::stores::{Home, Stores};
 use crate::engine::values::{ValueKey, Values};
 use crate::engine::{Published, Sealing};
 use node_domain::State;
 use node_domain::ids::EnvironmentName;
 use node_domain::sealed::Payload;
-use node_domain::secret::{Secret, VersionState};
 use node_domain::state::Piece;
 use parking_lot::Mutex;
-use proto_record::chain::{self, Link};
-use proto_record::codec::{self, Kind};
 use raft::StoredSnapshot;
-use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use storage::snapshot::read_header;
-use storage::{Disk, Owner, SnapshotHeader, SnapshotReader, SnapshotWriter};
+use storage::{Contents, Disk, Owner, SnapshotHeader, SnapshotReader, SnapshotWriter};
 use storage_crypto::entropy::Entropy;
 use storage_crypto::key::Key;
 
@@ -33,28 +30,6 @@ const EXTENSION: &str = "snapshot";
 const RECEIVED_EXTENSION: &str = "received";
 /// Values handed to the databases at once when they are rebuilt.
 const REBUILD_VALUES: usize = 4096;
-
-/// A state and the chain at its revision.
-pub(crate) struct Standing {
-    pub(crate) state: State,
-    pub(crate) chain: Link,
-}
-
-impl Standing {
-    /// A cluster that has no record yet.
-    pub(crate) fn before_everything(state: State) -> Standing {
-        let chain = chain::genesis(state.cluster(), state.epoch());
-        Standing { state, chain }
-    }
-}
-
-/// One record of a snapshot file.
-#[derive(Serialize, Deserialize)]
-enum Record {
-    Chain(Link),
-    Piece(Piece),
-    Value(EnvironmentName, ValueKey, Payload),
-}
 
 /// The snapshots of one node.
 pub(crate) struct Snapshots {
@@ -123,8 +98,8 @@ impl Snapshots {
     }
 
     /// The name of a snapshot: they sort by the revision of their state, whoever wrote them.
-    fn name(&self, standing: &Standing) -> PathBuf {
-        self.directory.join(format!("{:020}.{EXTENSION}", standing.state.revision().0))
+    fn name(&self, revision: u64) -> PathBuf {
+        name(&self.directory, revision)
     }
 
     /// Writes a state with its values; durable on return. Older snapshots than the kept ones go.
@@ -138,16 +113,24 @@ impl Snapshots {
         published: &Published,
     ) -> io::Result<PathBuf> {
         let _turn = self.turn.lock();
-        let path = self.name(standing);
+        let path = self.name(standing.state.revision().0);
         let created_ms = self.clock.now().as_ms();
         // The version of this state's own root key: every node that has come so far holds it.
         let key_version = standing.state.keys().root();
         let key = self.key(&path, key_version)?;
-        let header =
-            SnapshotHeader { cluster: self.owner.cluster, epoch: standing.state.epoch(), created_ms, key_version, position };
+        let header = SnapshotHeader {
+            cluster: self.owner.cluster,
+            epoch: standing.state.epoch(),
+            created_ms,
+            key_version,
+            contents: Contents::Full,
+            at: standing.point(),
+            secrets: standing.state.secret_count(),
+            position,
+        };
         let mut writer =
             SnapshotWriter::create(self.disk.clone(), &path, &header, &key, self.entropy.clone()).map_err(io::Error::other)?;
-        let mut push = |record: &Record| writer.push(&codec::encode(Kind::StatePiece, record)).map_err(io::Error::other);
+        let mut push = |record: &Record| writer.push(&record.encode()).map_err(io::Error::other);
         push(&Record::Chain(standing.chain))?;
         for piece in standing.state.pieces() {
             let secret = match &piece {
@@ -165,9 +148,14 @@ impl Snapshots {
                 }
             }
         }
-        writer.finish().map_err(io::Error::other)?;
+        writer.finish(&self.sealing.signer()).map_err(io::Error::other)?;
         self.prune()?;
         Ok(path)
+    }
+
+    /// The key of snapshots under a version of the root key, for whoever writes or reads one elsewhere.
+    pub(crate) fn key_of(&self, path: &Path, version: u32) -> io::Result<Key> {
+        self.key(path, version)
     }
 
     /// The key of a snapshot, by the version of the root key that its header names: the version stands in what every chunk is bound to.
@@ -221,11 +209,11 @@ impl Snapshots {
         Ok(reader.header().position.clone())
     }
 
-    /// Takes over a received file: reads it whole, names it, and rebuilds the databases from it. Waits for a snapshot that is being
+    /// Takes over a received file that has verified: names it, and rebuilds the databases from it. Waits for a snapshot that is being
     /// written, whose values would be taken away under it.
     pub(crate) fn install(&self, received: &Path, materializer: &Materializer, values: &Values) -> io::Result<Standing> {
         let _turn = self.turn.lock();
-        let path = self.name(&self.read(received, |_, _, _| {})?);
+        let path = self.name(read_header(&*self.disk, received).map_err(io::Error::other)?.at.revision);
         self.disk.rename(received, &path)?;
         self.disk.sync_dir(&self.directory)?;
         self.restore(&path, materializer, values)
@@ -271,29 +259,14 @@ impl Snapshots {
 
     /// Reads a snapshot: pieces make the state, values go to `keep`. The whole file has verified when this returns.
     fn read(&self, path: &Path, mut keep: impl FnMut(EnvironmentName, ValueKey, Payload)) -> io::Result<Standing> {
-        let damaged = |why: String| io::Error::other(format!("snapshot {}: {why}", path.display()));
-        let reader = self.reader(path)?;
-        let mut chain = None;
-        let mut state: Option<State> = None;
-        for record in reader.records() {
-            let record = record.map_err(io::Error::other)?;
-            match codec::decode(Kind::StatePiece, &record)? {
-                Record::Chain(link) => chain = Some(link),
-                Record::Piece(piece) => match &mut state {
-                    None => state = Some(State::start(piece).map_err(|error| damaged(error.to_string()))?),
-                    Some(state) => state.take(piece).map_err(|error| damaged(error.to_string()))?,
-                },
-                Record::Value(environment, key, payload) => keep(environment, key, payload),
-            }
-        }
-        let (Some(state), Some(chain)) = (state, chain) else { return Err(damaged("it holds no state".into())) };
-        state.check_digest().map_err(|error| damaged(error.to_string()))?;
-        Ok(Standing { state, chain })
+        Standing::read(&self.reader(path)?, path, |environment, key, payload| {
+            keep(environment, key, payload);
+            Ok(())
+        })
     }
 }
 
-/// Versions that have a value.
-fn values_of(secret: &Secret) -> impl Iterator<Item = ValueKey> + '_ {
-    let with_value = secret.versions.iter().filter(|version| version.state != VersionState::Destroyed);
-    with_value.map(|version| (secret.id, version.number))
+/// The name of the snapshot at a revision: they sort by it, whoever wrote them.
+pub(crate) fn name(directory: &Path, revision: u64) -> PathBuf {
+    directory.join(format!("{revision:020}.{EXTENSION}"))
 }

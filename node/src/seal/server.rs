@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
+use zeroize::Zeroizing;
 
 /// Why the server ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +141,24 @@ async fn unsealed_by_itself(config: &Config, desk: &Arc<SealDesk>, wanted: bool)
             Ok(None)
         }
     }
+}
+
+/// Opens the seal of a node that does not run: by what lies beside it, or by `texts` (shares, or a passphrase) where people hold the key.
+pub(crate) async fn unseal_offline(config: &Config, texts: Vec<Zeroizing<String>>) -> Result<Unsealed, String> {
+    let path = &config.seal.file;
+    let file = super::desk::read_seal(path)?
+        .ok_or_else(|| format!("seal file {} is missing: put the cluster's there", path.display()))?;
+    if let Some(opened) = by_itself(config, &file).await {
+        return opened.map_err(|hindrance| hindrance.to_string());
+    }
+    if texts.is_empty() {
+        return Err(format!(
+            "the seal is of kind {}: give shares or the passphrase on standard input, one a line (--unseal-stdin)",
+            file.kind()
+        ));
+    }
+    let key = phases::key_from(file.sealed_with(), &texts)?;
+    phases::open(&file, key)
 }
 
 /// Why a seal did not open by itself.

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         alert, audit, cert_role, cluster, environment, export, import, issuer, key, login, machine, operator, policy, program,
-        promote, role, rule, secret, token, unwrap, user, watch,
+        promote, role, rule, secret, snapshot, token, unwrap, user, watch,
     },
     exit::{self, Failure},
     settings::{Globals, Session},
@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// The cluster and its members.
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Snapshots for disaster recovery: make them, check them, list them.
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
     /// Alerts: what somebody should look at, and where it is sent.
     #[command(subcommand)]
     Alert(alert::Command),
@@ -132,6 +135,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Role(command) => command.run(&session).await,
         Command::Audit(command) => command.run(&session).await,
         Command::Cluster(command) => command.run(&session).await,
+        Command::Snapshot(command) => command.run(&session).await,
         Command::Alert(command) => command.run(&session).await,
         Command::Promote(command) => command.run(&session).await,
         Command::Rule(command) => command.run(&session).await,

@@ -19,6 +19,7 @@ pub(crate) mod promote;
 pub(crate) mod role;
 pub(crate) mod rule;
 pub(crate) mod secret;
+pub(crate) mod snapshot;
 pub(crate) mod token;
 pub(crate) mod unwrap;
 pub(crate) mod user;

@@ -24,7 +24,7 @@ use crate::{
     retry,
     services::{
         Alerts, Audit, CertRoles, Cluster, Environments, Issuers, Keys, Login, Machines, Policies, Promotions, Roles, Seal,
-        Secrets, Tokens, Users, ValueRules, Wrapping,
+        Secrets, Snapshots, Tokens, Users, ValueRules, Wrapping,
     },
 };
 
@@ -206,6 +206,12 @@ impl Client {
     #[must_use]
     pub fn seal(&self) -> Seal<'_> {
         Seal(self)
+    }
+
+    /// Snapshots for disaster recovery.
+    #[must_use]
+    pub fn snapshots(&self) -> Snapshots<'_> {
+        Snapshots(self)
     }
 
     /// The connection that the next call would use, for the generated clients of [`crate::v1`]. It carries the token and a

@@ -38,7 +38,7 @@ pub use crate::{
     error::ClientError,
     services::{
         Alerts, Audit, CertRoles, Cluster, Environments, Issuers, Keys, Login, Machines, Policies, Promotions, Roles, Seal,
-        Secrets, Tokens, Users, ValueRules, Wrapping,
+        Secrets, Snapshots, Tokens, Users, ValueRules, Wrapping,
     },
     streams::{Answers, ReadStream},
 };

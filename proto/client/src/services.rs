@@ -5,8 +5,8 @@ use proto::v1::{
     cluster_client::ClusterClient, environments_client::EnvironmentsClient, issuers_client::IssuersClient,
     keys_client::KeysClient, login_client::LoginClient, machines_client::MachinesClient, policies_client::PoliciesClient,
     promotions_client::PromotionsClient, roles_client::RolesClient, seal_client::SealClient, secrets_client::SecretsClient,
-    tokens_client::TokensClient, users_client::UsersClient, value_rules_client::ValueRulesClient,
-    wrapping_client::WrappingClient,
+    snapshots_client::SnapshotsClient, tokens_client::TokensClient, users_client::UsersClient,
+    value_rules_client::ValueRulesClient, wrapping_client::WrappingClient,
 };
 
 use crate::{
@@ -443,4 +443,23 @@ service! {
         delete(IssuerRequest) -> IssuerResponse;
     }
     streams {}
+}
+
+service! {
+    /// Snapshots for disaster recovery.
+    Snapshots as SnapshotsClient, raw snapshots;
+    calls {
+        /// Has the node that answers put a snapshot where its settings say.
+        save_to_store(SaveToStoreRequest) -> SaveToStoreResponse;
+        /// What lies where the node's settings say.
+        list(ListSnapshotsRequest) -> ListSnapshotsResponse;
+        /// Deletes old snapshots from where the node's settings say.
+        prune(PruneSnapshotsRequest) -> PruneSnapshotsResponse;
+        /// Records what a drill found.
+        report_drill(ReportDrillRequest) -> ReportDrillResponse;
+    }
+    streams {
+        /// Makes a snapshot and sends it.
+        save(SaveSnapshotRequest) -> SnapshotPart;
+    }
 }

@@ -8,7 +8,7 @@ use openraft::{
     raft::{AppendEntriesRequest, VoteRequest},
 };
 use raft::{
-    Member, TypeConfig,
+    Epoch, Member, TypeConfig,
     transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, PeerTlsError, TcpDial},
 };
 use std::time::Duration;
@@ -26,7 +26,7 @@ async fn link_to(
     credentials: &PeerCredentials,
 ) -> <GrpcTransport as RaftNetworkFactory<TypeConfig>>::Network {
     let tls = Arc::new(PeerTls::new(id, credentials).unwrap());
-    let mut transport = GrpcTransport::new(PeerChannels::new(tls, Arc::new(TcpDial)));
+    let mut transport = GrpcTransport::new(PeerChannels::new(tls, Arc::new(TcpDial)), Epoch::default());
     transport.new_client(target, &world.member(target)).await
 }
 
@@ -100,7 +100,7 @@ async fn a_node_does_not_talk_to_a_server_that_is_another_node() {
     world.start(1).await;
     let credentials = authority(&world).credentials(2);
     let tls = Arc::new(PeerTls::new(2, &credentials).unwrap());
-    let mut transport = GrpcTransport::new(PeerChannels::new(tls, Arc::new(TcpDial)));
+    let mut transport = GrpcTransport::new(PeerChannels::new(tls, Arc::new(TcpDial)), Epoch::default());
     // Node 3 is said to be where node 1 is.
     let misled = Member { peer_address: world.member(1).peer_address, ..Member::default() };
     let mut link = transport.new_client(3, &misled).await;
@@ -149,7 +149,7 @@ async fn replaced_credentials_reach_new_connections_and_bad_ones_change_nothing(
     world.start(1).await;
     let (old, new) = (Authority::new(), authority(&world));
     let tls = Arc::new(PeerTls::new(2, &old.credentials(2)).unwrap());
-    let mut transport = GrpcTransport::new(PeerChannels::new(tls.clone(), Arc::new(TcpDial)));
+    let mut transport = GrpcTransport::new(PeerChannels::new(tls.clone(), Arc::new(TcpDial)), Epoch::default());
     let mut link = transport.new_client(1, &world.member(1)).await;
     assert!(link.vote(vote_of(1, 2), soon()).await.is_err());
 

@@ -25,6 +25,7 @@ pub mod sealed;
 pub mod secret_bytes;
 pub mod shamir;
 pub mod share;
+pub mod signing;
 pub mod value;
 
 pub use arena::{Protection, memory_protection};
@@ -39,4 +40,5 @@ pub use sealed::{Binding, OpenError, Purpose, key_version, open, open_bulk, seal
 pub use secret_bytes::SecretBytes;
 pub use shamir::{Progress, ShareError, ShareSet, Shares};
 pub use share::Share;
+pub use signing::{PublicKey, Signer};
 pub use value::{SealedValue, ValueScope};

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::{
     entropy::Entropy,
     key::{KEY_BYTES, Key, derive_into},
+    signing::Signer,
 };
 
 /// Most versions of the root key that a ring holds. Old ones are dropped once nothing is wrapped by them.
@@ -89,6 +90,18 @@ impl Ring {
     #[must_use]
     pub fn current(&self) -> (u32, &Key) {
         (self.current, self.roots.get(&self.current).expect("the current version is held"))
+    }
+
+    /// The key of snapshots under a version of the root key, which every node of the cluster opens.
+    #[must_use]
+    pub fn snapshot_key(&self, version: u32, cluster: &[u8; 16]) -> Option<Key> {
+        self.root(version).map(|root| root.derive("holdfast/v1/snapshot", cluster))
+    }
+
+    /// What the cluster signs its snapshots with. It hangs on the identity key, so that it stays when the root key rotates.
+    #[must_use]
+    pub fn snapshot_signer(&self, cluster: &[u8; 16]) -> Signer {
+        Signer::derive(&self.identity, "holdfast/v1/snapshot signing", cluster)
     }
 
     /// One version of the root key, if it is still held.

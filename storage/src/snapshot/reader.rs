@@ -9,8 +9,8 @@ use bytes::Bytes;
 use storage_crypto::{Key, OpenError, sealed};
 
 use super::{
-    CHUNK_BYTES_MAX, ChunkSeal, END, SnapshotError, SnapshotHeader, SnapshotSummary, read_chunk_head, read_encoded_header,
-    read_exact,
+    CHUNK_BYTES_MAX, ChunkSeal, END, RECORDS, SnapshotError, SnapshotHeader, SnapshotSummary, header,
+    parts::{Part, Parts},
 };
 use crate::disk::{Disk, DiskFile};
 
@@ -30,7 +30,7 @@ impl SnapshotReader {
     /// As [`super::read_header`].
     pub fn open(disk: &dyn Disk, path: &Path, key: &Key) -> Result<SnapshotReader, SnapshotError> {
         let file = disk.open(path).map_err(SnapshotError::io("opening", path))?;
-        let (header, encoded_header) = read_encoded_header(&*file, path)?;
+        let (header, encoded_header) = header::read(&*file, path)?;
         let seal = ChunkSeal::new(key, &encoded_header);
         Ok(SnapshotReader { file, path: path.to_owned(), header, encoded_header, seal })
     }
@@ -50,7 +50,7 @@ impl SnapshotReader {
         while let Some(chunk) = chunks.next()? {
             // Records are cut out to see that they can be.
             for record in Cut(chunk) {
-                record.map_err(|why| SnapshotError::damaged(&self.path, chunks.offset, why))?;
+                record.map_err(|why| chunks.parts.damaged(why))?;
                 chunks.records += 1;
             }
         }
@@ -64,9 +64,8 @@ impl SnapshotReader {
     }
 
     fn chunks(&self) -> Chunks<'_> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.encoded_header);
-        Chunks { reader: self, offset: self.encoded_header.len() as u64, number: 0, records: 0, hasher, end: None }
+        let parts = Parts::new(self.file.clone(), self.path.clone(), &self.encoded_header);
+        Chunks { seal: &self.seal, parts, records: 0, summary: None }
     }
 }
 
@@ -84,9 +83,8 @@ impl Iterator for Records<'_> {
         while !self.ended {
             if let Some(record) = self.cut.next() {
                 self.chunks.records += 1;
-                let (path, offset) = (&self.chunks.reader.path, self.chunks.offset);
                 self.ended = record.is_err();
-                return Some(record.map_err(|why| SnapshotError::damaged(path, offset, why)));
+                return Some(record.map_err(|why| self.chunks.parts.damaged(why)));
             }
             let next = self.chunks.next().and_then(|chunk| match chunk {
                 Some(chunk) => Ok(Some(chunk)),
@@ -106,56 +104,55 @@ impl Iterator for Records<'_> {
 }
 
 struct Chunks<'a> {
-    reader: &'a SnapshotReader,
-    offset: u64,
-    number: u64,
+    seal: &'a ChunkSeal,
+    parts: Parts,
     records: u64,
-    hasher: blake3::Hasher,
-    end: Option<(Vec<u8>, [u8; 32])>,
+    summary: Option<SnapshotSummary>,
 }
 
 impl Chunks<'_> {
-    /// The next chunk of records, decompressed; nothing once the end chunk has been read and nothing follows it.
+    /// The next chunk of records, decompressed; nothing once the end and the signature have been read and fit what was read.
     fn next(&mut self) -> Result<Option<Bytes>, SnapshotError> {
-        let SnapshotReader { file, path, seal, .. } = self.reader;
-        let (kind, len) = read_chunk_head(&**file, path, self.offset)?;
-        let mut chunk = vec![0; 5 + len];
-        read_exact(&**file, path, &mut chunk, self.offset)?;
-        let damaged = |why: &str| SnapshotError::damaged(path, self.offset, why);
-        let body = sealed::open_bulk(&seal.key, &seal.binding(self.number, kind), &chunk[5..]).map_err(|error| match error {
-            // Another key shows at the first chunk; later ones were opened before with this one.
-            OpenError::WrongKey if self.number == 0 => SnapshotError::WrongKey { path: path.clone() },
-            other => damaged(&other.to_string()),
-        })?;
-        if kind == END {
-            let len = file.len().map_err(SnapshotError::io("reading", path))?;
-            if len != self.offset + chunk.len() as u64 {
-                return Err(damaged("something follows its end"));
+        let (number, digest) = (self.parts.chunks, self.parts.hasher.clone());
+        match self.parts.next()? {
+            Part::Records(sealed) => self.records_of(number, &sealed).map(Some),
+            Part::End(sealed) => {
+                let end = self.open(number, END, &sealed)?;
+                let digest = digest.finalize();
+                let expected = [&self.records.to_be_bytes()[..], &number.to_be_bytes(), digest.as_bytes()].concat();
+                if end != expected {
+                    return Err(self.parts.damaged("its end does not fit what was read"));
+                }
+                let Part::Signature { digest, signer } = self.parts.next()? else {
+                    return Err(self.parts.damaged("its signature is missing"));
+                };
+                self.summary = Some(SnapshotSummary { records: self.records, bytes: self.parts.offset, digest, signer });
+                Ok(None)
             }
-            self.end = Some((body, *self.hasher.finalize().as_bytes()));
-            self.offset = len;
-            return Ok(None);
+            Part::Signature { .. } => Err(self.parts.damaged("its end is missing")),
         }
-        let (plain_len, _) = lz4_flex::block::uncompressed_size(&body).map_err(|_| damaged("a chunk is empty"))?;
-        if plain_len > CHUNK_BYTES_MAX {
-            return Err(damaged("a chunk claims to be impossibly long"));
-        }
-        let records = lz4_flex::block::decompress_size_prepended(&body).map_err(|_| damaged("a chunk does not decompress"))?;
-        self.hasher.update(&chunk);
-        self.offset += chunk.len() as u64;
-        self.number += 1;
-        Ok(Some(Bytes::from(records)))
     }
 
-    /// What the end chunk says, if it is what was read.
-    fn summary(&self) -> Result<SnapshotSummary, SnapshotError> {
-        let damaged = || SnapshotError::damaged(&self.reader.path, self.offset, "its end does not fit what was read");
-        let (end, digest) = self.end.as_ref().ok_or_else(damaged)?;
-        let expected = [&self.records.to_be_bytes()[..], &self.number.to_be_bytes(), digest].concat();
-        if *end != expected {
-            return Err(damaged());
+    fn records_of(&self, number: u64, sealed: &[u8]) -> Result<Bytes, SnapshotError> {
+        let body = self.open(number, RECORDS, sealed)?;
+        let (plain_len, _) = lz4_flex::block::uncompressed_size(&body).map_err(|_| self.parts.damaged("a chunk is empty"))?;
+        if plain_len > CHUNK_BYTES_MAX {
+            return Err(self.parts.damaged("a chunk claims to be impossibly long"));
         }
-        Ok(SnapshotSummary { records: self.records, bytes: self.offset, digest: *digest })
+        let records = lz4_flex::block::decompress_size_prepended(&body);
+        records.map(Bytes::from).map_err(|_| self.parts.damaged("a chunk does not decompress"))
+    }
+
+    fn open(&self, number: u64, kind: u8, sealed: &[u8]) -> Result<Vec<u8>, SnapshotError> {
+        sealed::open_bulk(&self.seal.key, &self.seal.binding(number, kind), sealed).map_err(|error| match error {
+            // Another key shows at the first chunk; later ones were opened before with this one.
+            OpenError::WrongKey if number == 0 => SnapshotError::WrongKey { path: self.parts.path.clone() },
+            other => self.parts.damaged(other.to_string()),
+        })
+    }
+
+    fn summary(&self) -> Result<SnapshotSummary, SnapshotError> {
+        self.summary.ok_or_else(|| self.parts.damaged("it was not read to its end"))
     }
 }
 

@@ -5,10 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use storage_crypto::{Entropy, Key, sealed};
+use storage_crypto::{Entropy, Key, PublicKey, Signer, sealed};
 
 use super::{
-    CHUNK_BYTES, ChunkSeal, END, RECORD_BYTES_MAX, RECORDS, SnapshotError, SnapshotHeader, SnapshotSummary, put_in_place,
+    CHUNK_BYTES, ChunkSeal, END, PART_OVERHEAD_BYTES, RECORD_BYTES_MAX, RECORDS, SIGNATURE, SnapshotError, SnapshotHeader,
+    SnapshotSummary, parts::signed, put_in_place,
 };
 use crate::disk::{Disk, DiskFile};
 
@@ -79,24 +80,36 @@ impl SnapshotWriter {
         if self.chunk.len() >= CHUNK_BYTES { self.write_records() } else { Ok(()) }
     }
 
-    /// Writes the end, syncs the file and gives it its name. Durable on return.
+    /// Writes the end, signs, syncs the file and gives it its name. Durable on return.
     ///
     /// # Errors
     /// When the disk refuses; there is no snapshot then.
-    pub fn finish(mut self) -> Result<SnapshotSummary, SnapshotError> {
+    pub fn finish(mut self, signer: &Signer) -> Result<SnapshotSummary, SnapshotError> {
         if !self.chunk.is_empty() {
             self.write_records()?;
         }
-        let digest = *self.hasher.finalize().as_bytes();
+        let before = *self.hasher.finalize().as_bytes();
         let mut end = Vec::with_capacity(48);
         end.extend_from_slice(&self.records.to_be_bytes());
         end.extend_from_slice(&self.chunks.to_be_bytes());
-        end.extend_from_slice(&digest);
+        end.extend_from_slice(&before);
         self.write_chunk(END, &end)?;
+        let digest = *self.hasher.finalize().as_bytes();
+        let signer = self.sign(signer, &digest)?;
         self.sync()?;
         put_in_place(&*self.disk, &self.partial, &self.path).map_err(SnapshotError::io("finishing", &self.path))?;
         self.file = None;
-        Ok(SnapshotSummary { records: self.records, bytes: self.offset, digest })
+        Ok(SnapshotSummary { records: self.records, bytes: self.offset, digest, signer })
+    }
+
+    fn sign(&mut self, signer: &Signer, digest: &[u8; 32]) -> Result<PublicKey, SnapshotError> {
+        let public = signer.public();
+        let signature = signer.sign(&signed(digest));
+        self.write_part(SIGNATURE, signature.len() + public.0.len(), |part| {
+            part.extend_from_slice(&public.0);
+            part.extend_from_slice(&signature);
+        })?;
+        Ok(public)
     }
 
     fn write_records(&mut self) -> Result<(), SnapshotError> {
@@ -108,13 +121,23 @@ impl SnapshotWriter {
     }
 
     fn write_chunk(&mut self, kind: u8, body: &[u8]) -> Result<(), SnapshotError> {
-        let len = u32::try_from(body.len() + sealed::OVERHEAD_BYTES).expect("a chunk is limited to a few mebibytes");
-        let mut chunk = Vec::with_capacity(5 + len as usize);
-        chunk.push(kind);
-        chunk.extend_from_slice(&len.to_be_bytes());
-        sealed::seal_into(&self.seal.key, 1, &self.seal.binding(self.chunks, kind), body, &*self.entropy, &mut chunk);
+        let (entropy, binding) = (self.entropy.clone(), self.seal.binding(self.chunks, kind));
+        let key = self.seal.key.duplicate();
         self.chunks += 1;
-        self.write(&chunk)
+        self.write_part(kind, body.len() + sealed::OVERHEAD_BYTES, |part| {
+            sealed::seal_into(&key, 1, &binding, body, &*entropy, part);
+        })
+    }
+
+    /// Kind, length, what `fill` adds (`len` bytes), checksum.
+    fn write_part(&mut self, kind: u8, len: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Result<(), SnapshotError> {
+        let mut part = Vec::with_capacity(len + PART_OVERHEAD_BYTES);
+        part.push(kind);
+        part.extend_from_slice(&u32::try_from(len).expect("a part is limited to a few mebibytes").to_be_bytes());
+        fill(&mut part);
+        let crc = crc32fast::hash(&part);
+        part.extend_from_slice(&crc.to_be_bytes());
+        self.write(&part)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {

@@ -7,10 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use storage::{
-    Disk, MemoryDisk, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotSummary, SnapshotWriter, disk::memory::Faults,
-    snapshot::read_header,
+    Contents, Disk, MemoryDisk, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotSummary, SnapshotWriter, StatePoint,
+    disk::memory::Faults,
+    snapshot::{check, read_header},
 };
-use storage_crypto::{Key, SeededEntropy};
+use storage_crypto::{Key, SeededEntropy, Signer};
 
 use crate::support::{files, key, payload};
 
@@ -22,6 +23,9 @@ fn header() -> SnapshotHeader {
         epoch: 2,
         created_ms: 1_790_000_000_000,
         key_version: 3,
+        contents: Contents::Increment { revision: 7, chain: [4; 32] },
+        at: StatePoint { revision: 99, stamp_us: 1_790_000_000_000_000, chain: [5; 32], digest: [6; 32] },
+        secrets: 12,
         position: b"term 3 index 99".to_vec(),
     }
 }
@@ -39,15 +43,20 @@ fn writer(disk: &MemoryDisk) -> Result<SnapshotWriter, SnapshotError> {
 fn write(disk: &MemoryDisk, records: u64) -> Result<SnapshotSummary, SnapshotError> {
     let mut writer = writer(disk)?;
     (0..records).try_for_each(|number| writer.push(record(number)))?;
-    writer.finish()
+    writer.finish(&signer())
+}
+
+fn signer() -> Signer {
+    Signer::derive(&key(), "holdfast/v1/test signing", b"")
 }
 
 fn open(disk: &MemoryDisk) -> Result<SnapshotReader, SnapshotError> {
     SnapshotReader::open(disk, Path::new(PATH), &key())
 }
 
-/// Refused as a whole, and whatever is read before is what was written.
+/// Refused as a whole, with its key and without, and whatever is read before is what was written.
 fn refused(disk: &MemoryDisk) {
+    assert!(check(disk, Path::new(PATH), |_| ()).is_err(), "a damaged snapshot was found whole without its key");
     let Ok(reader) = open(disk) else { return };
     let mut ended_with_error = false;
     for (number, read) in (0..).zip(reader.records()) {
@@ -83,6 +92,9 @@ fn a_snapshot_is_read_back_whole() {
         let reader = open(&disk).unwrap();
         assert_eq!(*reader.header(), header());
         assert_eq!(reader.verify().unwrap(), summary);
+        let checked = check(&disk, Path::new(PATH), |_| ()).unwrap();
+        assert_eq!((&checked.header, checked.bytes, checked.digest), (&header(), summary.bytes, summary.digest));
+        assert_eq!((checked.signer, summary.signer), (signer().public(), signer().public()));
         let read: Vec<_> = reader.records().map(Result::unwrap).collect();
         assert!(read.iter().enumerate().all(|(number, bytes)| *bytes == record(number as u64)));
         assert_eq!(read.len() as u64, records);
@@ -99,7 +111,7 @@ fn the_longest_record_fits_and_a_longer_one_is_refused() {
     writer.push(&longest).unwrap();
     let too_long = [&longest[..], b"x"].concat();
     assert!(matches!(writer.push(&too_long), Err(SnapshotError::RecordTooLong(_))));
-    writer.finish().unwrap();
+    writer.finish(&signer()).unwrap();
     let read: Vec<_> = open(&disk).unwrap().records().map(Result::unwrap).collect();
     assert_eq!(read, [&b"short"[..], &longest[..]]);
 }
@@ -127,18 +139,21 @@ fn exchanged_repeated_and_added_chunks_are_refused() {
     let mut chunks = Vec::new();
     let mut at = 12 + u32::from_be_bytes(whole[8..12].try_into().unwrap()) as usize;
     while at < whole.len() {
-        let len = 5 + u32::from_be_bytes(whole[at + 1..at + 5].try_into().unwrap()) as usize;
+        let len = 9 + u32::from_be_bytes(whole[at + 1..at + 5].try_into().unwrap()) as usize;
         chunks.push(at..at + len);
         at += len;
     }
-    assert!(chunks.len() >= 3);
+    assert!(chunks.len() >= 4);
     let part = |chunk: usize| whole[chunks[chunk].clone()].to_vec();
     let head = whole[..chunks[0].start].to_vec();
-    let end = part(chunks.len() - 1);
+    let end = [part(chunks.len() - 2), part(chunks.len() - 1)].concat();
     for order in [vec![1, 0], vec![0, 0], vec![0], vec![1], vec![]] {
         let body: Vec<u8> = order.iter().flat_map(|chunk| part(*chunk)).collect();
         refused(&damaged(&[head.clone(), body, end.clone()].concat(), |_| ()));
     }
+    let all_chunks: Vec<u8> = (0..chunks.len() - 2).flat_map(part).collect();
+    refused(&damaged(&[&head[..], &all_chunks, &part(chunks.len() - 2)].concat(), |_| ()));
+    refused(&damaged(&[&head[..], &all_chunks, &part(chunks.len() - 1)].concat(), |_| ()));
     refused(&damaged(&whole, |bytes| bytes.push(0)));
     refused(&damaged(&whole, |bytes| bytes.extend(part(0))));
 }
@@ -159,7 +174,7 @@ fn what_is_wrong_is_said_in_words() {
         bytes[end - 4..end].copy_from_slice(&crc.to_be_bytes());
     });
     let newer = open(&newer).err().unwrap().to_string();
-    assert!(newer.ends_with("was written by a newer holdfast (format 9, this one reads up to 1)"), "{newer}");
+    assert!(newer.ends_with("was written by a newer holdfast (format 9, this one reads up to 2)"), "{newer}");
 }
 
 #[test]
@@ -183,4 +198,19 @@ fn a_snapshot_is_there_whole_or_not_at_all() {
     write(&disk, 100).unwrap();
     disk.cut_power(&SeededEntropy::new(7));
     open(&disk).unwrap().verify().unwrap();
+}
+
+#[test]
+fn a_changed_file_with_mended_checksums_is_refused_for_its_signature() {
+    let whole = written(10);
+    let start = 12 + u32::from_be_bytes(whole[8..12].try_into().unwrap()) as usize;
+    let len = 9 + u32::from_be_bytes(whole[start + 1..start + 5].try_into().unwrap()) as usize;
+    let forged = damaged(&whole, |bytes| {
+        bytes[start + 20] ^= 1;
+        let crc = crc32fast::hash(&bytes[start..start + len - 4]);
+        bytes[start + len - 4..start + len].copy_from_slice(&crc.to_be_bytes());
+    });
+    let refusal = check(&forged, Path::new(PATH), |_| ()).unwrap_err().to_string();
+    assert!(refusal.contains("its signature is wrong"), "{refusal}");
+    refused(&forged);
 }

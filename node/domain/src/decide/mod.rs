@@ -18,6 +18,7 @@ use crate::keys::{self, KeysAnswer};
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::{Asking, Capability};
+use crate::recovery;
 use crate::rejection::Rejection;
 use crate::secret::Version;
 use crate::state::{Permit, Receipt, State};
@@ -100,6 +101,7 @@ pub(crate) fn decide_as(
                 Upkeep::Keys(upkeep) => keys::upkeep(state, context, upkeep),
                 Upkeep::Identity(upkeep) => identity::upkeep(state, context, upkeep),
                 Upkeep::Guard(upkeep) => guard::upkeep(state, context, upkeep),
+                Upkeep::Recovery(upkeep) => recovery::upkeep(state, context, upkeep),
             };
         }
         command => command,
@@ -154,6 +156,7 @@ pub(crate) fn decide_as(
         Command::Keys(command) => desk.decide_keys(*command),
         Command::Identity(command) => desk.decide_identity(*command),
         Command::Guard(command) => desk.decide_guard(*command),
+        Command::Recovery(command) => desk.decide_recovery(*command),
         Command::Found(_) | Command::Login(_) | Command::Upkeep(_) => Err(Rejection::invalid("it is asked without a token")),
     }
 }
@@ -346,11 +349,13 @@ fn describe(command: &Command) -> (Operation, String, String) {
         C::Keys(command) => command.describe(),
         C::Identity(command) => command.describe(),
         C::Guard(command) => command.describe(),
+        C::Recovery(command) => command.describe(),
         C::Login(command) => command.describe(),
         C::Upkeep(upkeep) => match &**upkeep {
             Upkeep::Keys(upkeep) => upkeep.describe(),
             Upkeep::Identity(upkeep) => upkeep.describe(),
             Upkeep::Guard(upkeep) => upkeep.describe(),
+            Upkeep::Recovery(upkeep) => upkeep.describe(),
         },
     }
 }

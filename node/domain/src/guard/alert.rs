@@ -67,6 +67,10 @@ words! {
         Test "test",
         /// Something is wrong with a node: its disk, its clock, its certificate.
         Node "node",
+        /// A snapshot that was due was not made, or a drill failed.
+        Snapshot "snapshot",
+        /// The cluster came back from a snapshot, or went on after a loss.
+        Recovery "recovery",
     }
 }
 

@@ -6,6 +6,7 @@ use crate::decide::{Context, FOUNDER};
 use crate::event::Event;
 use crate::identity::{IdentityEvent, locks};
 use crate::keys::KeysEvent;
+use crate::recovery::RecoveryEvent;
 use crate::state::State;
 use crate::token::Token;
 
@@ -13,6 +14,7 @@ use crate::token::Token;
 pub(super) fn of_event(state: &State, context: &Context, token: Option<&Token>, event: &Event) -> Option<Event> {
     match event {
         Event::Keys(event) => of_keys(state, token, event),
+        Event::Recovery(event) => of_recovery(state, event),
         Event::Identity(IdentityEvent::LoginFailed { user: Some(name), cause, .. }) if locks(state, context, name, *cause) => {
             let text = format!("{name} failed to log in too often and is locked for a while");
             alert(state, AlertKind::Lockout, Severity::Warning, &format!("user {name}"), text)
@@ -73,4 +75,19 @@ fn of_keys(state: &State, token: Option<&Token>, event: &KeysEvent) -> Option<Ev
         | KeysEvent::EnvironmentKeyRetired { .. } => return None,
     };
     alert(state, kind, severity, &subject, text)
+}
+
+fn of_recovery(state: &State, event: &RecoveryEvent) -> Option<Event> {
+    match event {
+        RecoveryEvent::SnapshotFailed { to, why } => {
+            let text = format!("a snapshot that was due was not saved to {to}: {why}");
+            alert(state, AlertKind::Snapshot, Severity::Critical, &format!("snapshots in {to}"), text)
+        }
+        RecoveryEvent::DrillReported(drill) if !drill.passed => {
+            let text = format!("a drill with the snapshots in {} failed: read its report", drill.from);
+            alert(state, AlertKind::Snapshot, Severity::Critical, &format!("drill with {}", drill.from), text)
+        }
+        // The records of a new timeline are written before anybody leads: whoever starts it raises the alert beside them.
+        _ => None,
+    }
 }

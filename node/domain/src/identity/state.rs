@@ -314,6 +314,15 @@ impl IdentityState {
         self.secret_id_ends.extend(secret.expires.map(|end| (end, secret.hash)));
     }
 
+    /// Ends all that waits for its hand-over.
+    pub(crate) fn end_wrappings(&mut self, digest: &mut Digest) -> Result<(), &'static str> {
+        for (_, hash) in std::mem::take(&mut self.wrapped_by) {
+            self.wrapped.remove(&hash, digest)?;
+        }
+        (self.wrapped_ends, self.wrapped_bytes) = (OrdSet::new(), 0);
+        Ok(())
+    }
+
     fn index_wrapped(&mut self, wrapped: &Wrapped) {
         self.wrapped_by.insert(wrapped.accessor, wrapped.hash);
         self.wrapped_ends.insert((wrapped.expires, wrapped.hash));

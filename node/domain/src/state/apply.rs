@@ -31,7 +31,7 @@ pub(super) mod row {
     pub(in crate::state) const POLICY: u8 = 4;
     pub(in crate::state) const ROLE: u8 = 5;
     pub(in crate::state) const LEFT: u8 = 6;
-    // 16 to 31: keys; 32 to 63: identities; 64 to 95: guard.
+    // 16 to 31: keys; 32 to 63: identities; 64 to 95: guard; 112 to 119: recovery.
 }
 
 impl State {
@@ -153,6 +153,7 @@ impl State {
             Event::Keys(event) => self.fold_keys(event, &at),
             Event::Identity(event) => self.fold_identity(event, &at),
             Event::Guard(event) => self.guard.fold(event, &at, &mut self.digest),
+            Event::Recovery(event) => self.fold_recovery(event, &at),
             Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => Ok(()),
         }
     }
@@ -395,6 +396,7 @@ impl State {
         self.keys.add_rows(&mut digest);
         self.identity.add_rows(&mut digest);
         self.guard.add_rows(&mut digest);
+        self.recovery.add_rows(&mut digest);
         digest
     }
 }

@@ -21,6 +21,7 @@ use crate::ids::{
 };
 use crate::keys::KeysState;
 use crate::policy::{Asking, Capability, Explanation, Grants, Memo, Policy, Role, Sight, Verdict};
+use crate::recovery::RecoveryState;
 use crate::rejection::Rejection;
 use crate::secret::{Secret, Version, VersionState};
 use crate::token::Token;
@@ -54,6 +55,7 @@ pub struct State {
     pub(crate) keys: KeysState,
     pub(crate) identity: IdentityState,
     pub(crate) guard: GuardState,
+    pub(crate) recovery: RecoveryState,
     /// Follows from the secrets.
     pub(crate) reuse: ReuseIndex,
     pub(crate) receipts: Receipts,
@@ -151,6 +153,7 @@ impl State {
             keys: KeysState::default(),
             identity: IdentityState::default(),
             guard: GuardState::default(),
+            recovery: RecoveryState::default(),
             reuse: ReuseIndex::default(),
             receipts: Receipts::default(),
             digest: Digest::default(),
@@ -196,6 +199,18 @@ impl State {
     /// All environments, by name.
     pub fn environments(&self) -> impl Iterator<Item = &Environment> {
         self.environments.values()
+    }
+
+    /// How many secrets there are in all environments; hidden ones count.
+    #[must_use]
+    pub fn secret_count(&self) -> u64 {
+        self.environments.values().map(|environment| environment.secrets.len() as u64).sum()
+    }
+
+    /// How many tokens are remembered, whether they still count or not.
+    #[must_use]
+    pub fn token_count(&self) -> usize {
+        self.tokens.len()
     }
 
     /// The environment with this name.
@@ -259,6 +274,12 @@ impl State {
     #[must_use]
     pub fn guard(&self) -> &GuardState {
         &self.guard
+    }
+
+    /// Snapshots, restores and drills.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryState {
+        &self.recovery
     }
 
     /// Another environment whose newest versions have this value too, as far as fingerprints tell.

@@ -6,6 +6,7 @@ use crate::identity::IdentityPiece;
 use crate::ids::{ClusterId, EnvironmentName, Revision, SecretPath, Stamp};
 use crate::keys::{KeysPiece, tally};
 use crate::policy::{Memo, Policy, Role};
+use crate::recovery::RecoveryPiece;
 use crate::secret::Secret;
 use crate::token::Token;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ pub enum Piece {
     Guard(GuardPiece),
     /// Comes after its environment.
     Left(EnvironmentName, SecretPath, Left),
+    Recovery(RecoveryPiece),
 }
 
 /// Why pieces do not make a state.
@@ -79,6 +81,7 @@ impl State {
             .chain(self.keys.pieces().map(Piece::Keys))
             .chain(self.identity.pieces().map(Piece::Identity))
             .chain(self.guard.pieces().map(Piece::Guard))
+            .chain(self.recovery.pieces().map(Piece::Recovery))
             .chain(self.receipts.iter().map(|receipt| Piece::Receipt(receipt.clone())))
     }
 
@@ -123,6 +126,7 @@ impl State {
             Piece::Keys(piece) => self.keys.take(piece),
             Piece::Identity(piece) => self.identity.take(piece),
             Piece::Guard(piece) => self.guard.take(piece),
+            Piece::Recovery(piece) => self.recovery.take(piece),
             Piece::Receipt(receipt) => self.receipts.remember(receipt),
             Piece::Left(name, path, left) => {
                 self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?.left.insert(path, left);

@@ -107,7 +107,7 @@ impl State {
     }
 
     /// Ends a token, the tokens that it made, and those that they made.
-    pub(super) fn end_token(&mut self, accessor: &Accessor) -> Result<(), &'static str> {
+    pub(crate) fn end_token(&mut self, accessor: &Accessor) -> Result<(), &'static str> {
         if !self.accessors.contains_key(accessor) {
             return Err("its token does not exist");
         }

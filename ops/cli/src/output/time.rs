@@ -22,6 +22,11 @@ fn timestamp(stamp_ms: u64) -> Option<Timestamp> {
     Timestamp::from_millisecond(millisecond).ok()
 }
 
+/// How long, in whole seconds, as people write it.
+pub(crate) fn span(ms: u64) -> String {
+    format!("{:#}", SignedDuration::from_secs(i64::try_from(ms / 1000).unwrap_or(i64::MAX)))
+}
+
 /// `10s`, `1h 30m`, `30d`: a day is 24 hours.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let span: Span = text.parse().map_err(|_| format!("`{text}` is not a duration: write 10s, 2h or 30d"))?;

@@ -12,11 +12,12 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("proto-client", Some(&["proto"])),
     ("storage-crypto", Some(&[])),
     ("storage", Some(&["storage-crypto", "proto-record"])),
+    ("storage-backup", Some(&["storage", "storage-crypto"])),
     ("raft", Some(&["storage", "storage-crypto", "proto", "proto-record"])),
     ("node-domain", Some(&["proto-record"])),
     ("node-kms", Some(&["storage-crypto"])),
-    ("node", Some(&["node-domain", "node-kms", "raft", "storage", "storage-crypto", "proto", "proto-record"])),
-    ("ops-cli", Some(&["proto", "proto-client", "proto-record", "storage-crypto"])),
+    ("node", Some(&["node-domain", "node-kms", "raft", "storage", "storage-backup", "storage-crypto", "proto", "proto-record"])),
+    ("ops-cli", Some(&["proto", "proto-client", "proto-record", "storage-backup", "storage-crypto"])),
     ("ops-bench", Some(&["proto", "proto-client", "proto-record", "storage-crypto", "storage"])),
     ("ops-xtask", Some(&[])),
     ("chaos", Some(&["proto", "proto-client", "proto-record"])),
@@ -57,6 +58,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("bincode", &["proto-record"]),
     ("openraft", &["raft"]),
     ("aes-gcm-siv", &["storage-crypto"]),
+    ("ed25519-dalek", &["storage-crypto"]),
     ("aws-sdk-kms", &["node-kms"]),
 ];
 

@@ -17,7 +17,11 @@ use proto::peer::v1::{RaftMessage, RaftSnapshotHeader, RaftSnapshotPart, raft_cl
 use proto_record::codec::{self, Kind};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time;
-use tonic::{Code, Response, Status, transport::Channel};
+use tonic::{
+    Code, Request, Response, Status,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
 
 use super::{
     PeerChannels,
@@ -25,6 +29,7 @@ use super::{
 };
 use crate::{
     config::{MESSAGE_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, STREAM_SETUP_TIMEOUT},
+    epoch::Epoch,
     snapshot_file::SnapshotFile,
     state_machine::blocking,
     transport::{
@@ -44,13 +49,14 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 pub struct GrpcTransport {
     channels: PeerChannels,
     acknowledged: Acknowledged,
+    epoch: Epoch,
 }
 
 impl GrpcTransport {
-    /// Links over `channels`.
+    /// Links over `channels`, for data of `epoch`.
     #[must_use]
-    pub fn new(channels: PeerChannels) -> GrpcTransport {
-        GrpcTransport { channels, acknowledged: Acknowledged::default() }
+    pub fn new(channels: PeerChannels, epoch: Epoch) -> GrpcTransport {
+        GrpcTransport { channels, epoch, acknowledged: Acknowledged::default() }
     }
 
     /// What the other nodes have acknowledged, and which of them have lost it.
@@ -60,7 +66,7 @@ impl GrpcTransport {
     }
 
     fn link(&self, target: u64, member: &Member, heartbeats: bool) -> Link {
-        let client = RaftClient::new(self.channels.connect(target, &member.peer_address))
+        let client = RaftClient::with_interceptor(self.channels.connect(target, &member.peer_address), self.epoch.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let conversation = self.acknowledged.converse(target);
@@ -80,10 +86,20 @@ impl RaftNetworkFactory<TypeConfig> for GrpcTransport {
     }
 }
 
+/// Which epoch the sender's data is of.
+pub(super) const EPOCH_HEADER: &str = "x-holdfast-epoch";
+
+impl Interceptor for Epoch {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert(EPOCH_HEADER, self.get().into());
+        Ok(request)
+    }
+}
+
 /// A link to one node.
 pub struct Link {
     target: u64,
-    client: RaftClient<Channel>,
+    client: RaftClient<InterceptedService<Channel, Epoch>>,
     /// One short message at a time: a call each costs less than a stream each.
     heartbeats: bool,
     conversation: Conversation,

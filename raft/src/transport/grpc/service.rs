@@ -16,18 +16,20 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     PeerIdentity,
+    client::EPOCH_HEADER,
     message::{NEXT_INDEX, decode, decode_append, encode, malformed},
 };
 use crate::{
     config::MESSAGE_BYTES_MAX,
+    epoch::Epoch,
     transport::{Arriving, Inbox},
     types::{SnapshotMeta, TypeConfig, Vote},
 };
 
 /// The service that replicas call, for [`serve_peer`](super::serve_peer).
 #[must_use]
-pub fn raft_service(inbox: Inbox) -> RaftServer<RaftService> {
-    RaftServer::new(RaftService { inbox })
+pub fn raft_service(inbox: Inbox, epoch: Epoch) -> RaftServer<RaftService> {
+    RaftServer::new(RaftService { inbox, epoch })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
@@ -35,6 +37,7 @@ pub fn raft_service(inbox: Inbox) -> RaftServer<RaftService> {
 /// Raft's service over an inbox.
 pub struct RaftService {
     inbox: Inbox,
+    epoch: Epoch,
 }
 
 type Answers = Pin<Box<dyn Stream<Item = Result<RaftMessage, Status>> + Send>>;
@@ -44,13 +47,13 @@ impl raft_server::Raft for RaftService {
     type StreamAppendStream = Answers;
 
     async fn append(&self, request: Request<RaftAppend>) -> Result<Response<RaftMessage>, Status> {
-        let peer = peer(&request)?;
+        let peer = self.admitted(&request)?;
         let append = read_append(&self.inbox, peer, Ok(request.into_inner()))?;
         answer(self.inbox.append(append).await)
     }
 
     async fn stream_append(&self, request: Request<Streaming<RaftAppend>>) -> Result<Response<Answers>, Status> {
-        let peer = peer(&request)?;
+        let peer = self.admitted(&request)?;
         // The first bad message ends the stream: to skip it would leave a gap.
         let refusal = Arc::new(Mutex::new(None));
         let noted = Arc::clone(&refusal);
@@ -68,28 +71,28 @@ impl raft_server::Raft for RaftService {
     }
 
     async fn vote(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
-        let peer = peer(&request)?;
+        let peer = self.admitted(&request)?;
         let vote: VoteRequest<TypeConfig> = decode(request.get_ref()).map_err(malformed)?;
         speaks_for_itself(peer, &vote.vote)?;
         answer(self.inbox.vote(vote).await)
     }
 
     async fn pre_vote(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
-        let peer = peer(&request)?;
+        let peer = self.admitted(&request)?;
         let vote: VoteRequest<TypeConfig> = decode(request.get_ref()).map_err(malformed)?;
         speaks_for_itself(peer, &vote.vote)?;
         answer(self.inbox.pre_vote(vote).await)
     }
 
     async fn transfer_leader(&self, request: Request<RaftMessage>) -> Result<Response<RaftMessage>, Status> {
-        let peer = peer(&request)?;
+        let peer = self.admitted(&request)?;
         let transfer: TransferLeaderRequest<TypeConfig> = decode(request.get_ref()).map_err(malformed)?;
         speaks_for_itself(peer, transfer.from_leader())?;
         answer(self.inbox.transfer_leader(transfer).await)
     }
 
     async fn install_snapshot(&self, request: Request<Streaming<RaftSnapshotPart>>) -> Result<Response<RaftMessage>, Status> {
-        let peer = peer(&request)?;
+        let peer = self.admitted(&request)?;
         let mut parts = request.into_inner();
         let header = read_header(&mut parts).await?;
         let (vote, meta): (Vote, SnapshotMeta) = codec::decode(Kind::RaftMessage, &header.body).map_err(malformed)?;
@@ -97,6 +100,19 @@ impl raft_server::Raft for RaftService {
         let mut arriving = self.inbox.receive().await.map_err(failed)?;
         receive(&mut arriving, header.length, parts).await?;
         answer(self.inbox.install(vote, meta, arriving).await)
+    }
+}
+
+impl RaftService {
+    /// Who sent it, where its data is of the same timeline.
+    fn admitted<T>(&self, request: &Request<T>) -> Result<PeerIdentity, Status> {
+        let PeerIdentity(peer) = peer(request)?;
+        let theirs = request.metadata().get(EPOCH_HEADER).and_then(|epoch| epoch.to_str().ok()?.parse().ok()).unwrap_or(0);
+        self.epoch.admit(peer, theirs).map_err(|why| {
+            tracing::warn!(peer, theirs, why, "refused a message of another timeline");
+            Status::failed_precondition(why)
+        })?;
+        Ok(PeerIdentity(peer))
     }
 }
 

@@ -132,9 +132,9 @@ mod files {
     use bytes::Bytes;
     use storage::{
         RealDisk,
-        snapshot::{SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter},
+        snapshot::{Contents, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter, StatePoint},
     };
-    use storage_crypto::{Key, OsEntropy};
+    use storage_crypto::{Key, OsEntropy, Signer};
 
     pub(super) struct Snapshot {
         pub(super) index: u64,
@@ -147,15 +147,23 @@ mod files {
     }
 
     pub(super) fn write(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
-        let header =
-            SnapshotHeader { cluster: [1; 16], epoch: 1, created_ms: 0, key_version: 1, position: snapshot.position.clone() };
+        let header = SnapshotHeader {
+            cluster: [1; 16],
+            epoch: 1,
+            created_ms: 0,
+            key_version: 1,
+            contents: Contents::Full,
+            at: StatePoint { revision: snapshot.index, ..StatePoint::default() },
+            secrets: 0,
+            position: snapshot.position.clone(),
+        };
         let mut writer =
             SnapshotWriter::create(Arc::new(RealDisk), path, &header, &key(), Arc::new(OsEntropy)).map_err(io::Error::other)?;
         writer.push(&snapshot.index.to_be_bytes()).map_err(io::Error::other)?;
         for payload in &snapshot.payloads {
             writer.push(payload).map_err(io::Error::other)?;
         }
-        writer.finish().map(drop).map_err(io::Error::other)
+        writer.finish(&Signer::derive(&key(), "holdfast/v1/test signing", b"")).map(drop).map_err(io::Error::other)
     }
 
     pub(super) fn read(path: &Path) -> io::Result<Snapshot> {

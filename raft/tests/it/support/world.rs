@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::select_all;
 use raft::{
-    Machine, Member, ProposeError, Replica, ReplicaConfig, ReplicaStatus, Reply, Role,
+    Epoch, Machine, Member, ProposeError, Replica, ReplicaConfig, ReplicaStatus, Reply, Role,
     transport::{
         channel::Hub,
         grpc::{GrpcTransport, PeerChannels, PeerTls, raft_service, serve_peer},
@@ -160,12 +160,12 @@ impl World {
             Net::Grpc { authority, links, listeners } => {
                 let tls = Arc::new(PeerTls::new(id, &authority.credentials(id)).unwrap());
                 let channels = PeerChannels::new(tls.clone(), Arc::new(links.dial_from(id)));
-                let transport = GrpcTransport::new(channels);
+                let transport = GrpcTransport::new(channels, Epoch::default());
                 let replica = Replica::start(id, self.config.clone(), wal.wal(), machine, transport).await.unwrap();
                 let kept = listeners.lock().unwrap().get(&id).map(|listener| listener.try_clone().unwrap());
                 let listener = TcpListener::from_std(kept.unwrap()).unwrap();
                 let (stop, stopped) = oneshot::channel::<()>();
-                let routes = Routes::new(raft_service(replica.inbox()));
+                let routes = Routes::new(raft_service(replica.inbox(), Epoch::default()));
                 let serving = tokio::spawn(async move {
                     serve_peer(listener, tls, routes, async { drop(stopped.await) }).await.unwrap();
                 });

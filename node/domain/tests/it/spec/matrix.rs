@@ -2,7 +2,7 @@
 //!
 //! `tests/golden/matrix.txt` is the table. An operation without a sample does not compile: `samples` has no wildcard arm. `yes` and
 //! `-` are for who asks with a token; `open` needs none, `self` is what the cluster asks of itself or records beside a request of
-//! somebody, and `never` is what nobody may any more.
+//! somebody, `never` is what nobody may any more, and `offline` is written before anybody leads: no request leads to it.
 
 mod samples;
 
@@ -110,6 +110,7 @@ fn cell(world: &World, who: &str, operation: Operation) -> &'static str {
             assert_eq!(verdict(&asked, operation), "yes", "{}", operation.word());
             "self"
         }
+        Sample::Offline => "offline",
         Sample::Beside(world, request) => {
             let asked = world.when("root", request);
             let position = asked.decision.events.iter().position(|event| event.operation() == operation);

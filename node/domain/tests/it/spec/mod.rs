@@ -17,6 +17,7 @@ mod moving;
 mod policies;
 mod reading;
 mod receipts;
+pub(crate) mod recovery;
 mod roles;
 mod secrecy;
 mod tokens;

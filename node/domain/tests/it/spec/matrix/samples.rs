@@ -2,6 +2,7 @@
 
 use super::super::guard::{guard, sink, test_alert, upkeep as guard_upkeep};
 use super::super::keys;
+use super::super::recovery;
 use super::super::world::{HOME, founding_of, wrapped_key};
 use super::*;
 use node_domain::Command;
@@ -15,6 +16,7 @@ use node_domain::identity::{
 use node_domain::ids::{Accessor, IdentityName, RuleName, SinkName, Stamp};
 use node_domain::keys::{FoundingKeys, KeysCommand, KeysUpkeep, SealAbout};
 use node_domain::limits;
+use node_domain::recovery::{RecoveryCommand, RecoveryUpkeep};
 use std::collections::BTreeMap;
 
 /// What an operation is asked with.
@@ -27,9 +29,11 @@ pub(super) enum Sample {
     Itself(Request),
     /// By nobody: it is the record of something that goes along with this request of `root`.
     Beside(Box<World>, Request),
+    /// By nobody who asks a cluster: it is the first record of a timeline.
+    Offline,
 }
 
-use Sample::{Asked as By, Beside, Itself, Open};
+use Sample::{Asked as By, Beside, Itself, Offline, Open};
 
 /// One match without a wildcard arm: an operation without a sample does not compile.
 macro_rules! samples {
@@ -99,6 +103,16 @@ samples! {
     ClusterSnapshot => By(cluster_as(Operation::ClusterSnapshot)),
     ClusterDrain => By(cluster_as(Operation::ClusterDrain)),
     ClusterResume => By(cluster_as(Operation::ClusterResume)),
+    SnapshotSave => By(snapshots_as(Operation::SnapshotSave)),
+    SnapshotSaved => Itself(recovery::upkeep(RecoveryUpkeep::Saved(recovery::saved(None, 4)))),
+    SnapshotFailed => Itself(recovery::upkeep(RecoveryUpkeep::Failed { to: "s3://backups".into(), why: "full".into() })),
+    SnapshotList => By(snapshots_as(Operation::SnapshotList)),
+    SnapshotPrune => By(snapshots_as(Operation::SnapshotPrune)),
+    SnapshotPruned => Itself(recovery::upkeep(RecoveryUpkeep::Pruned { from: "s3://backups".into(), count: 1, bytes: 9 })),
+    SnapshotRestore => By(recovery::ask(RecoveryCommand::Restore { environment: environment(HOME), subject: "db/".into() })),
+    DrillReport => By(recovery::ask(RecoveryCommand::ReportDrill(recovery::drill(true)))),
+    ClusterRestored => Offline,
+    ClusterRecovered => Offline,
     SealInit => Beside(Box::new(newborn()), Box::new(|_| {
         let keys = FoundingKeys { system_key: wrapped_key("system"), seal: SealAbout::default() };
         Command::Found(Box::new(Founding { keys: Some(keys), ..founding_of(["production"], [0; 32]) }))
@@ -384,6 +398,10 @@ fn wrap(hash: [u8; 32]) -> IdentityCommand {
         ttl_ms: 60_000,
         of: None,
     })
+}
+
+fn snapshots_as(operation: Operation) -> Request {
+    recovery::ask(RecoveryCommand::Ask { operation, subject: "s3://backups".into() })
 }
 
 /// An alert that is owed to `chat`.

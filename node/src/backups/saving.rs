@@ -1,0 +1,118 @@
+//! Puts snapshots into the store that this node is set up with, and tells the journal.
+
+use super::making::{Backups, Made};
+use super::{After, BackupError};
+use crate::api::Door;
+use node_domain::command::Upkeep;
+use node_domain::ids::Revision;
+use node_domain::recovery::{RecoveryUpkeep, SavedSnapshot};
+use node_domain::{Ask, Command};
+use std::sync::Arc;
+use std::time::Duration;
+use storage_backup::{BackupSet, Entry, EntryKind, Keep, Store, doomed};
+use storage_crypto::hex;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long the journal may take to hear of a snapshot.
+const TELLING: Duration = Duration::from_secs(30);
+
+/// Saves and deletes snapshots of this node's store, one thing at a time.
+pub(crate) struct Saving {
+    pub(crate) backups: Arc<Backups>,
+    pub(crate) door: Arc<Door>,
+    /// Where setting `backup.to` says.
+    place: Option<String>,
+    turn: Mutex<()>,
+}
+
+impl Saving {
+    pub(crate) fn new(backups: Arc<Backups>, door: Arc<Door>, place: Option<String>) -> Saving {
+        Saving { backups, door, place, turn: Mutex::new(()) }
+    }
+
+    /// Where snapshots of this node go, as the setting has it.
+    pub(crate) fn place(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+
+    pub(crate) fn store(&self) -> Result<Store, BackupError> {
+        Ok(Store::open(self.place.as_deref().ok_or(BackupError::NoPlace)?)?)
+    }
+
+    /// Makes a snapshot and puts it into the store: the increment after the newest there where that can be and is wanted.
+    pub(crate) async fn save(&self, incremental: bool) -> Result<(SavedSnapshot, Entry), BackupError> {
+        let _turn = self.turn.lock().await;
+        let store = self.store()?;
+        let set = self.own(store.set().await?);
+        let after = set.newest().filter(|_| incremental).and_then(after);
+        let mut made = self.backups.clone().make(after.clone()).await?;
+        if incremental && after.is_none() {
+            made.note = "a full snapshot instead of an increment: there is none yet that it could join".to_owned();
+        }
+        store.put(&made.path, &made.entry, made.signed.clone(), |_| ()).await?;
+        let saved = saved(&made, store.place());
+        self.tell(RecoveryUpkeep::Saved(saved.clone())).await?;
+        tracing::info!(file = saved.file, bytes = saved.bytes, to = store.place(), "saved a snapshot");
+        Ok((saved, made.entry.clone()))
+    }
+
+    /// Entries that this cluster signed; others are none of its business.
+    fn own(&self, set: BackupSet) -> BackupSet {
+        let signer = self.backups.sealing().signer().public().to_string();
+        BackupSet::new(set.entries.into_iter().filter(|entry| entry.signer == signer).collect())
+    }
+
+    /// Deletes what need not stay.
+    pub(crate) async fn prune(&self, keep: Keep, dry_run: bool) -> Result<Vec<Entry>, BackupError> {
+        let _turn = self.turn.lock().await;
+        let store = self.store()?;
+        let doomed = doomed(&self.own(store.set().await?), keep);
+        if dry_run || doomed.is_empty() {
+            return Ok(doomed);
+        }
+        for entry in &doomed {
+            store.remove(entry).await?;
+        }
+        let (count, bytes) = (doomed.len() as u64, doomed.iter().map(|entry| entry.bytes).sum());
+        self.tell(RecoveryUpkeep::Pruned { from: store.place().to_owned(), count, bytes }).await?;
+        Ok(doomed)
+    }
+
+    /// Tells the journal what became of a snapshot.
+    pub(crate) async fn tell(&self, upkeep: RecoveryUpkeep) -> Result<(), BackupError> {
+        let ask = Ask {
+            credential: None,
+            request: uuid::Uuid::new_v4().into_bytes(),
+            fingerprint: 0,
+            source: format!("{}/backup", self.door.node_id),
+            address: None,
+        };
+        let command = Command::Upkeep(Box::new(Upkeep::Recovery(upkeep)));
+        let told = self.door.conduit.submit(ask, command, Instant::now() + TELLING).await;
+        let (decided, _) = told.map_err(|lost| BackupError::Journal(lost.to_string()))?;
+        decided.answer.map(drop).map_err(|rejection| BackupError::Journal(rejection.to_string()))
+    }
+}
+
+/// Where the next increment goes on.
+fn after(newest: &Entry) -> Option<After> {
+    let chain = hex::decode(&newest.chain).ok()?.try_into().ok()?;
+    Some(After { epoch: newest.epoch, revision: newest.revision, chain, log_index: newest.log_index })
+}
+
+/// What the journal keeps of a snapshot.
+pub(crate) fn saved(made: &Made, place: &str) -> SavedSnapshot {
+    let entry = &made.entry;
+    SavedSnapshot {
+        file: entry.file.clone(),
+        to: place.to_owned(),
+        after: (entry.kind == EntryKind::Increment).then_some(Revision(entry.after_revision)),
+        revision: Revision(entry.revision),
+        log_index: entry.log_index,
+        digest: hex::decode(&entry.digest).ok().and_then(|digest| digest.try_into().ok()).unwrap_or_default(),
+        bytes: entry.bytes,
+        secrets: entry.secrets,
+        note: made.note.clone(),
+    }
+}

@@ -1,0 +1,104 @@
+//! A state with the chain at it, as a snapshot file holds it, and how batches move it on.
+
+use crate::engine::values::ValueKey;
+use node_domain::ids::{EnvironmentName, Revision};
+use node_domain::sealed::Payload;
+use node_domain::secret::{Secret, VersionState};
+use node_domain::state::Piece;
+use node_domain::{Decision, State};
+use proto_record::chain::{self, Link};
+use proto_record::codec::{self, Kind};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+use storage::{SnapshotReader, StatePoint};
+
+/// A state and the chain at its revision.
+pub(crate) struct Standing {
+    pub(crate) state: State,
+    pub(crate) chain: Link,
+}
+
+/// One record of a snapshot file.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Record {
+    Chain(Link),
+    Piece(Piece),
+    Value(EnvironmentName, ValueKey, Payload),
+}
+
+impl Record {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        codec::encode(Kind::StatePiece, self)
+    }
+}
+
+impl Standing {
+    /// A cluster that has no record yet.
+    pub(crate) fn before_everything(state: State) -> Standing {
+        let chain = chain::genesis(state.cluster(), state.epoch());
+        Standing { state, chain }
+    }
+
+    /// What can be told of it from outside.
+    pub(crate) fn point(&self) -> StatePoint {
+        point(&self.state, &self.chain)
+    }
+
+    /// Reads a snapshot: pieces make the state, values go to `keep`. The whole file has verified when this returns, and the state is the
+    /// one that its header names.
+    pub(crate) fn read(
+        reader: &SnapshotReader,
+        path: &Path,
+        mut keep: impl FnMut(EnvironmentName, ValueKey, Payload) -> io::Result<()>,
+    ) -> io::Result<Standing> {
+        let damaged = |why: String| io::Error::other(format!("snapshot {}: {why}", path.display()));
+        let mut chain = None;
+        let mut state: Option<State> = None;
+        for record in reader.records() {
+            let record = record.map_err(io::Error::other)?;
+            match codec::decode(Kind::StatePiece, &record)? {
+                Record::Chain(link) => chain = Some(link),
+                Record::Piece(piece) => match &mut state {
+                    None => state = Some(State::start(piece).map_err(|error| damaged(error.to_string()))?),
+                    Some(state) => state.take(piece).map_err(|error| damaged(error.to_string()))?,
+                },
+                Record::Value(environment, key, payload) => keep(environment, key, payload)?,
+            }
+        }
+        let (Some(state), Some(chain)) = (state, chain) else { return Err(damaged("it holds no state".into())) };
+        state.check_digest().map_err(|error| damaged(error.to_string()))?;
+        let standing = Standing { state, chain };
+        let header = reader.header();
+        if (standing.point(), standing.state.epoch()) != (header.at, header.epoch) {
+            return Err(damaged("it holds another state than its header names".into()));
+        }
+        Ok(standing)
+    }
+
+    /// Folds one decision.
+    pub(crate) fn take_decision(&mut self, decision: &Decision) -> io::Result<()> {
+        let before = self.state.revision().0;
+        self.state.apply(decision).map_err(|misfit| io::Error::other(misfit.to_string()))?;
+        self.chain = chain_decision(decision, before, self.chain, &self.state);
+        Ok(())
+    }
+}
+
+/// What can be told of a state from outside.
+pub(crate) fn point(state: &State, chain: &Link) -> StatePoint {
+    StatePoint { revision: state.revision().0, stamp_us: state.stamp().0, chain: *chain, digest: state.digest() }
+}
+
+/// The chain after a decision whose records follow record `before`; `state` is one of the same timeline.
+pub(crate) fn chain_decision(decision: &Decision, before: u64, chain: Link, state: &State) -> Link {
+    let seqs = before + 1..;
+    seqs.zip(0..decision.events.len())
+        .fold(chain, |chain, (seq, at)| chain::next(&chain, &decision.leaf(at, Revision(seq), state.cluster(), state.epoch())))
+}
+
+/// Versions that have a value.
+pub(crate) fn values_of(secret: &Secret) -> impl Iterator<Item = ValueKey> + '_ {
+    let with_value = secret.versions.iter().filter(|version| version.state != VersionState::Destroyed);
+    with_value.map(|version| (secret.id, version.number))
+}

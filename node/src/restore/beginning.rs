@@ -1,0 +1,195 @@
+//! Writes the beginning of a timeline into a data directory: a snapshot, and a log with one record behind it.
+
+use super::Progress;
+use super::fold::Folded;
+use crate::boot::Ambient;
+use crate::boot::opening::{Local, open_wal};
+use crate::bootstrap;
+use crate::config::Config;
+use crate::engine::snapshots;
+use crate::engine::standing::{Record, Standing, values_of};
+use crate::engine::values::ValueKey;
+use node_domain::guard::{AlertKind, Severity, notice};
+use node_domain::ids::{Accessor, PolicyName, PrincipalName, TokenHash};
+use node_domain::policy::ROOT;
+use node_domain::recovery::RecoveryEvent;
+use node_domain::token::{Login, Terms, Token};
+use node_domain::{Batch, Decision, Event, State};
+use proto_record::codec::{self, Kind};
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use storage::{Contents, Disk, SnapshotHeader, SnapshotWriter};
+use storage_crypto::entropy::random;
+
+/// Stands in the data directory while a restore writes into it.
+const MARKER: &str = "restoring";
+/// Parts of a data directory that a node that never ran does not have.
+const PARTS: [&str; 4] = ["wal", "journal", "snapshots", "state"];
+/// Values between two words about progress.
+const PROGRESS_VALUES: u64 = 4096;
+
+/// What a timeline begins with.
+pub(super) struct Beginning<'a> {
+    pub(super) config: &'a Config,
+    pub(super) ambient: &'a Ambient,
+    pub(super) local: &'a Local,
+    /// Where its snapshot stands in the log.
+    pub(super) position: Vec<u8>,
+    /// Its first record.
+    pub(super) event: RecoveryEvent,
+    /// The token that is made with it.
+    pub(super) root_token: Option<TokenHash>,
+}
+
+/// A restore that was cut short left less than a node behind.
+pub(crate) fn check_finished(data: &Path) -> io::Result<()> {
+    if data.join(MARKER).exists() {
+        return Err(io::Error::other("a restore into this directory was cut short: run it again, or empty the directory"));
+    }
+    Ok(())
+}
+
+/// Whether a restore may write here: nothing has run here, or a restore was cut short.
+pub(super) fn check_empty(disk: &dyn Disk, data: &Path) -> io::Result<()> {
+    if data.join(bootstrap::FILE).exists() {
+        return Err(io::Error::other(format!(
+            "{} founds a new cluster: use a node that was added to a kit (holdfastd kit --add)",
+            data.join(bootstrap::FILE).display()
+        )));
+    }
+    if disk.exists(&data.join(MARKER))? {
+        return Ok(());
+    }
+    for part in PARTS {
+        if data.join(part).exists() {
+            return Err(io::Error::other(format!(
+                "{} is there: a restore needs an empty data directory; set this one aside",
+                data.join(part).display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Writes it all. Until the marker goes, as the last step, the node does not start.
+pub(super) fn begin(beginning: &Beginning<'_>, folded: Folded, progress: Progress<'_>) -> io::Result<()> {
+    let data = &beginning.config.node.data;
+    let disk = &*beginning.ambient.disk;
+    storage::disk::replace(disk, &data.join(MARKER), b"a restore writes here\n")?;
+    for part in PARTS {
+        match std::fs::remove_dir_all(data.join(part)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let state = folded.standing.state.in_next_epoch();
+    let payload = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
+    write_snapshot(beginning, folded, &state, progress)?;
+    let wal = open_wal(beginning.config, beginning.ambient, beginning.local).map_err(io::Error::other)?;
+    let begun = raft::timeline::begin(&wal, &beginning.position, payload.into());
+    wal.close();
+    begun?;
+    disk.remove(&data.join(MARKER))?;
+    disk.sync_dir(data)
+}
+
+fn write_snapshot(beginning: &Beginning<'_>, folded: Folded, state: &State, progress: Progress<'_>) -> io::Result<()> {
+    let Folded { standing, mut spilled, full, full_path, value_count } = folded;
+    let ambient = beginning.ambient;
+    let directory = beginning.config.node.data.join("snapshots");
+    ambient.disk.create_dir_all(&directory)?;
+    let path = snapshots::name(&directory, state.revision().0);
+    let header = header(beginning, state, &standing);
+    let key = beginning.local.sealing.snapshot_key(header.key_version);
+    let key = key.ok_or_else(|| io::Error::other(format!("version {} of the root key is not held", header.key_version)))?;
+    let writer = SnapshotWriter::create(ambient.disk.clone(), &path, &header, &key, ambient.entropy.clone());
+    let mut writer = writer.map_err(io::Error::other)?;
+    writer.push(&Record::Chain(standing.chain).encode()).map_err(io::Error::other)?;
+    for piece in state.pieces() {
+        writer.push(&Record::Piece(piece).encode()).map_err(io::Error::other)?;
+    }
+    // Only where increments ran may the full snapshot hold values that are gone.
+    let wanted: Option<HashSet<ValueKey>> = (!spilled.is_empty() || standing.point() != full.header().at)
+        .then(|| state.environments().flat_map(|home| home.secrets.values()).flat_map(|secret| values_of(secret)).collect());
+    let is_wanted = |key: &ValueKey| wanted.as_ref().is_none_or(|wanted| wanted.contains(key));
+    let mut written = 0;
+    let mut push = |writer: &mut SnapshotWriter, record: Record| {
+        written += 1;
+        if written % PROGRESS_VALUES == 0 {
+            progress("writing", written, value_count);
+        }
+        writer.push(&record.encode()).map_err(io::Error::other)
+    };
+    Standing::read(&full, &full_path, |environment, key, payload| {
+        if spilled.holds(key) || !is_wanted(&key) {
+            return Ok(());
+        }
+        push(&mut writer, Record::Value(environment, key, payload))
+    })?;
+    spilled.each(
+        |environment, key, payload| {
+            if is_wanted(&key) { push(&mut writer, Record::Value(environment.clone(), key, payload)) } else { Ok(()) }
+        },
+    )?;
+    if written != value_count {
+        return Err(io::Error::other(format!("the state has {value_count} values, the snapshots hold {written} of them")));
+    }
+    writer.finish(&beginning.local.sealing.signer()).map(drop).map_err(io::Error::other)
+}
+
+fn header(beginning: &Beginning<'_>, state: &State, standing: &Standing) -> SnapshotHeader {
+    SnapshotHeader {
+        cluster: *state.cluster(),
+        epoch: state.epoch(),
+        created_ms: beginning.ambient.clock.now().as_ms(),
+        key_version: state.keys().root(),
+        contents: Contents::Full,
+        at: standing.point(),
+        secrets: state.secret_count(),
+        position: beginning.position.clone(),
+    }
+}
+
+/// The first record, the root token, and the alert that the cluster came back.
+fn first_batch(beginning: &Beginning<'_>, state: &State) -> io::Result<Batch> {
+    let stamp = beginning.ambient.clock.now().max(node_domain::ids::Stamp(state.stamp().0 + 1));
+    let founder = || PrincipalName::parse(node_domain::decide::FOUNDER).map_err(|error| io::Error::other(error.to_string()));
+    let mut events = vec![Event::Recovery(beginning.event.clone())];
+    if let Some(hash) = beginning.root_token {
+        events.push(Event::TokenCreated { token: Box::new(root_token(hash, stamp, founder()?)?) });
+    }
+    let text = format!("the cluster came back at record {}: a new epoch, {}, begins", state.revision().0, state.epoch());
+    let subject = format!("epoch {}", state.epoch());
+    events.extend(notice::alert(state, AlertKind::Recovery, Severity::Critical, &subject, text));
+    let decision = Decision {
+        stamp,
+        actor: Some(founder()?),
+        accessor: None,
+        policies: state.policies_changed(),
+        request: random(&*beginning.ambient.entropy),
+        fingerprint: 0,
+        source: format!("{}/restore", beginning.config.node.id),
+        events,
+    };
+    // What does not fit would stop every node of the new cluster.
+    state.clone().apply(&decision).map_err(|misfit| io::Error::other(misfit.to_string()))?;
+    Ok(Batch { based_on: state.revision(), decisions: vec![decision] })
+}
+
+fn root_token(hash: TokenHash, created: node_domain::ids::Stamp, created_by: PrincipalName) -> io::Result<Token> {
+    let bad = |error: node_domain::ids::BadName| io::Error::other(error.to_string());
+    Ok(Token {
+        accessor: Accessor::of(&hash),
+        hash,
+        principal: PrincipalName::parse("root").map_err(bad)?,
+        policies: vec![PolicyName::parse(ROOT).map_err(bad)?],
+        roles: Vec::new(),
+        created,
+        created_by,
+        login: Login::Founding,
+        mfa: false,
+        expires: None,
+        terms: Terms::default(),
+    })
+}

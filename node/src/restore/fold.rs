@@ -1,0 +1,106 @@
+//! Folds a full snapshot and increments up to a point.
+
+use super::Progress;
+use super::plan::{Chosen, Point};
+use super::values::Spilled;
+use crate::engine::standing::{Standing, values_of};
+use node_domain::{Batch, Decision};
+use proto_record::codec::{self, Kind};
+use std::io;
+use std::path::{Path, PathBuf};
+use storage::snapshot::read_header;
+use storage::{RealDisk, SnapshotReader};
+use storage_crypto::ring::Ring;
+
+/// Records between two words about progress.
+const PROGRESS_RECORDS: u64 = 4096;
+
+/// The state that was wished for, and where its values are.
+pub(super) struct Folded {
+    pub(super) standing: Standing,
+    /// Values of versions that came with increments, or were rewrapped in them.
+    pub(super) spilled: Spilled,
+    /// The full snapshot, for the values that came with it.
+    pub(super) full: SnapshotReader,
+    pub(super) full_path: PathBuf,
+    /// How many values the state has.
+    pub(super) value_count: u64,
+}
+
+/// Reads all files and checks what they lead to: chain and digest at the end of each.
+pub(super) fn fold(chosen: &Chosen, ring: &Ring, cluster: &[u8; 16], at: Point, progress: Progress<'_>) -> io::Result<Folded> {
+    let (full_entry, full_path) = &chosen.files[0];
+    let full = reader(full_path, ring, cluster)?;
+    let (mut records, total) = (0, full_entry.secrets);
+    let mut standing = Standing::read(&full, full_path, |_, _, _| {
+        records += 1;
+        if records % PROGRESS_RECORDS == 0 {
+            progress("reading", records, total.max(records));
+        }
+        Ok(())
+    })?;
+    let mut spilled = Spilled::new()?;
+    for (_, path) in &chosen.files[1..] {
+        let reader = reader(path, ring, cluster)?;
+        if replay(&mut standing, &reader, &mut spilled, at)? {
+            break;
+        }
+        if standing.point() != reader.header().at {
+            return Err(io::Error::other(format!("{} leads to another state than its header names", path.display())));
+        }
+    }
+    standing.state.check_digest().map_err(|error| io::Error::other(error.to_string()))?;
+    let secrets = standing.state.environments().flat_map(|home| home.secrets.values());
+    let value_count = secrets.map(|secret| values_of(secret).count() as u64).sum();
+    Ok(Folded { standing, spilled, full, full_path: full_path.clone(), value_count })
+}
+
+fn reader(path: &Path, ring: &Ring, cluster: &[u8; 16]) -> io::Result<SnapshotReader> {
+    let version = read_header(&RealDisk, path).map_err(io::Error::other)?.key_version;
+    let key = ring.snapshot_key(version, cluster).ok_or_else(|| {
+        io::Error::other(format!(
+            "{} is sealed by version {version} of the root key, which the seal file does not hold: use a seal file of that time",
+            path.display()
+        ))
+    })?;
+    SnapshotReader::open(&RealDisk, path, &key).map_err(io::Error::other)
+}
+
+/// Folds an increment; `true` where the wished point was reached within it.
+fn replay(standing: &mut Standing, reader: &SnapshotReader, spilled: &mut Spilled, at: Point) -> io::Result<bool> {
+    let mut reached = false;
+    // Every record is read, even behind the point: a file that is damaged there is not to be trusted before it.
+    for record in reader.records() {
+        let record = record.map_err(io::Error::other)?;
+        if reached {
+            continue;
+        }
+        let batch: Batch = codec::decode(Kind::Batch, &record)?;
+        if batch.based_on != standing.state.revision() {
+            return Err(io::Error::other(format!(
+                "a batch of the increment rests on record {}, the state is at {}",
+                batch.based_on.0,
+                standing.state.revision().0
+            )));
+        }
+        for decision in &batch.decisions {
+            if is_beyond(standing, decision, at) {
+                reached = true;
+                break;
+            }
+            standing.take_decision(decision)?;
+            decision.events.iter().try_for_each(|event| spilled.keep(event))?;
+        }
+    }
+    Ok(reached)
+}
+
+/// Whether what a request led to ends after the point. A request comes back whole or not at all.
+fn is_beyond(standing: &Standing, decision: &Decision, at: Point) -> bool {
+    let events = decision.events.len() as u64;
+    match at {
+        Point::Newest => false,
+        Point::Revision(revision) => standing.state.revision().0 + events > revision,
+        Point::Time(stamp_us) => decision.stamp.0 + events.saturating_sub(1) > stamp_us,
+    }
+}

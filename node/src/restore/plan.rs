@@ -1,0 +1,147 @@
+//! What somebody who restores wishes for, and which files it takes.
+
+use super::Progress;
+use crate::config::Config;
+use crate::kit::NodePlan;
+use crate::seal::Unsealed;
+use raft::Member;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use storage::RealDisk;
+use storage_backup::{Entry, Store, Wanted, check_entry};
+
+/// Which state is wished back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// The newest there is.
+    Newest,
+    /// As of this record.
+    Revision(u64),
+    /// As of this time, microseconds since 1970.
+    Time(u64),
+}
+
+/// What is to be restored, from where, and for whom.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// A directory, `file:///path` or `s3://bucket/prefix`.
+    pub from: String,
+    /// As of when.
+    pub at: Point,
+    /// The other nodes of the new cluster, empty ones; this node is a member besides.
+    pub others: Vec<NodePlan>,
+    /// A kit, all of whose nodes with a number that was never used are members.
+    pub kit: Option<PathBuf>,
+    /// Where the new root token goes: a new file.
+    pub token_file: PathBuf,
+    /// Only look, and say what would come back.
+    pub dry_run: bool,
+}
+
+/// The files that are used, on this machine, checked.
+pub(super) struct Chosen {
+    pub(super) files: Vec<(Entry, PathBuf)>,
+    pub(super) place: String,
+    /// Where the last of them stands in the log.
+    pub(super) position: Vec<u8>,
+    /// Where those lie that were brought here.
+    _fetched: Option<tempfile::TempDir>,
+}
+
+impl Chosen {
+    pub(super) fn last(&self) -> &Entry {
+        &self.files.last().expect("a plan starts with a full snapshot").0
+    }
+}
+
+impl From<Point> for Wanted {
+    fn from(point: Point) -> Wanted {
+        match point {
+            Point::Newest => Wanted::Newest,
+            Point::Revision(revision) => Wanted::Revision(revision),
+            Point::Time(stamp_us) => Wanted::Time(stamp_us),
+        }
+    }
+}
+
+/// Chooses the files, brings them here where they are elsewhere, and checks them: whole, signed by this cluster, what their entries say.
+pub(super) async fn choose(wish: &Wish, unsealed: &Unsealed, progress: Progress<'_>) -> Result<Chosen, String> {
+    let store = Store::open(&wish.from).map_err(|error| error.to_string())?;
+    let set = store.set().await.map_err(|error| error.to_string())?;
+    for (name, why) in &set.bad {
+        tracing::warn!(name, why, "an entry of the set is not believed and is left out");
+    }
+    let plan = set.plan(wish.at.into()).map_err(|error| format!("{}: {error}", store.place()))?;
+    let cluster = unsealed.file.cluster();
+    let total = plan.bytes();
+    let (mut fetched, mut done) = (None, 0);
+    let mut files = Vec::new();
+    for entry in plan.files() {
+        if entry.cluster != storage_crypto::hex::encode(&cluster) {
+            return Err(format!("{} is of cluster {}, the seal file is of another one", entry.file, entry.cluster));
+        }
+        let path = match store.local(&entry.file) {
+            Some(path) => path,
+            None => {
+                if fetched.is_none() {
+                    fetched = Some(tempfile::tempdir().map_err(|error| format!("make a temporary directory: {error}"))?);
+                }
+                let path = fetched.as_ref().map(|directory| directory.path().join(&entry.file)).unwrap_or_default();
+                store.fetch(entry, &path, |_| ()).await.map_err(|error| error.to_string())?;
+                path
+            }
+        };
+        files.push((entry.clone(), path));
+    }
+    let signer = unsealed.ring.snapshot_signer(&cluster).public();
+    let mut position = Vec::new();
+    for (entry, path) in &files {
+        let checked = check_entry(&RealDisk, path, entry, Some(signer), None, |read| progress("checking", done + read, total));
+        position = checked.map_err(|fault| fault.to_string())?.checked.header.position;
+        done += entry.bytes;
+    }
+    Ok(Chosen { files, place: store.place().to_owned(), position, _fetched: fetched })
+}
+
+/// The members of the new cluster, this node among them.
+pub(super) fn members(wish: &Wish, config: &Config) -> Result<BTreeMap<u64, Member>, String> {
+    let mut members = BTreeMap::from([(config.node.id, config.member())]);
+    for other in &wish.others {
+        let member = Member { peer_address: other.peer.clone(), client_address: other.client.clone(), zone: other.zone.clone() };
+        if members.insert(other.id, member).is_some() {
+            return Err(format!("node {} stands twice; this node is a member without being named", other.id));
+        }
+    }
+    if let Some(kit) = &wish.kit {
+        for config in configs(kit, config.node.id)? {
+            members.entry(config.node.id).or_insert_with(|| config.member());
+        }
+    }
+    Ok(members)
+}
+
+/// The settings of the kit's nodes that have a number from this node's on: older numbers are of nodes that are gone.
+fn configs(kit: &Path, from: u64) -> Result<Vec<Config>, String> {
+    let entries = std::fs::read_dir(kit).map_err(|error| format!("read {}: {error}", kit.display()))?;
+    let files = entries.filter_map(Result::ok).map(|entry| entry.path().join("holdfast.toml")).filter(|file| file.exists());
+    let configs = files.map(|file| Config::load(&file, std::iter::empty(), &[]).map_err(|error| error.to_string()));
+    let configs = configs.collect::<Result<Vec<Config>, String>>()?;
+    Ok(configs.into_iter().filter(|config| config.node.id >= from).collect())
+}
+
+/// Writes a token where only its owner reads it.
+pub(super) fn write_token(path: &Path, token: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(token.as_bytes())?;
+    file.sync_all()
+}
+
+/// Who runs this program, as far as the machine says.
+pub(super) fn operator() -> String {
+    let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = if name.is_empty() { "somebody" } else { &name };
+    node_domain::limits::cut(format!("{name} on {}", host.trim()), node_domain::limits::NAME_BYTES_MAX)
+}
