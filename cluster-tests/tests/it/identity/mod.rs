@@ -3,6 +3,7 @@
 mod clocks;
 mod elsewhere;
 mod programs;
+mod traces;
 
 use cluster_tests::processes::ProcessCluster;
 use proto::v1;

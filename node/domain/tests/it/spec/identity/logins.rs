@@ -1,9 +1,9 @@
 //! Machines, certificates and signed tokens.
 
 use super::*;
-use node_domain::Rejection;
 use node_domain::identity::{CertificateLogin, FailedBy, IdentityEvent, Issuer, IssuerKeys, JwtLogin, NameGlob};
-use node_domain::token::Login;
+use node_domain::token::{Login, Token};
+use node_domain::{Event, Rejection};
 
 const ROLE_ID: [u8; 16] = [0xAB; 16];
 
@@ -74,6 +74,39 @@ fn a_machine_that_is_deleted_takes_its_secret_ids_and_tokens_with_it() {
     assert_eq!(world.state.identity().counts()[..3], [0, 0, 0]);
     let world = world.when("ci", lookup_self()).then_is_not_authenticated().world;
     not_logged_in(world.when("nobody", machine_logs_in(ROLE_ID, [1; 32])));
+}
+
+/// As many tokens of logins of the machine as count at most, and one more that has ended.
+fn a_crowd(world: &World) -> Vec<Event> {
+    let one = world.state.token_by_accessor(&world.accessor("ci")).unwrap();
+    let of_login = |number: u32, expires| {
+        let mut hash = [0xCC; 32];
+        hash[..4].copy_from_slice(&number.to_be_bytes());
+        let token = Token { hash, accessor: Accessor::of(&hash), expires: Some(expires), ..one.clone() };
+        Event::TokenCreated { token: Box::new(token) }
+    };
+    let most = u32::try_from(limits::OWN_LOGINS_MAX).unwrap();
+    let mut events: Vec<Event> = (1..most).map(|number| of_login(number, world.now.plus_ms(60_000))).collect();
+    events.push(of_login(most, world.state.stamp()));
+    events
+}
+
+#[test]
+fn one_principal_does_not_use_up_the_tokens_there_may_be() {
+    let world = machine(0, 0).and(done(issue([1; 32], 0, 0)));
+    let world = world.when("nobody", machine_logs_in(ROLE_ID, [1; 32])).then_is_done();
+    let crowd = a_crowd(&world);
+    world
+        .recorded(crowd)
+        .when("nobody", machine_logs_in(ROLE_ID, [1; 32]))
+        .then_refuses("machine/ci has 10000 tokens of logins already: revoke some, or let them end")
+        .when("root", create_user("ana", gives(&["root"])))
+        .then_is_done()
+        .when("nobody", with_password("ana"))
+        .then_is_done()
+        .and(later_ms(61_000))
+        .when("nobody", machine_logs_in(ROLE_ID, [1; 32]))
+        .then_is_done();
 }
 
 #[test]
@@ -189,9 +222,10 @@ fn why_a_signed_token_does_not_count_is_for_the_journal_and_not_for_who_shows_it
     let version = world.state.identity().issuer(&called("github")).unwrap().version;
     for cause in [FailedBy::Signature, FailedBy::Claims, FailedBy::Time, FailedBy::Keys] {
         let asked = world.when("nobody", wrong(version, cause)).then_denies("the token of the issuer does not count here");
-        let failed = asked.decision.events.iter().any(|event| {
-            matches!(event, node_domain::Event::Identity(IdentityEvent::LoginFailed { cause: found, .. }) if *found == cause)
-        });
+        let failed =
+            asked.decision.events.iter().any(
+                |event| matches!(event, Event::Identity(IdentityEvent::LoginFailed { cause: found, .. }) if *found == cause),
+            );
         assert!(failed, "{:?}", asked.decision.events);
         world = asked.world;
     }
