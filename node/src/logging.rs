@@ -17,7 +17,10 @@ pub fn start(config: &LogConfig) -> Result<(), String> {
     started.map_err(|error| error.to_string())
 }
 
-/// openraft tells every message at `info`: what an operator wants of it is its warnings, unless he asks for more.
+/// openraft tells every message at `info`, and each failure to reach a node many times a second; that a node is away, and back, is said
+/// once by our own transport. What an operator wants of openraft is its other warnings, unless he asks for more.
 fn directives(level: &str) -> String {
-    if level.contains("openraft") { level.to_owned() } else { format!("{level},openraft=warn") }
+    const QUIET: &str = "openraft=warn,openraft::replication=error,openraft::core::heartbeat=error,\
+        openraft::core::raft_core=error,openraft::engine::handler::replication_handler=error";
+    if level.contains("openraft") { level.to_owned() } else { format!("{level},{QUIET}") }
 }

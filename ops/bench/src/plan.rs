@@ -15,6 +15,10 @@ pub(crate) const STREAMS: usize = 4;
 pub(crate) const STREAM_WINDOW: usize = 64;
 /// Calls of `GetMany` under way.
 pub(crate) const MANY_IN_FLIGHT: usize = 16;
+/// Rules of each policy that `--policies` asks for.
+pub(crate) const RULES: usize = 20;
+/// Policies that the caller's token may name beside its own.
+const POLICIES_MAX: u64 = 255;
 /// Calls under way at once that `--in-flight` may ask for.
 const IN_FLIGHT_MAX: u64 = 4096;
 
@@ -32,6 +36,7 @@ const EXAMPLES: &str = "Examples:
   ops-bench --seconds 10 --json figures.json         longer slots, and the figures for a machine
   ops-bench --only reads,echo --in-flight 64         one comparison
   ops-bench failover --secrets 1000 --rounds 3       the leader lost in every way that loopback allows
+  ops-bench --only reads --policies 0                how much of a read is authorization: compare with 200
   ops-bench --attach kit/client.toml                 a cluster that runs already";
 
 #[derive(Subcommand)]
@@ -58,6 +63,9 @@ pub(crate) struct Plan {
     /// Calls under way at once, for writes, reads and the echo
     #[arg(long, value_delimiter = ',', default_value = "1,16,64,256", value_parser = clap::value_parser!(u64).range(1..=IN_FLIGHT_MAX))]
     pub(crate) in_flight: Vec<u64>,
+    /// Policies of 20 rules that the caller holds beside the one that counts
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(0..=POLICIES_MAX))]
+    pub(crate) policies: u64,
     /// Write the figures to this file as well
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

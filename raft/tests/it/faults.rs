@@ -190,3 +190,27 @@ async fn a_leader_whose_disk_hangs_makes_way_and_follows_when_it_writes_again() 
     }
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_away_is_not_asked_a_thousand_times_a_second() {
+    let mut world = World::cluster(Net::grpc(), patient(), 3).await;
+    let leader = world.leader().await;
+    let away = world.others(leader)[0];
+    let Net::Grpc { links, .. } = &world.net else { unreachable!() };
+    let links = links.clone();
+    links.leave(away);
+    world.stop(away).await;
+    // What lies before the leader noticed does not count.
+    world.write_at(leader, "without it").await;
+    let before = links.dials();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let dials = links.dials() - before;
+    // Ten heartbeats and five streams a second, and some for votes.
+    assert!(dials < 100, "{dials} connections tried in two seconds");
+
+    links.come_back(away);
+    world.start(away).await;
+    let last = world.write_at(leader, "with it").await;
+    world.applied(away, last).await;
+    world.finish().await;
+}

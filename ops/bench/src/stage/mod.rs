@@ -16,7 +16,7 @@ pub(crate) use self::{
 };
 use crate::{
     fault::Fault,
-    plan::{Plan, Work},
+    plan::{Plan, RULES, Work},
 };
 
 /// Connections to the cluster, and as many to the echo: HTTP/2 takes a lock for each, so one would be measured instead of the server.
@@ -60,7 +60,7 @@ impl Stage {
                 None => cluster::start(&stage.directory, processes).await?,
             };
             stage.servers = processes.servers();
-            let config = if plan.attach.is_none() { seed::caller(config).await? } else { config };
+            let config = if plan.attach.is_none() { seed::caller(config, plan.policies).await? } else { config };
             seed::sow(&config, &stage.environment).await?;
             stage.cluster = Some(Nodes::of_cluster(&config, CONNECTIONS).await?);
         }
@@ -83,7 +83,7 @@ impl Stage {
         let cluster = match (&self.cluster, &plan.attach) {
             (None, _) => "no cluster".to_owned(),
             (Some(nodes), Some(_)) => format!("the running cluster of {}", nodes.len()),
-            (Some(nodes), None) => format!("a new cluster of {}", nodes.len()),
+            (Some(nodes), None) => format!("a new cluster of {}, {} policies of {RULES} rules held", nodes.len(), plan.policies),
         };
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         format!("{cluster}, {cores} cores, data on {} ({})", self.directory.display(), self.file_system)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use proto_client::{Client, ClientConfig, ClientError, Token, v1};
 
-use crate::fault::Fault;
+use crate::{fault::Fault, plan::RULES};
 
 /// Secrets that are read, and as many that are written.
 pub(crate) const SECRETS: u64 = 1000;
@@ -52,23 +52,38 @@ impl Dice {
     }
 }
 
-/// Makes a token that may read and write below `bench/` and look at the cluster, and gives the settings that use it.
-pub(crate) async fn caller(config: ClientConfig) -> Result<ClientConfig, Fault> {
+/// Makes a token that may read and write below `bench/` and look at the cluster, and that holds `others` policies of teams besides, and
+/// gives the settings that use it.
+pub(crate) async fn caller(config: ClientConfig, others: u64) -> Result<ClientConfig, Fault> {
     let client = Client::connect(config.clone()).await.map_err(Fault::cluster("connect to the cluster"))?;
-    let rule = |path: &str, capabilities: &[&str]| v1::Rule {
-        environment: "*".into(),
-        path: path.into(),
-        capabilities: capabilities.iter().map(|&word| word.to_owned()).collect(),
-        deny: false,
-        conditions: None,
-    };
     let rules = vec![rule("bench/*", &["read", "create", "update"]), rule("*", &["cluster"])];
-    let policy = v1::Policy { name: NAME.into(), rules, ..v1::Policy::default() };
-    client.policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.map_err(Fault::cluster("write a policy"))?;
-    let wanted = v1::CreateTokenRequest { principal: NAME.into(), policies: vec![NAME.into()], ttl_ms: 0, ..Default::default() };
+    let mut written = vec![v1::Policy { name: NAME.into(), rules, ..v1::Policy::default() }];
+    written.extend((0..others).map(team));
+    let policies = written.iter().map(|policy| policy.name.clone()).collect();
+    for policy in written {
+        client.policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.map_err(Fault::cluster("write a policy"))?;
+    }
+    let wanted = v1::CreateTokenRequest { principal: NAME.into(), policies, ttl_ms: 0, ..Default::default() };
     let made = client.tokens().create(wanted).await.map_err(Fault::cluster("make a token"))?;
     let token = Token::parse(made.token).map_err(Fault::cluster("take the new token"))?;
     Ok(ClientConfig { token: Some(token), ..config })
+}
+
+fn rule(path: &str, capabilities: &[&str]) -> v1::Rule {
+    let capabilities = capabilities.iter().map(|&word| word.to_owned()).collect();
+    v1::Rule { environment: "*".into(), path: path.into(), capabilities, deny: false, conditions: None }
+}
+
+/// What a team of a real organization may: its services by name, with wildcards inside and at the end, and a few denials.
+fn team(number: u64) -> v1::Policy {
+    let rules = (0..RULES).map(|at| match at % 5 {
+        0 => rule(&format!("team-{number}/service-{at}/*"), &["read", "list"]),
+        1 => rule(&format!("team-{number}/+/database-{at}"), &["read", "update"]),
+        2 => rule(&format!("team-{number}/service-{at}/password"), &["read", "create", "update"]),
+        3 => rule(&format!("bench/team-{number}/{at}/*"), &["read"]),
+        _ => v1::Rule { deny: true, ..rule(&format!("team-{number}/+/root-{at}"), &["read"]) },
+    });
+    v1::Policy { name: format!("team-{number}"), rules: rules.collect(), ..v1::Policy::default() }
 }
 
 /// Puts all secrets, through whichever node answers.

@@ -31,6 +31,11 @@ use crate::{
     types::{Member, Snapshot, TypeConfig, Vote},
 };
 
+/// How long a link waits after the first stream that did not come about …
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// … and after many: a node that comes back is caught up no later than this.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
 /// Makes links to other nodes: three each, so that neither a snapshot nor a run of appends delays a heartbeat.
 #[derive(Clone)]
 pub struct GrpcTransport {
@@ -48,7 +53,7 @@ impl GrpcTransport {
         let client = RaftClient::new(self.channels.connect(target, &member.peer_address))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Link { client, heartbeats }
+        Link { target, client, heartbeats, pause: Duration::ZERO }
     }
 }
 
@@ -66,9 +71,31 @@ impl RaftNetworkFactory<TypeConfig> for GrpcTransport {
 
 /// A link to one node.
 pub struct Link {
+    target: u64,
     client: RaftClient<Channel>,
     /// One short message at a time: a call each costs less than a stream each.
     heartbeats: bool,
+    /// How long it waited after the last stream that did not come about; zero since one has.
+    pause: Duration,
+}
+
+impl Link {
+    /// openraft waits between the requests of a stream, but not between streams that never begin: without this, a leader would ask a
+    /// node that is away a thousand times a second.
+    async fn failed(&mut self, error: RPCError<TypeConfig>) -> RPCError<TypeConfig> {
+        if self.pause.is_zero() {
+            tracing::warn!(node = self.target, %error, "node cannot be reached; trying on");
+        }
+        self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        time::sleep(self.pause).await;
+        error
+    }
+
+    fn succeeded(&mut self) {
+        if !std::mem::take(&mut self.pause).is_zero() {
+            tracing::info!(node = self.target, "node is reached again");
+        }
+    }
 }
 
 impl RaftNetworkV2<TypeConfig> for Link {
@@ -95,7 +122,11 @@ impl RaftNetworkV2<TypeConfig> for Link {
         }
         Box::pin(async move {
             let requests = requests.map(|request| encode_append(&request));
-            let answers = within(STREAM_SETUP_TIMEOUT, self.client.stream_append(requests)).await?.into_inner();
+            let answers = match within(STREAM_SETUP_TIMEOUT, self.client.stream_append(requests)).await {
+                Ok(answers) => answers.into_inner(),
+                Err(error) => return Err(self.failed(error).await),
+            };
+            self.succeeded();
             // On a dead connection the stream ends with an error, because of the keep-alive.
             let answers = answers.map(|message| decode(&message.map_err(refused)?).map_err(garbled));
             Ok(answers.boxed() as BoxStream<'s, _>)

@@ -1,7 +1,14 @@
 //! A network for gRPC that can go silent: every connection runs through a relay that stops carrying bytes when its link is cut,
 //! as a firewall that drops packets does. Nobody is told.
 
-use std::{collections::HashSet, io};
+use std::{
+    collections::HashSet,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use futures::future::BoxFuture;
 use raft::transport::grpc::Dial;
@@ -14,6 +21,8 @@ use tokio::{
 #[derive(Clone, Default)]
 pub(crate) struct Links {
     cut: watch::Sender<HashSet<(u64, u64)>>,
+    dials: Arc<AtomicUsize>,
+    away: Arc<Mutex<HashSet<u64>>>,
 }
 
 impl Links {
@@ -30,6 +39,20 @@ impl Links {
         self.cut.send_modify(HashSet::clear);
     }
 
+    /// Nothing listens at `to` any more: whoever connects is told at once.
+    pub(crate) fn leave(&self, to: u64) {
+        self.away.lock().unwrap().insert(to);
+    }
+
+    pub(crate) fn come_back(&self, to: u64) {
+        self.away.lock().unwrap().remove(&to);
+    }
+
+    /// How often anybody tried to connect.
+    pub(crate) fn dials(&self) -> usize {
+        self.dials.load(Ordering::Relaxed)
+    }
+
     /// The network as node `from` has it.
     pub(crate) fn dial_from(&self, from: u64) -> Dialer {
         Dialer { links: self.clone(), from }
@@ -43,6 +66,10 @@ pub(crate) struct Dialer {
 
 impl Dial for Dialer {
     fn dial(&self, target: u64, address: &str) -> BoxFuture<'static, io::Result<TcpStream>> {
+        self.links.dials.fetch_add(1, Ordering::Relaxed);
+        if self.links.away.lock().unwrap().contains(&target) {
+            return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
+        }
         let (cut, link, address) = (self.links.cut.subscribe(), (self.from, target), address.to_owned());
         Box::pin(async move {
             open(&mut cut.clone(), link).await;
