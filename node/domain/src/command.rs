@@ -7,6 +7,7 @@ use crate::keys::{FoundingKeys, KeysCommand, KeysUpkeep};
 use crate::operation::Operation;
 use crate::policy::{Question, Rule};
 use crate::rejection::Rejection;
+use crate::repair::RepairUpkeep;
 use crate::sealed::Sealed;
 use crate::secret::AboutChange;
 use bytes::Bytes;
@@ -177,6 +178,7 @@ pub enum Upkeep {
     Keys(KeysUpkeep),
     Identity(IdentityUpkeep),
     Guard(GuardUpkeep),
+    Repair(RepairUpkeep),
 }
 
 /// A token that somebody asks for.

@@ -11,6 +11,7 @@ use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Rule;
 use crate::rejection::Rejection;
+use crate::repair::RepairEvent;
 use crate::sealed::Sealed;
 use crate::secret::AboutChange;
 use crate::token::Token;
@@ -129,6 +130,7 @@ pub enum Event {
     Keys(KeysEvent),
     Identity(IdentityEvent),
     Guard(GuardEvent),
+    Repair(RepairEvent),
 }
 
 /// Why a version was added.
@@ -196,6 +198,7 @@ impl Event {
             Event::Keys(event) => event.operation(),
             Event::Identity(event) => event.operation(),
             Event::Guard(event) => event.operation(),
+            Event::Repair(event) => event.operation(),
             Event::Observed { operation, .. } | Event::AnsweredAgain { operation, .. } | Event::Refused { operation, .. } => {
                 *operation
             }
@@ -206,7 +209,11 @@ impl Event {
     #[must_use]
     pub fn is_change(&self) -> bool {
         match self {
-            Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => false,
+            Event::SecretRead { .. }
+            | Event::Observed { .. }
+            | Event::AnsweredAgain { .. }
+            | Event::Refused { .. }
+            | Event::Repair(_) => false,
             Event::Keys(event) => event.is_change(),
             Event::Identity(event) => event.is_change(),
             Event::Guard(event) => event.is_change(),
@@ -251,6 +258,7 @@ impl Event {
             Event::Keys(event) => event.varying_bytes(),
             Event::Identity(event) => event.varying_bytes(),
             Event::Guard(event) => event.varying_bytes(),
+            Event::Repair(event) => event.varying_bytes(),
             Event::PolicyPut { rules, .. } => {
                 let fixed = limits::PATH_BYTES_MAX + limits::NAME_BYTES_MAX + 16;
                 rules.iter().map(|rule| fixed + rule.conditions.size_hint()).sum()
@@ -319,6 +327,7 @@ impl Event {
             Event::Keys(event) => event.about_what(),
             Event::Identity(event) => event.about_what(),
             Event::Guard(event) => event.about_what(),
+            Event::Repair(event) => event.about_what(),
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => What::system(name.as_str()),
             Event::Observed { environment, subject, .. } => {
                 What { environment: environment.as_ref().map_or("", EnvironmentName::as_str), ..What::system(subject) }

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod operation;
 pub mod policy;
 pub mod rejection;
+pub mod repair;
 pub mod sealed;
 pub mod secret;
 pub mod state;

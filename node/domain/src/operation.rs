@@ -76,7 +76,7 @@ capabilities! {
     nothing {
         Found EnvironmentList TokenLookupSelf
         // What nodes and managers record by themselves, or what goes along with a request.
-        SealInit SealUnseal KeyRewrap KeyRetire AlertRaise AlertDeliver AddressSeen TokenUse WrapEnd
+        RepairBegin RepairDone RepairFail StateCheck SealInit SealUnseal KeyRewrap KeyRetire AlertRaise AlertDeliver AddressSeen TokenUse WrapEnd
         // Whoever logs in or unwraps has no token yet.
         LoginPassword LoginMachine LoginCertificate LoginJwt LoginFailed Unwrap WrapLookup
         // Whoever has a token may wrap: what is handed over is his own to hand over.
@@ -247,6 +247,10 @@ operations! {
     RuleDelete = 191 "rule.delete",
     RuleList = 192 "rule.list",
     RuleCheck = 193 "rule.check",
+    RepairBegin = 270 "repair.began",
+    RepairDone = 271 "repair.done",
+    RepairFail = 272 "repair.failed",
+    StateCheck = 273 "state.check",
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::limits;
 use crate::operation::Operation;
 use crate::policy::{Asking, Capability};
 use crate::rejection::Rejection;
+use crate::repair;
 use crate::secret::Version;
 use crate::state::{Permit, Receipt, State};
 use crate::token::Token;
@@ -89,6 +90,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<(Vec
                 Upkeep::Keys(upkeep) => keys::upkeep(state, context, upkeep),
                 Upkeep::Identity(upkeep) => identity::upkeep(state, context, upkeep),
                 Upkeep::Guard(upkeep) => guard::upkeep(state, context, upkeep),
+                Upkeep::Repair(upkeep) => repair::upkeep(state, upkeep),
             };
         }
         command => command,
@@ -294,6 +296,7 @@ fn describe(command: &Command) -> (Operation, String, String) {
             Upkeep::Keys(upkeep) => upkeep.describe(),
             Upkeep::Identity(upkeep) => upkeep.describe(),
             Upkeep::Guard(upkeep) => upkeep.describe(),
+            Upkeep::Repair(upkeep) => upkeep.describe(),
         },
     }
 }

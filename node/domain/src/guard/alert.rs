@@ -65,6 +65,8 @@ words! {
         NewAddress "new-address",
         /// Somebody tries out whether alerts arrive.
         Test "test",
+        /// A node found damage on its disk, or could not repair it.
+        Damage "damage",
     }
 }
 

@@ -6,6 +6,7 @@ use crate::decide::{Context, FOUNDER};
 use crate::event::Event;
 use crate::identity::{IdentityEvent, locks};
 use crate::keys::KeysEvent;
+use crate::repair::{RepairEvent, RepairPart, RepairStep};
 use crate::state::State;
 use crate::token::Token;
 
@@ -13,6 +14,7 @@ use crate::token::Token;
 pub(super) fn of_event(state: &State, context: &Context, token: Option<&Token>, event: &Event) -> Option<Event> {
     match event {
         Event::Keys(event) => of_keys(state, token, event),
+        Event::Repair(RepairEvent::Repair { node, part, step }) => of_repair(state, node, *part, step),
         Event::Identity(IdentityEvent::LoginFailed { user: Some(name), cause, .. }) if locks(state, context, name, *cause) => {
             let text = format!("{name} failed to log in too often and is locked for a while");
             alert(state, AlertKind::Lockout, Severity::Warning, &format!("user {name}"), text)
@@ -63,4 +65,20 @@ fn of_keys(state: &State, token: Option<&Token>, event: &KeysEvent) -> Option<Ev
         | KeysEvent::EnvironmentKeyRetired { .. } => return None,
     };
     alert(state, kind, severity, &subject, text)
+}
+
+/// Damage is somebody's business though it is repaired: a disk that lies once lies again.
+fn of_repair(state: &State, node: &str, part: RepairPart, step: &RepairStep) -> Option<Event> {
+    let part = part.word();
+    match step {
+        RepairStep::Began { found } => {
+            let text = format!("{node} found damage in its {part} and repairs it: {found}");
+            alert(state, AlertKind::Damage, Severity::Warning, &format!("{node} {part}"), text)
+        }
+        RepairStep::Failed { why } => {
+            let text = format!("{node} could not repair its {part}: {why}");
+            alert(state, AlertKind::Damage, Severity::Critical, &format!("{node} {part} not repaired"), text)
+        }
+        RepairStep::Done => None,
+    }
 }

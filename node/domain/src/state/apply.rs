@@ -152,7 +152,11 @@ impl State {
             Event::Keys(event) => self.fold_keys(event, &at),
             Event::Identity(event) => self.fold_identity(event, &at),
             Event::Guard(event) => self.guard.fold(event, &at, &mut self.digest),
-            Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => Ok(()),
+            Event::SecretRead { .. }
+            | Event::Observed { .. }
+            | Event::AnsweredAgain { .. }
+            | Event::Refused { .. }
+            | Event::Repair(_) => Ok(()),
         }
     }
 

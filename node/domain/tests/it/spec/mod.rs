@@ -17,6 +17,7 @@ mod moving;
 mod policies;
 mod reading;
 mod receipts;
+mod repair;
 mod roles;
 mod secrecy;
 mod tokens;
