@@ -21,6 +21,7 @@ pub mod kit;
 pub mod logging;
 mod managers;
 pub mod memory;
+mod repair;
 pub mod seal;
 mod serve;
 

@@ -15,3 +15,4 @@ mod memory;
 mod planted;
 mod races;
 mod seal;
+mod self_repair;

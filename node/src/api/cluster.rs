@@ -1,6 +1,7 @@
 //! The service of the cluster: where it stands, and who belongs to it.
 
 use crate::api::door::Door;
+use crate::repair::UnderWay;
 use node_domain::Command;
 use node_domain::operation::Operation;
 use proto::v1;
@@ -39,6 +40,7 @@ impl Cluster for ClusterService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             journal_first_seq: self.door.journal.first_seq(),
             epoch: state.epoch(),
+            damages: self.damages(),
         }))
     }
 
@@ -83,6 +85,16 @@ impl Cluster for ClusterService {
 }
 
 impl ClusterService {
+    fn damages(&self) -> Vec<v1::Damage> {
+        let under_way = self.door.mending.repairs.under_way().into_iter();
+        let damage = |UnderWay { part, found, failed }| v1::Damage {
+            part: part.word().to_owned(),
+            found,
+            failed: failed.unwrap_or_default(),
+        };
+        under_way.map(damage).collect()
+    }
+
     async fn permitted(&self, request: Request<v1::MemberRequest>, operation: Operation) -> Result<u64, Status> {
         let (caller, message) = self.door.receive_change(request, operation);
         let command = Command::Cluster { operation, node: message.node_id };

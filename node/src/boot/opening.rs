@@ -1,19 +1,22 @@
 //! Opening what lies on a node's disk: its identity, with the ring, and its stores, with the storage key.
 
+use super::rescue::Rescue;
 use super::{Ambient, BootError, failed};
 use crate::config::Config;
 use crate::engine::fold::Fold;
 use crate::engine::materializer::Materializer;
-use crate::engine::snapshots::{Snapshots, Standing};
+use crate::engine::snapshots::{Restored, Snapshots, Standing};
 use crate::engine::stores::Stores;
 use crate::engine::{Published, Sealing, Values, View};
 use crate::seal::desk::FIRST_START;
 use crate::seal::{Custody, Unsealed};
 use node_domain::State;
+use node_domain::repair::RepairPart;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use storage::journal::{Journal, JournalOptions};
 use storage::wal::{Wal, WalOptions};
-use storage::{DataDirLock, Identity, Owner};
+use storage::{DataDirLock, Identity, Owner, Recovered};
 use storage_crypto::key::Key;
 
 /// What belongs to this node before it talks to anybody.
@@ -77,29 +80,49 @@ fn identify(config: &Config, ambient: &Ambient, unsealed: &Unsealed, owner: Owne
     removed.map_err(failed("remove the marker of a first start"))
 }
 
-pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Opened, BootError> {
+/// What a node promised to others stands in its log. Without it, it would promise something else under the same number.
+fn lost_log(place: &Path, node: u64) -> BootError {
+    let cause = format!(
+        "{} holds nothing, though this node has records and snapshots: its log is lost, and it must not come back under its number; keep \
+         its directory, remove node {node} from the cluster (holdfast cluster remove {node}) and add one with an empty directory and a new \
+         number (holdfast cluster add)",
+        place.display()
+    );
+    BootError { doing: "open the write-ahead log".into(), cause }
+}
+
+pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, rescue: &Rescue) -> Result<Opened, BootError> {
     let data = &config.node.data;
     let key = |context| local.storage_key.derive(context, &local.owner.cluster);
     let segment_bytes = config.storage.segment_bytes;
     let wal_options = WalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..WalOptions::default() };
-    let (wal, _) = Wal::open(ambient.disk.clone(), &data.join("wal"), key("holdfast/v1/storage/wal"), local.owner, wal_options)
+    let (wal, recovered) = Wal::open(ambient.disk.clone(), &data.join("wal"), key("holdfast/v1/storage/wal"), local.owner, wal_options)
         .map_err(failed("open the write-ahead log"))?;
     let journal_options = JournalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..JournalOptions::default() };
-    let (journal, _) = Journal::open(
-        ambient.disk.clone(),
-        &data.join("journal"),
-        key("holdfast/v1/storage/journal"),
-        local.owner,
-        journal_options,
-    )
-    .map_err(failed("open the journal"))?;
+    let journal = rescue.open_journal(|| {
+        let (dir, key) = (data.join("journal"), key("holdfast/v1/storage/journal"));
+        Journal::open(ambient.disk.clone(), &dir, key, local.owner, journal_options.clone()).map(|(journal, _)| journal)
+    })?;
     let stores = Arc::new(Stores::new(data.join("state"), key("holdfast/v1/storage/state"), local.owner));
     let values = Arc::new(Values::new(stores.clone(), config.storage.value_cache_bytes));
     let materializer = Arc::new(Materializer::start(stores.clone(), values.clone()).map_err(failed("start the materializer"))?);
     let snapshots = Snapshots::open(ambient, data.join("snapshots"), local.sealing.clone(), local.owner, stores.clone())
         .map_err(failed("open the snapshots"))?;
     let snapshots = Arc::new(snapshots);
-    let standing = snapshots.restore_newest(&materializer, &values).map_err(failed("restore the newest snapshot"))?;
+    let log_is_new = recovered == Recovered::default();
+    if log_is_new && (!journal.head().is_empty() || snapshots.newest().map_err(failed("open the snapshots"))?.is_some()) {
+        return Err(lost_log(&data.join("wal"), local.owner.node));
+    }
+    let purged = recovered.purged.as_ref().map(|(index, _)| *index);
+    let found = |why| rescue.repairs.began(RepairPart::Snapshot, why);
+    let restored = snapshots.restore_newest(&materializer, &values, purged, found);
+    let standing = match restored.map_err(failed("restore the newest snapshot"))? {
+        Restored::Standing(standing) => Some(standing),
+        Restored::Beginning => None,
+        Restored::Lost { index_min } => Some(rescue.fetch_state(&snapshots, &wal, index_min, |path| {
+            snapshots.install(path, &materializer, &values)
+        })?),
+    };
     let Standing { state, chain } = standing.unwrap_or_else(|| Standing::before_everything(State::empty(local.owner.cluster)));
     let head = journal.head();
     if head.next_seq == 0 || head.next_seq <= state.revision().0 {

@@ -132,6 +132,10 @@ fn people(out: &mut dyn Write, status: &v1::StatusResponse) -> io::Result<()> {
             ("state", hex(&status.state_digest)),
         ],
     )?;
+    for damage in &status.damages {
+        let stands = if damage.failed.is_empty() { "being repaired".to_owned() } else { format!("not repaired: {}", damage.failed) };
+        writeln!(out, "damage in its {}, {stands} ({})", damage.part, damage.found)?;
+    }
     writeln!(out)?;
     let row = |member: &v1::Member| {
         let role = match (member.leader, member.voter) {
@@ -173,6 +177,7 @@ fn document(status: &v1::StatusResponse) -> Value {
         "chain": hex(&status.chain),
         "state_digest": hex(&status.state_digest),
         "version": status.version,
+        "damages": status.damages.iter().map(|damage| json!({ "part": damage.part, "found": damage.found, "failed": damage.failed })).collect::<Vec<_>>(),
         "members": status.members.iter().map(member).collect::<Vec<_>>(),
     })
 }
