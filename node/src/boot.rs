@@ -20,7 +20,6 @@ use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published};
 use crate::managers::alerts::AlertManager;
 use crate::managers::{self, Managed};
-use crate::repair::Repairs;
 use crate::repair::peers::RepairPeers;
 use crate::repair::service::repair_service;
 use crate::repair::values::ValueRepair;
@@ -30,14 +29,13 @@ use crate::seal::server::by_itself;
 use crate::seal::service::SealService;
 use crate::seal::{Rotation, SealDesk, Unsealed};
 use crate::serve::{self, Services};
-use mending::Mended;
 use opening::{Local, Opened, open_local, open_stores};
 use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
 use raft::{Replica, Role};
+use rescue::Rescue;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use rescue::Rescue;
 use storage::journal::Journal;
 use storage::wal::Wal;
 use storage::{DataDirLock, Disk, RealDisk};
@@ -105,17 +103,12 @@ pub struct Node {
     _lock: DataDirLock,
 }
 
-/// How it reaches the others, and what it has to tell them of itself.
-struct Lines {
-    tls: Arc<PeerTls>,
-    channels: PeerChannels,
-    repairs: Arc<Repairs>,
-}
-
-/// Where a node listens, and the desk of its seal.
+/// Where a node listens, how it reaches the others, and the desk of its seal.
 struct Ports {
     peer_listener: TcpListener,
     client_listener: TcpListener,
+    tls: Arc<PeerTls>,
+    channels: PeerChannels,
     desk: Arc<SealDesk>,
 }
 
@@ -154,7 +147,6 @@ impl Node {
         let tls = peer_tls(&config, config.node.id)?;
         let channels = PeerChannels::new(tls.clone(), Arc::new(TcpDial));
         let rescue = Rescue::new(&config, &ambient, channels.clone());
-        let lines = Lines { tls, channels, repairs: rescue.repairs.clone() };
         let settings = config.clone();
         let around = ambient.clone();
         // Logs are read: that does not belong on the threads that serve.
@@ -164,45 +156,33 @@ impl Node {
             Ok::<_, BootError>((local, opened))
         });
         let (local, opened) = opening.await.map_err(failed("open the data directory"))??;
-        Self::connect(config, ambient, local, opened, lines, Ports { peer_listener, client_listener, desk }).await
+        Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, tls, channels, desk }).await
     }
 
-    async fn connect(
-        config: Config,
-        ambient: Ambient,
-        local: Local,
-        opened: Opened,
-        lines: Lines,
-        ports: Ports,
-    ) -> Result<Node, BootError> {
-        let Opened { wal, journal, values, materializer, published, fold, snapshots, stores } = opened;
-        let Ports { peer_listener, client_listener, desk: seal_desk } = ports;
+    async fn connect(config: Config, ambient: Ambient, local: Local, opened: Opened, ports: Ports) -> Result<Node, BootError> {
+        let Opened { wal, journal, values, materializer, published, fold, snapshots, stores, repairs } = opened;
+        let Ports { peer_listener, client_listener, tls, channels, desk: seal_desk } = ports;
         let id = local.owner.node;
-        let Lines { tls, channels, repairs } = lines;
         let replica_config = config.replication.replica(&storage_crypto::hex::encode(&local.owner.cluster));
         let transport = GrpcTransport::new(channels.clone());
-        let replica =
-            Replica::start(id, replica_config, wal.clone(), fold.clone(), transport).await.map_err(failed("start replication"))?;
+        let replica = Replica::start(id, replica_config, wal.clone(), fold.clone(), transport)
+            .await
+            .map_err(failed("start replication"))?;
         let (desk, submissions) = mpsc::channel::<Submission>(proposer::QUEUE_MAX);
         let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
         let mut others = JoinSet::new();
         decide_while_leading(&replica, &published, &ambient, submissions, &mut others);
         watch(&mut others, &materializer);
         let custody = local.custody.clone();
-        let giving = repair_service(journal.clone(), values.clone(), snapshots.clone(), replica.clone());
         let holdings =
             Holdings { custody: custody.clone(), sealing: local.sealing.clone(), snapshots, published: published.clone() };
-        let routes = tonic::service::Routes::new(raft_service(replica.inbox()))
-            .add_service(forward_service(desk.clone()))
-            .add_service(keys_service(holdings.clone()))
-            .add_service(giving);
+        let giving = repair_service(journal.clone(), values.clone(), holdings.snapshots.clone(), replica.clone());
+        let routes = peer_routes(&replica, &desk, &holdings).add_service(giving);
         serve_others(&mut others, peer_listener, tls, routes, stop_peers.clone());
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone()));
         let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
-        let repair_peers = RepairPeers::new(channels.clone(), replica.clone());
-        let mending = ValueRepair { peers: repair_peers.clone(), fold, repairs: repairs.clone() };
         let door = Arc::new(Door {
-            mending,
+            mending: ValueRepair { peers: RepairPeers::new(channels.clone(), replica.clone()), fold, repairs },
             node_id: id,
             conduit,
             sealing: local.sealing.clone(),
@@ -218,10 +198,8 @@ impl Node {
         let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone()));
         let managed = Managed { door: door.clone(), replica: replica.clone(), rotation: rotation.clone(), config: config.keys };
         managers::start(managed, &mut others, &stop_clients);
-
         start_managers(&ambient, &replica, &door, &mut others, &stop_peers);
-        let place = (ambient.disk.clone(), config.node.data.clone());
-        mending::start(&Mended { door: door.clone(), replica: replica.clone(), peers: repair_peers, repairs, place }, &mut others, &stop_peers);
+        mending::start(&config, &ambient, &door, &replica, &mut others, &stop_peers);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
         seal_desk.unsealed(custody, local.sealing.clone());
@@ -378,6 +356,13 @@ fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer) 
         let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
         Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
     });
+}
+
+/// Replication, commands on their way to the leader, and seal files.
+fn peer_routes(replica: &Replica, desk: &mpsc::Sender<Submission>, holdings: &Holdings) -> tonic::service::Routes {
+    tonic::service::Routes::new(raft_service(replica.inbox()))
+        .add_service(forward_service(desk.clone()))
+        .add_service(keys_service(holdings.clone()))
 }
 
 fn serve_others(

@@ -35,7 +35,10 @@ pub fn fit_log(wal: &Wal, position: &[u8]) -> io::Result<()> {
     if entry::decode(&record)?.log_id == held {
         return Ok(());
     }
-    tracing::warn!(index = held.index, "the log went another way than the cluster: entries that were never committed are removed");
+    tracing::warn!(
+        index = held.index,
+        "the log went another way than the cluster: entries that were never committed are removed"
+    );
     let (done, answer) = Done::channel();
     wal.truncate_from(first, done);
     answer.recv().map_err(io::Error::other)?

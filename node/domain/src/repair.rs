@@ -64,10 +64,14 @@ impl RepairPart {
 #[allow(missing_docs)]
 pub enum RepairStep {
     /// Damage was found.
-    Began { found: String },
+    Began {
+        found: String,
+    },
     Done,
     /// It goes on being tried, and somebody should look.
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 /// One thing that happened. New kinds are added at the end.
@@ -81,10 +85,7 @@ pub enum RepairEvent {
         step: RepairStep,
     },
     /// What the digest of the state was at an earlier record, on the node that led: a node that remembers another has come apart.
-    StateChecked {
-        revision: Revision,
-        digest: [u8; 32],
-    },
+    StateChecked { revision: Revision, digest: [u8; 32] },
 }
 
 /// What nodes ask of the cluster about themselves, without a token.

@@ -8,6 +8,7 @@ use crate::engine::materializer::Materializer;
 use crate::engine::snapshots::{Restored, Snapshots, Standing};
 use crate::engine::stores::Stores;
 use crate::engine::{Published, Sealing, Values, View};
+use crate::repair::Repairs;
 use crate::seal::desk::FIRST_START;
 use crate::seal::{Custody, Unsealed};
 use node_domain::State;
@@ -40,6 +41,7 @@ pub(super) struct Opened {
     pub(super) fold: Arc<Fold>,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) stores: Weak<Stores>,
+    pub(super) repairs: Arc<Repairs>,
 }
 
 /// What an opened seal and the data directory say of this node. Everything that belongs to somebody else is found here.
@@ -96,8 +98,9 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
     let key = |context| local.storage_key.derive(context, &local.owner.cluster);
     let segment_bytes = config.storage.segment_bytes;
     let wal_options = WalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..WalOptions::default() };
-    let (wal, recovered) = Wal::open(ambient.disk.clone(), &data.join("wal"), key("holdfast/v1/storage/wal"), local.owner, wal_options)
-        .map_err(failed("open the write-ahead log"))?;
+    let (wal, recovered) =
+        Wal::open(ambient.disk.clone(), &data.join("wal"), key("holdfast/v1/storage/wal"), local.owner, wal_options)
+            .map_err(failed("open the write-ahead log"))?;
     let journal_options = JournalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..JournalOptions::default() };
     let journal = rescue.open_journal(|| {
         let (dir, key) = (data.join("journal"), key("holdfast/v1/storage/journal"));
@@ -119,9 +122,9 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
     let standing = match restored.map_err(failed("restore the newest snapshot"))? {
         Restored::Standing(standing) => Some(standing),
         Restored::Beginning => None,
-        Restored::Lost { index_min } => Some(rescue.fetch_state(&snapshots, &wal, index_min, |path| {
-            snapshots.install(path, &materializer, &values)
-        })?),
+        Restored::Lost { index_min } => {
+            Some(rescue.fetch_state(&snapshots, &wal, index_min, |path| snapshots.install(path, &materializer, &values))?)
+        }
     };
     let Standing { state, chain } = standing.unwrap_or_else(|| Standing::before_everything(State::empty(local.owner.cluster)));
     let head = journal.head();
@@ -144,5 +147,6 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
     let fold =
         Fold::new(view, published.clone(), journal.clone(), values.clone(), materializer.clone(), snapshots.clone(), sealing);
     let stores = Arc::downgrade(&stores);
-    Ok(Opened { wal, journal, values, materializer, published, fold: Arc::new(fold), snapshots, stores })
+    let (fold, repairs) = (Arc::new(fold), rescue.repairs.clone());
+    Ok(Opened { wal, journal, values, materializer, published, fold, snapshots, stores, repairs })
 }

@@ -13,10 +13,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use storage::Disk;
 use storage::journal::{Journal, JournalError, set_aside};
 use storage::snapshot::read_header;
 use storage::wal::Wal;
-use storage::Disk;
 use tokio::runtime::Handle;
 
 /// How long other members are asked for a state before the start is given up.
@@ -31,6 +31,7 @@ pub(super) struct Rescue {
     disk: Arc<dyn Disk>,
     data: PathBuf,
     channels: PeerChannels,
+    /// What was found on the way.
     pub(super) repairs: Arc<Repairs>,
 }
 
@@ -94,10 +95,15 @@ impl Rescue {
             for id in &members {
                 let path = snapshots.receive_path().map_err(failed("receive a snapshot"))?;
                 let fetched = Handle::current().block_on(peers.snapshot(*id, index_min, &self.disk, &path));
-                let taken = fetched.map_err(io::Error::other).and_then(|()| self.take(snapshots, wal, index_min, &path, &install));
+                let taken =
+                    fetched.map_err(io::Error::other).and_then(|()| self.take(snapshots, wal, index_min, &path, &install));
                 match taken {
                     Ok(standing) => {
-                        tracing::info!(from = id, revision = standing.state.revision().0, "took over the state of another member");
+                        tracing::info!(
+                            from = id,
+                            revision = standing.state.revision().0,
+                            "took over the state of another member"
+                        );
                         return Ok(standing);
                     }
                     Err(why) => answers.push(format!("node {id}: {why}")),

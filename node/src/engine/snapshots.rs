@@ -324,17 +324,6 @@ impl Snapshots {
         self.disk.sync_dir(&self.directory)
     }
 
-    /// Takes all snapshots out of use: they hold a state that is not to be believed.
-    pub(crate) fn set_all_aside(&self) -> io::Result<()> {
-        self.complete()?.iter().try_for_each(|path| self.set_aside(path))
-    }
-
-    /// Positions in the headers of all files here that still have one, those that were set aside included.
-    pub(crate) fn positions(&self) -> Vec<Vec<u8>> {
-        let files = self.files().unwrap_or_default();
-        files.iter().rev().filter_map(|path| read_header(&*self.disk, path).ok()).map(|header| header.position).collect()
-    }
-
     /// The state of a snapshot, with the databases rebuilt from it.
     fn restore(&self, path: &Path, materializer: &Materializer, values: &Values) -> io::Result<Standing> {
         materializer.flush()?;

@@ -74,8 +74,7 @@ impl RepairPeers {
     ) -> Result<Payload, String> {
         let mut answers = Vec::new();
         for (id, member) in self.others() {
-            let request =
-                peer::ValueRequest { environment: environment.as_str().to_owned(), secret: key.0.0, version: key.1 };
+            let request = peer::ValueRequest { environment: environment.as_str().to_owned(), secret: key.0.0, version: key.1 };
             let mut client = self.client(id, &member);
             match within(PATIENCE, client.value(request)).await.map(tonic::Response::into_inner) {
                 Ok(answer) if answer.sealed.is_empty() => answers.push(format!("node {id} has no bytes for it")),

@@ -2,11 +2,10 @@
 
 use super::Repairs;
 use super::peers::RepairPeers;
-use bytes::Bytes;
 use node_domain::repair::RepairPart;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::journal::{Block, Journal, JournalError, JournalSpan};
+use storage::journal::{Block, Journal, JournalError};
 
 /// Records fetched at once, and put back as one segment.
 const RECORDS: u64 = 16_384;
@@ -112,52 +111,6 @@ impl RecordRepair {
     async fn put_before(&self, block: Block) -> Result<(), String> {
         let journal = self.journal.clone();
         blocking(move || journal.put_before(&block)).await
-    }
-
-    /// Replaces a damaged segment by the same records of another member.
-    pub(crate) async fn replace(&self, damaged: &JournalSpan) -> Result<(), String> {
-        let journal = self.journal.clone();
-        let to = match damaged.next_seq {
-            Some(next) => next,
-            None => {
-                let next = journal.clone();
-                blocking(move || next.turn()).await?;
-                let spans = journal.spans();
-                let turned = spans.iter().find(|span| span.segment == damaged.segment);
-                turned.and_then(|span| span.next_seq).ok_or("the segment could not be closed")?
-            }
-        };
-        let mut answers = Vec::new();
-        for (id, member, span) in self.peers.spans().await {
-            if span.first_seq > damaged.first_seq || span.next_seq < to {
-                answers.push(format!("node {id} does not keep them"));
-                continue;
-            }
-            let replaced = match self.leaves(id, &member, damaged.first_seq, to).await {
-                Ok(leaves) => {
-                    let (journal, segment) = (journal.clone(), damaged.segment);
-                    blocking(move || journal.replace(segment, leaves)).await
-                }
-                Err(why) => Err(why),
-            };
-            match replaced {
-                Ok(()) => return Ok(()),
-                Err(why) => answers.push(format!("node {id}: {why}")),
-            }
-        }
-        Err(format!("no member gives records {} to {to}: {}", damaged.first_seq, answers.join("; ")))
-    }
-
-    /// All leaves of a segment, which is held in memory while it is written.
-    async fn leaves(&self, id: u64, member: &raft::Member, from: u64, to: u64) -> Result<Vec<Bytes>, String> {
-        let mut leaves = Vec::new();
-        let mut next = from;
-        while next < to {
-            let until = (next + RECORDS).min(to);
-            leaves.extend(self.peers.records(id, member, next, until).await?.leaves);
-            next = until;
-        }
-        Ok(leaves)
     }
 }
 

@@ -50,8 +50,7 @@ impl Start {
     }
 
     pub(crate) fn decode(segment: &Segment) -> Result<Start, SegmentError> {
-        Start::of(&segment.carried)
-            .ok_or_else(|| SegmentError::corrupt(&segment.path, 0, "what it carries over does not decode"))
+        Start::of(&segment.carried).ok_or_else(|| SegmentError::corrupt(&segment.path, 0, "what it carries over does not decode"))
     }
 
     pub(crate) fn of(carried: &[u8]) -> Option<Start> {

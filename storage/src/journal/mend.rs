@@ -308,11 +308,8 @@ impl Shared {
         let mut read = self.check_start(segment)?;
         let mut chain = segment.start.chain;
         for at in blocks {
-            let block = read_block(
-                &*self.disk,
-                &self.codec,
-                &Located { segment: segment.id, path: segment.path.clone(), block: *at },
-            )?;
+            let block =
+                read_block(&*self.disk, &self.codec, &Located { segment: segment.id, path: segment.path.clone(), block: *at })?;
             block.records().map_err(|error| corrupt(&segment.path, error))?;
             if block.chain_before != chain || block.next_seq() > head.next_seq {
                 return Err(SegmentError::corrupt(&segment.path, at.offset, "its block does not continue the chain").into());

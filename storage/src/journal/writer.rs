@@ -142,7 +142,10 @@ impl Writer {
         }
         let body = block.encode();
         if !self.appender.fits(body.len()) {
-            self.start_segment(Start { reset: false, restored: false, next_seq: block.first_seq, chain: block.chain_before }, body.len())?;
+            self.start_segment(
+                Start { reset: false, restored: false, next_seq: block.first_seq, chain: block.chain_before },
+                body.len(),
+            )?;
         }
         let count = u32::try_from(block.leaves.len()).map_err(io::Error::other)?;
         let position = self.appender.stage(block.first_seq, count, &body);

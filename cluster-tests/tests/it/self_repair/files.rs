@@ -136,10 +136,8 @@ async fn a_destroyed_disk_is_replaced_by_a_node_with_a_new_number_that_fetches_e
     };
     client.cluster().add_learner(learner).await.unwrap();
     let joined = cluster.client(Some(3)).await;
-    until("the new node votes", || async {
-        client.cluster().promote(v1::MemberRequest { node_id: plan.id }).await.is_ok()
-    })
-    .await;
+    until("the new node votes", || async { client.cluster().promote(v1::MemberRequest { node_id: plan.id }).await.is_ok() })
+        .await;
     until("the new node holds the journal from its first record", || async {
         joined.audit().head(v1::HeadRequest {}).await.is_ok_and(|head| head.first_seq == 1)
     })

@@ -38,8 +38,6 @@ async fn a_damaged_row_that_nobody_else_has_is_refused_in_words() {
     let get = v1::GetRequest { environment: ENVIRONMENT.into(), path: "app/1".into(), version: 0 };
     let refusal = client.secrets().get(get).await.unwrap_err();
     assert!(refusal.message.contains("this node's copy is damaged, and no other member gave one"), "{refusal:?}");
-    until("the journal says that it failed", || async {
-        repairs(&client).await.contains(&"repair.failed node-1".to_owned())
-    })
-    .await;
+    until("the journal says that it failed", || async { repairs(&client).await.contains(&"repair.failed node-1".to_owned()) })
+        .await;
 }

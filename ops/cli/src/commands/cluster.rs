@@ -133,7 +133,8 @@ fn people(out: &mut dyn Write, status: &v1::StatusResponse) -> io::Result<()> {
         ],
     )?;
     for damage in &status.damages {
-        let stands = if damage.failed.is_empty() { "being repaired".to_owned() } else { format!("not repaired: {}", damage.failed) };
+        let stands =
+            if damage.failed.is_empty() { "being repaired".to_owned() } else { format!("not repaired: {}", damage.failed) };
         writeln!(out, "damage in its {}, {stands} ({})", damage.part, damage.found)?;
     }
     writeln!(out)?;

@@ -13,9 +13,9 @@ use node_domain::identity::{
     PasswordChange, PasswordHash, PasswordLogin, SecondFactor, TotpWish, UserWish, WrapWish,
 };
 use node_domain::ids::{Accessor, IdentityName, RuleName, SinkName, Stamp};
-use node_domain::repair::{RepairPart, RepairStep, RepairUpkeep};
 use node_domain::keys::{FoundingKeys, KeysCommand, KeysUpkeep, SealAbout};
 use node_domain::limits;
+use node_domain::repair::{RepairPart, RepairStep, RepairUpkeep};
 use std::collections::BTreeMap;
 
 /// What an operation is asked with.
