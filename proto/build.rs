@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     "proto/holdfast/v1/keys.proto",
     "proto/holdfast/peer/v1/keys.proto",
     "proto/holdfast/peer/v1/forward.proto",
+    "proto/holdfast/peer/v1/repair.proto",
     "proto/holdfast/peer/v1/raft.proto",
 ];
 

@@ -3,7 +3,10 @@
 //! This file alone names the real clock, disk, network and entropy; tests boot the same function with others.
 
 mod founding;
+mod mending;
 pub(crate) mod opening;
+mod rescue;
+mod tasks;
 
 use crate::api::door::Door;
 use crate::api::streams::Streams;
@@ -14,16 +17,17 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::forward::{Forwarder, forward_service};
 use crate::engine::materializer::Materializer;
-use crate::engine::proposer::{self, Proposer, Submission};
+use crate::engine::proposer::{self, Submission};
 use crate::engine::rules::RuleChecker;
 use crate::engine::stores::Stores;
 use crate::engine::{Conduit, Published};
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::leadership;
-use crate::lost_log;
-use crate::managers::alerts::AlertManager;
 use crate::managers::{self, Managed};
+use crate::repair::peers::RepairPeers;
+use crate::repair::service::repair_service;
+use crate::repair::values::ValueRepair;
 use crate::seal::desk::read_seal;
 use crate::seal::kms::{Keeper, KeyServices, RealKeyServices};
 use crate::seal::peers::{Holdings, Peers, keys_service};
@@ -33,9 +37,9 @@ use crate::seal::{Rotation, SealDesk, Unsealed};
 use crate::serve::{self, Services};
 use opening::{Local, Opened, open_local, open_stores};
 use raft::timeline::LogPayloads;
-use raft::transport::Acknowledged;
 use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
 use raft::{Replica, Role};
+use rescue::Rescue;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -113,10 +117,12 @@ pub struct Node {
     _lock: DataDirLock,
 }
 
-/// Where a node listens, and the desk of its seal.
+/// Where a node listens, how it reaches the others, and the desk of its seal.
 struct Ports {
     peer_listener: TcpListener,
     client_listener: TcpListener,
+    tls: Arc<PeerTls>,
+    channels: PeerChannels,
     desk: Arc<SealDesk>,
 }
 
@@ -153,77 +159,63 @@ impl Node {
     ) -> Result<Node, BootError> {
         let peer_listener = listen("listen.peer", &config.listen.peer).await?;
         let client_listener = TcpListener::from_std(client_listener).map_err(failed("listen.client"))?;
+        let tls = peer_tls(&config, config.node.id)?;
+        let channels = PeerChannels::new(tls.clone(), Arc::new(TcpDial));
+        let rescue = Rescue::new(&config, &ambient, channels.clone());
         let settings = config.clone();
         let around = ambient.clone();
         // Logs are read: that does not belong on the threads that serve.
         let opening = tokio::task::spawn_blocking(move || {
             let local = open_local(&settings, &around, unsealed)?;
-            let opened = open_stores(&settings, &around, &local)?;
+            let opened = open_stores(&settings, &around, &local, &rescue)?;
             Ok::<_, BootError>((local, opened))
         });
         let (local, opened) = opening.await.map_err(failed("open the data directory"))??;
-        Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, desk }).await
+        Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, tls, channels, desk }).await
     }
 
     async fn connect(config: Config, ambient: Ambient, local: Local, opened: Opened, ports: Ports) -> Result<Node, BootError> {
-        let Opened { wal, journal, values, materializer, published, fold, snapshots, stores, epoch } = opened;
-        let Ports { peer_listener, client_listener, desk: seal_desk } = ports;
-        let id = local.owner.node;
-        let tls = peer_tls(&config, id)?;
-        let channels = PeerChannels::new(tls.clone(), Arc::new(TcpDial));
+        let Ports { peer_listener, client_listener, tls, channels, desk: seal_desk } = ports;
+        let (id, published) = (local.owner.node, opened.published.clone());
         let replica_config = config.replication.replica(&storage_crypto::hex::encode(&local.owner.cluster));
-        let transport = GrpcTransport::new(channels.clone(), epoch.clone());
+        let transport = GrpcTransport::new(channels.clone(), opened.epoch.clone());
         let acknowledged = transport.acknowledged().clone();
-        let replica =
-            Replica::start(id, replica_config, wal.clone(), fold, transport).await.map_err(failed("start replication"))?;
+        let replica = Replica::start(id, replica_config, opened.wal.clone(), opened.fold.clone(), transport).await;
+        let replica = replica.map_err(failed("start replication"))?;
         let (desk, submissions) = mpsc::channel::<Submission>(proposer::QUEUE_MAX);
         let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
         let (gate, mut others) = (Gate::new(id), JoinSet::new());
-        decide_while_leading(&replica, &published, &ambient, submissions, &mut others);
-        watch(&mut others, &materializer);
-        let custody = local.custody.clone();
-        let made_from = (published.clone(), local.sealing.clone(), LogPayloads::new(wal.clone()));
-        let backups = Backups::new(&ambient, config.node.data.join("backups"), replica.clone(), snapshots.clone(), made_from);
-        let backups = Arc::new(backups.map_err(failed("open the directory of backups"))?);
-        let holdings =
-            Holdings { custody: custody.clone(), sealing: local.sealing.clone(), snapshots, published: published.clone() };
-        let routes = tonic::service::Routes::new(raft_service(replica.inbox(), epoch))
-            .add_service(forward_service(desk.clone()))
-            .add_service(keys_service(holdings.clone()));
-        serve_others(&mut others, peer_listener, tls, routes, stop_peers.clone());
-        let conduit =
-            Conduit::new(replica.clone(), published.clone(), desk, Forwarder::new(channels.clone(), replica.watch_role()));
-        let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
-        let door = Arc::new(Door {
-            node_id: id,
-            conduit,
-            sealing: local.sealing.clone(),
-            values,
-            journal: journal.clone(),
-            authn,
-            rules: RuleChecker::default(),
-            throttle: Throttle::new(&config.limits),
-            streams: Streams::new(&config.limits),
-            gate: gate.clone(),
-        });
+        tasks::decide_while_leading(&replica, &published, &ambient, submissions, &mut others);
+        tasks::watch(&mut others, &opened.materializer);
+        let (custody, sealing) = (local.custody.clone(), local.sealing.clone());
+        let backups = open_backups(&config, &ambient, &local, &opened, &replica)?;
+        let snapshots = opened.snapshots.clone();
+        let holdings = Holdings { custody: custody.clone(), sealing: sealing.clone(), snapshots, published: published.clone() };
+        serve_others(&mut others, peer_listener, tls, peer_routes(&replica, &desk, &holdings, &opened), stop_peers.clone());
+        let forwarder = Forwarder::new(channels.clone(), replica.watch_role());
+        let conduit = Conduit::new(replica.clone(), published.clone(), desk, forwarder);
+        let helpers = RepairPeers::new(channels.clone(), replica.clone());
+        let door = open_door(&config, &ambient, &local, &opened, (conduit, helpers), &gate)?;
         founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
         let peers = Peers::new(replica.clone(), channels);
         let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone(), seal_desk.keeper().clone()));
-        watch_logs(&config, &ambient, &replica, (acknowledged, door.clone()), &mut others);
-        let managed = Managed::new(&door, &replica, &rotation, &config);
-        managers::start(managed, &mut others, &stop_clients);
-        let health = Arc::new(Health::new(door.clone(), replica.clone(), wal.clone(), ambient.clock.clone(), &config));
-        start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
+        tasks::watch_logs(&config, &ambient, &replica, (acknowledged, door.clone()), &mut others);
+        managers::start(Managed::new(&door, &replica, &rotation, &config), &mut others, &stop_clients);
+        let (watched, clock) = (opened.wal.clone(), ambient.clock.clone());
+        let health = Arc::new(Health::new(door.clone(), replica.clone(), watched, clock, &config));
+        tasks::start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
+        mending::start(&config, &ambient, &door, &replica, &mut others, &stop_peers);
         let saving = Arc::new(Saving::new(backups, door.clone(), config.backup.to.clone()));
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
-        seal_desk.unsealed(custody, local.sealing.clone());
+        seal_desk.unsealed(custody, sealing);
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
-        let services = Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone(), connections_max };
+        let services =
+            Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone(), connections_max };
         clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
-        let _lock = local.lock;
+        let Opened { wal, journal, materializer, stores, .. } = opened;
         Ok(Node {
             id,
             client_address,
@@ -239,7 +231,7 @@ impl Node {
             journal,
             materializer,
             stores,
-            _lock,
+            _lock: local.lock,
         })
     }
 
@@ -359,39 +351,57 @@ impl Node {
     }
 }
 
-/// Ends the node when its materialized state cannot be written.
-fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer) {
-    let mut failure = materializer.watch_failure();
-    others.spawn(async move {
-        let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
-        Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
-    });
-}
-
-/// Ends the node when its own log is an older one, and has others know when another's is.
-fn watch_logs(
+/// Where snapshots lie on their way out.
+fn open_backups(
     config: &Config,
     ambient: &Ambient,
+    local: &Local,
+    opened: &Opened,
     replica: &Replica,
-    (acknowledged, door): (Acknowledged, Arc<Door>),
-    others: &mut JoinSet<Result<(), String>>,
-) {
-    others.spawn(lost_log::watch_own(replica.clone(), ambient.disk.clone(), config.node.data.clone()));
-    others.spawn(async move {
-        lost_log::raise_others(acknowledged, door).await;
-        Ok(())
-    });
+) -> Result<Arc<Backups>, BootError> {
+    let made_from = (opened.published.clone(), local.sealing.clone(), LogPayloads::new(opened.wal.clone()));
+    let place = config.node.data.join("backups");
+    let backups = Backups::new(ambient, place, replica.clone(), opened.snapshots.clone(), made_from);
+    backups.map(Arc::new).map_err(failed("open the directory of backups"))
 }
 
-async fn look_around(health: Arc<Health>, stop: CancellationToken) -> Result<(), String> {
-    let _ = stop.run_until_cancelled(health.look_around()).await;
-    Ok(())
+/// What the services share.
+fn open_door(
+    config: &Config,
+    ambient: &Ambient,
+    local: &Local,
+    opened: &Opened,
+    (conduit, peers): (Conduit, RepairPeers),
+    gate: &Gate,
+) -> Result<Arc<Door>, BootError> {
+    let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
+    Ok(Arc::new(Door {
+        mending: ValueRepair { peers, fold: opened.fold.clone(), repairs: opened.repairs.clone() },
+        node_id: local.owner.node,
+        conduit,
+        sealing: local.sealing.clone(),
+        values: opened.values.clone(),
+        journal: opened.journal.clone(),
+        authn,
+        rules: RuleChecker::default(),
+        throttle: Throttle::new(&config.limits),
+        streams: Streams::new(&config.limits),
+        gate: gate.clone(),
+    }))
 }
 
-/// A node whose gate is closed does not lead for long.
-async fn stay_away(replica: Replica, gate: Gate, stop: CancellationToken) -> Result<(), String> {
-    let _ = stop.run_until_cancelled(leadership::keep_away(replica, gate)).await;
-    Ok(())
+/// Replication, commands on their way to the leader, seal files, and what others lost.
+fn peer_routes(
+    replica: &Replica,
+    desk: &mpsc::Sender<Submission>,
+    holdings: &Holdings,
+    opened: &Opened,
+) -> tonic::service::Routes {
+    let Opened { journal, values, snapshots, epoch, .. } = opened;
+    tonic::service::Routes::new(raft_service(replica.inbox(), epoch.clone()))
+        .add_service(forward_service(desk.clone()))
+        .add_service(keys_service(holdings.clone()))
+        .add_service(repair_service(journal.clone(), values.clone(), snapshots.clone(), replica.clone()))
 }
 
 fn serve_others(
@@ -426,38 +436,4 @@ fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
         key_pem: read("tls.peer_key", &config.tls.peer_key)?,
     };
     Ok(Arc::new(PeerTls::new(id, &credentials).map_err(failed("certificates between nodes"))?))
-}
-
-/// The leader's desk, which works while this node leads.
-fn decide_while_leading(
-    replica: &Replica,
-    published: &Arc<Published>,
-    ambient: &Ambient,
-    submissions: mpsc::Receiver<Submission>,
-    tasks: &mut JoinSet<Result<(), String>>,
-) {
-    let proposer = Proposer::new(replica.clone(), published.clone(), ambient.clock.clone());
-    tasks.spawn(async move {
-        proposer.run(submissions).await;
-        Ok(())
-    });
-}
-
-/// What the node does by itself, most of it while it leads.
-fn start_managers(
-    ambient: &Ambient,
-    replica: &Replica,
-    door: &Arc<Door>,
-    health: &Arc<Health>,
-    tasks: &mut JoinSet<Result<(), String>>,
-    stop: &CancellationToken,
-) {
-    tasks.spawn(stay_away(replica.clone(), door.gate.clone(), stop.clone()));
-    tasks.spawn(look_around(health.clone(), stop.clone()));
-    let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        alerts.run(stop).await;
-        Ok(())
-    });
 }

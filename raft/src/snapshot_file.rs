@@ -43,7 +43,10 @@ impl SnapshotFile {
     }
 
     /// Reads up to `bytes_max` from `offset`; empty at the end. Blocking.
-    pub(crate) fn read(&self, offset: u64, bytes_max: usize) -> io::Result<Bytes> {
+    ///
+    /// # Errors
+    /// When the disk does not give it back.
+    pub fn read(&self, offset: u64, bytes_max: usize) -> io::Result<Bytes> {
         let wanted = self.length.saturating_sub(offset).min(bytes_max as u64);
         let mut bytes = vec![0; usize::try_from(wanted).unwrap_or(bytes_max)];
         disk::read_exact_at(&*self.file, &mut bytes, offset)?;

@@ -6,6 +6,7 @@
 mod block;
 mod handle;
 mod index;
+mod mend;
 mod open;
 mod shared;
 mod writer;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use storage_crypto::{Entropy, Key, OsEntropy};
 
 pub use self::block::{Block, StoredRecord};
+pub use self::mend::{JournalSpan, set_aside};
 use self::{block::ChainError, handle::Inner};
 use crate::{
     disk::Disk,
@@ -125,6 +127,17 @@ pub enum JournalError {
     /// An earlier write or sync failed, or the journal is closed.
     #[error("{0}")]
     Failed(String),
+}
+
+impl JournalError {
+    /// The file that is damaged, where that is what is wrong.
+    #[must_use]
+    pub fn damaged(&self) -> Option<&Path> {
+        match self {
+            JournalError::Segment(SegmentError::Corrupt { path, .. }) | JournalError::Corrupt { path, .. } => Some(path),
+            _ => None,
+        }
+    }
 }
 
 impl From<JournalError> for io::Error {

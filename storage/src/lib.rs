@@ -21,7 +21,7 @@ pub mod wal;
 
 pub use disk::{Disk, DiskFile, RealDisk, memory::MemoryDisk};
 pub use identity::{DataDirLock, Identity, IdentityError};
-pub use journal::{Block, Journal, JournalError, JournalHead, JournalOptions, JournalStats, StoredRecord};
+pub use journal::{Block, Journal, JournalError, JournalHead, JournalOptions, JournalSpan, JournalStats, StoredRecord};
 pub use materialized::{Database, DatabaseOptions, MaterializedError, RowOp};
 pub use segment::{Owner, SegmentError};
 pub use snapshot::{Contents, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotSummary, SnapshotWriter, StatePoint};

@@ -100,11 +100,11 @@ pub(crate) fn segment_path(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("{id:016x}{EXTENSION}"))
 }
 
-fn making_path(dir: &Path, id: u64) -> PathBuf {
+pub(crate) fn making_path(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("{id:016x}{MAKING_EXTENSION}"))
 }
 
-fn segment_id(name: &str) -> Option<u64> {
+pub(crate) fn segment_id(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(EXTENSION)?;
     (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
 }

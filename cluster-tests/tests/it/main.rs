@@ -21,4 +21,5 @@ mod races;
 mod recovery;
 mod seal;
 mod seal_kinds;
+mod self_repair;
 mod streams;

@@ -8,6 +8,7 @@ use crate::operation::Operation;
 use crate::policy::{Question, Rule};
 use crate::recovery::{RecoveryCommand, RecoveryUpkeep};
 use crate::rejection::Rejection;
+use crate::repair::RepairUpkeep;
 use crate::sealed::{Held, Sealed};
 use crate::secret::AboutChange;
 use bytes::Bytes;
@@ -186,6 +187,7 @@ pub enum Upkeep {
     Identity(IdentityUpkeep),
     Guard(GuardUpkeep),
     Recovery(RecoveryUpkeep),
+    Repair(RepairUpkeep),
 }
 
 /// A token that somebody asks for.

@@ -12,6 +12,7 @@ use crate::operation::Operation;
 use crate::policy::Rule;
 use crate::recovery::RecoveryEvent;
 use crate::rejection::Rejection;
+use crate::repair::RepairEvent;
 use crate::sealed::Sealed;
 use crate::secret::AboutChange;
 use crate::token::Token;
@@ -138,6 +139,7 @@ pub enum Event {
         secret: SecretId,
     },
     Recovery(RecoveryEvent),
+    Repair(RepairEvent),
 }
 
 /// Why a version was added.
@@ -206,6 +208,7 @@ impl Event {
             Event::Identity(event) => event.operation(),
             Event::Guard(event) => event.operation(),
             Event::Recovery(event) => event.operation(),
+            Event::Repair(event) => event.operation(),
             Event::Observed { operation, .. } | Event::AnsweredAgain { operation, .. } | Event::Refused { operation, .. } => {
                 *operation
             }
@@ -216,7 +219,11 @@ impl Event {
     #[must_use]
     pub fn is_change(&self) -> bool {
         match self {
-            Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => false,
+            Event::SecretRead { .. }
+            | Event::Observed { .. }
+            | Event::AnsweredAgain { .. }
+            | Event::Refused { .. }
+            | Event::Repair(_) => false,
             Event::Keys(event) => event.is_change(),
             Event::Identity(event) => event.is_change(),
             Event::Guard(event) => event.is_change(),
@@ -263,6 +270,7 @@ impl Event {
             Event::Identity(event) => event.varying_bytes(),
             Event::Guard(event) => event.varying_bytes(),
             Event::Recovery(event) => event.varying_bytes(),
+            Event::Repair(event) => event.varying_bytes(),
             Event::PolicyPut { rules, .. } => {
                 let fixed = limits::PATH_BYTES_MAX + limits::NAME_BYTES_MAX + 16;
                 rules.iter().map(|rule| fixed + rule.conditions.size_hint()).sum()
@@ -334,6 +342,7 @@ impl Event {
             Event::Identity(event) => event.about_what(),
             Event::Guard(event) => event.about_what(),
             Event::Recovery(event) => event.about_what(),
+            Event::Repair(event) => event.about_what(),
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => What::system(name.as_str()),
             Event::Observed { environment, subject, .. } => {
                 What { environment: environment.as_ref().map_or("", EnvironmentName::as_str), ..What::system(subject) }

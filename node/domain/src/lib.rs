@@ -20,6 +20,7 @@ pub mod operation;
 pub mod policy;
 pub mod recovery;
 pub mod rejection;
+pub mod repair;
 pub mod sealed;
 pub mod secret;
 pub mod state;

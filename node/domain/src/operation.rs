@@ -86,6 +86,7 @@ capabilities! {
         // What nodes and managers record by themselves, or what goes along with a request.
         SealInit SealUnseal RootMint KeyRewrap KeyRetire AlertRaise AlertDeliver AddressSeen TokenUse WrapEnd
         SnapshotSaved SnapshotFailed SnapshotPruned ClusterRestored ClusterRecovered
+        RepairBegin RepairDone RepairFail StateCheck
         // Whoever logs in or unwraps has no token yet.
         LoginPassword LoginMachine LoginCertificate LoginJwt LoginFailed Unwrap WrapLookup
         // Whoever has a token may wrap: what is handed over is his own to hand over.
@@ -275,6 +276,11 @@ operations! {
     // 250 to 269: members and their work.
     ClusterDrain = 250 "cluster.drain",
     ClusterResume = 251 "cluster.resume",
+    // 270 to 279: self-repair.
+    RepairBegin = 270 "repair.began",
+    RepairDone = 271 "repair.done",
+    RepairFail = 272 "repair.failed",
+    StateCheck = 273 "state.check",
     /// A node that may be behind asks for the newest state, in the name of whoever it is going to answer.
     CatchUp = 280 "door.catch-up",
     RootMint = 281 "seal.root",

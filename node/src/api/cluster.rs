@@ -3,6 +3,7 @@
 use crate::api::door::Door;
 use crate::health::Health;
 use crate::leadership;
+use crate::repair::UnderWay;
 use node_domain::Command;
 use node_domain::operation::Operation;
 use proto::v1;
@@ -43,6 +44,7 @@ impl Cluster for ClusterService {
             journal_first_seq: self.door.journal.first_seq(),
             epoch: state.epoch(),
             draining: self.door.gate.is_closed(),
+            damages: self.damages(),
         }))
     }
 
@@ -136,6 +138,16 @@ impl ClusterService {
             return Err(Status::not_found(format!("node {node} is not a member")));
         }
         Err(Status::unavailable(format!("this is node {own}: node {node} has to be asked itself, name its address")))
+    }
+
+    fn damages(&self) -> Vec<v1::Damage> {
+        let under_way = self.door.mending.repairs.under_way().into_iter();
+        let damage = |UnderWay { part, found, failed }| v1::Damage {
+            part: part.word().to_owned(),
+            found,
+            failed: failed.unwrap_or_default(),
+        };
+        under_way.map(damage).collect()
     }
 
     async fn permitted(&self, request: Request<v1::MemberRequest>, operation: Operation) -> Result<u64, Status> {

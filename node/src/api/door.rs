@@ -8,6 +8,7 @@ use crate::authn::Authn;
 use crate::engine::rules::RuleChecker;
 use crate::engine::{Conduit, Sealing, Values, View};
 use crate::gate::Gate;
+use crate::repair::values::ValueRepair;
 use node_domain::ids::EnvironmentName;
 use node_domain::limits;
 use node_domain::operation::Operation;
@@ -33,6 +34,8 @@ pub(crate) struct Door {
     pub(crate) sealing: Arc<Sealing>,
     pub(crate) values: Arc<Values>,
     pub(crate) journal: Journal,
+    /// Where values come from that are damaged here.
+    pub(crate) mending: ValueRepair,
     /// Rules for values, compiled.
     pub(crate) rules: RuleChecker,
     /// How much may be asked.

@@ -9,9 +9,12 @@ use node_domain::ids::{EnvironmentName, SecretId};
 use node_domain::limits;
 use node_domain::operation::Operation;
 use node_domain::sealed::Payload;
+use node_domain::secret::Version;
 use node_domain::{Answer, Command, Rejection};
 use proto::v1;
 use std::sync::Arc;
+use storage::materialized::MaterializedError;
+use storage_crypto::secret_bytes::SecretBytes;
 use tonic::{Code, Status};
 
 /// Plaintext that one answer may hold.
@@ -64,46 +67,86 @@ impl Door {
     /// Opens a version whose record has committed.
     async fn open(&self, view: &Arc<View>, environment: &EnvironmentName, readable: Readable) -> Result<v1::GetResponse, Status> {
         let Readable { secret, version, index } = readable;
-        let key = (secret, version.number);
-        let missing = || self.missing(environment, secret, version.number);
-        let payload = self.payload(environment, key).await?.ok_or_else(missing)?;
-        let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
-        let opened = match self.sealing.open(&home.about, &version.seal, &payload) {
+        let opened = match self.open_here(view, environment, secret, &version).await {
             Ok(opened) => opened,
-            // It may have been rewrapped since, by a key that came after the view: once more, with everything as new as it gets.
-            Err(_) => {
-                self.values.forget(key);
-                let payload = self.payload(environment, key).await?.ok_or_else(missing)?;
+            Err(Unopened::Damaged(why)) => {
+                let fetched = self.mending.fetch(self, environment, (secret, version.number), &version.seal, why).await;
+                let payload = fetched.map_err(|error| status::fault("read a value", &error))?;
                 let view = self.view();
                 let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
                 let opened = self.sealing.open(&home.about, &version.seal, &payload);
                 opened.map_err(|error| status::fault("open a value", &error))?
             }
+            Err(Unopened::Refused(status)) => return Err(*status),
         };
         let value = convert::value(&opened, version.seal.structured).map_err(|error| status::fault("open a value", &error))?;
         Ok(v1::GetResponse { value: Some(value), version: Some(convert::show_version(&version)), index: index.0 })
     }
 }
 
+/// Why a value was not opened from what lies here.
+enum Unopened {
+    /// This copy of it is damaged or lost: another member has another.
+    Damaged(String),
+    Refused(Box<Status>),
+}
+
+impl From<Status> for Unopened {
+    fn from(status: Status) -> Unopened {
+        Unopened::Refused(Box::new(status))
+    }
+}
+
 impl Door {
-    /// The sealed bytes of a version, off the threads that serve where the disk has to be read.
-    async fn payload(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Option<Arc<Payload>>, Status> {
-        if let Some(payload) = self.values.find_in_memory(key) {
-            return Ok(Some(payload));
+    async fn open_here(
+        &self,
+        view: &Arc<View>,
+        environment: &EnvironmentName,
+        secret: SecretId,
+        version: &Version,
+    ) -> Result<SecretBytes, Unopened> {
+        let key = (secret, version.number);
+        let payload = self.payload(environment, key).await?;
+        let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
+        if let Ok(opened) = self.sealing.open(&home.about, &version.seal, &payload) {
+            return Ok(opened);
         }
-        let (values, environment) = (self.values.clone(), environment.clone());
-        let found = tokio::task::spawn_blocking(move || values.find(&environment, key)).await;
-        let found = found.map_err(|error| status::fault("read a value", &error))?;
-        found.map_err(|error| status::fault("read a value", &error))
+        // It may have been rewrapped since, by a key that came after the view: once more, with everything as new as it gets.
+        self.values.forget(key);
+        let payload = self.payload(environment, key).await?;
+        let view = self.view();
+        let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
+        self.sealing.open(&home.about, &version.seal, &payload).map_err(|error| {
+            if error.is_damage() {
+                return Unopened::Damaged(format!("secret {} v{} of {environment}: {error}", secret.0, key.1));
+            }
+            status::fault("open a value", &error).into()
+        })
+    }
+
+    /// The sealed bytes of a version, off the threads that serve where the disk has to be read.
+    async fn payload(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Arc<Payload>, Unopened> {
+        if let Some(payload) = self.values.find_in_memory(key) {
+            return Ok(payload);
+        }
+        let (values, home) = (self.values.clone(), environment.clone());
+        let found = tokio::task::spawn_blocking(move || values.find(&home, key)).await;
+        match found.map_err(|error| status::fault("read a value", &error))? {
+            Ok(Some(payload)) => Ok(payload),
+            Ok(None) => Err(self.missing(environment, key.0, key.1)),
+            Err(error @ (MaterializedError::Damaged { .. } | MaterializedError::Unusable { .. })) => {
+                Err(Unopened::Damaged(format!("secret {} v{} of {environment}: {error}", key.0.0, key.1)))
+            }
+            Err(error) => Err(status::fault("read a value", &error).into()),
+        }
     }
 
     /// A value without bytes was destroyed, or dropped as too old, after the read was decided; otherwise this copy is damaged.
-    fn missing(&self, environment: &EnvironmentName, secret: SecretId, version: u64) -> Status {
+    fn missing(&self, environment: &EnvironmentName, secret: SecretId, version: u64) -> Unopened {
         if self.view().state.holds_value(environment, secret, version) {
-            tracing::error!(secret = secret.0, version, %environment, "a value is missing from this node's store");
-            return Status::data_loss("this node has lost the value: ask another node, and have this one rebuilt");
+            return Unopened::Damaged(format!("secret {} v{version} of {environment} is missing from the database", secret.0));
         }
-        Status::not_found(format!("v{version} was destroyed meanwhile"))
+        Status::not_found(format!("v{version} was destroyed meanwhile")).into()
     }
 }
 

@@ -209,10 +209,23 @@ impl Door {
         let values = self.values.clone();
         let (home, key) = (environment.clone(), (secret, version.number));
         let payload = tokio::task::spawn_blocking(move || values.find(&home, key)).await;
-        let payload = payload.ok().and_then(Result::ok).flatten();
-        let payload = payload.ok_or_else(|| Rejection::not_found("value of", format!("{environment} v{}", version.number)))?;
+        let found = payload.ok().and_then(Result::ok).flatten();
         let about = &view.state.environment(environment)?.about;
-        let opened = self.sealing.open(about, &version.seal, &payload).map_err(sealing)?;
+        let opened = found.as_ref().map(|payload| self.sealing.open(about, &version.seal, payload));
+        let (payload, opened) = match (found, opened) {
+            (Some(payload), Some(Ok(opened))) => (payload, opened),
+            (_, Some(Err(error))) if !error.is_damage() => return Err(sealing(error)),
+            (None, _) if !self.view().state.holds_value(environment, secret, version.number) => {
+                return Err(Rejection::not_found("value of", format!("{environment} v{}", version.number)));
+            }
+            _ => {
+                let why = format!("secret {} v{} of {environment} does not open", secret.0, version.number);
+                let fetched = self.mending.fetch(self, environment, (secret, version.number), &version.seal, why).await;
+                let payload = fetched.map_err(|lost| Rejection::NodeFault(lost.to_string()))?;
+                let opened = self.sealing.open(about, &version.seal, &payload).map_err(sealing)?;
+                (payload, opened)
+            }
+        };
         let sealed = self.sealing.as_stored(&version.seal, &payload).map_err(sealing)?;
         Ok((Sealed { reuse: version.reuse, ..sealed }, opened))
     }

@@ -1,22 +1,26 @@
 //! Opening what lies on a node's disk: its identity, with the ring, and its stores, with the storage key.
 
+use super::rescue::Rescue;
 use super::{Ambient, BootError, failed};
 use crate::config::Config;
 use crate::engine::fold::Fold;
 use crate::engine::materializer::Materializer;
-use crate::engine::snapshots::Snapshots;
+use crate::engine::snapshots::{Restored, Snapshots};
 use crate::engine::standing::Standing;
 use crate::engine::stores::Stores;
 use crate::engine::{Published, Sealing, Values, View};
 use crate::lost_log;
+use crate::repair::Repairs;
 use crate::seal::desk::FIRST_START;
 use crate::seal::{Custody, Unsealed};
 use node_domain::State;
+use node_domain::repair::RepairPart;
 use raft::Epoch;
+use std::path::Path;
 use std::sync::{Arc, Weak};
-use storage::journal::{Journal, JournalOptions};
+use storage::journal::{Journal, JournalError, JournalOptions};
 use storage::wal::{Wal, WalOptions};
-use storage::{DataDirLock, Identity, Owner};
+use storage::{DataDirLock, Identity, Owner, Recovered};
 use storage_crypto::key::Key;
 
 /// What belongs to this node before it talks to anybody.
@@ -31,16 +35,17 @@ pub(crate) struct Local {
 }
 
 /// The opened stores of a node, at the state of its newest snapshot.
-pub(crate) struct Opened {
-    pub(crate) wal: Wal,
-    pub(crate) journal: Journal,
-    pub(crate) values: Arc<Values>,
-    pub(crate) materializer: Arc<Materializer>,
-    pub(crate) published: Arc<Published>,
-    pub(crate) fold: Arc<Fold>,
-    pub(crate) snapshots: Arc<Snapshots>,
-    pub(crate) stores: Weak<Stores>,
-    pub(crate) epoch: Epoch,
+pub(super) struct Opened {
+    pub(super) wal: Wal,
+    pub(super) journal: Journal,
+    pub(super) values: Arc<Values>,
+    pub(super) materializer: Arc<Materializer>,
+    pub(super) published: Arc<Published>,
+    pub(super) fold: Arc<Fold>,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) stores: Weak<Stores>,
+    pub(super) repairs: Arc<Repairs>,
+    pub(super) epoch: Epoch,
 }
 
 /// What an opened seal and the data directory say of this node. Everything that belongs to somebody else is found here.
@@ -83,36 +88,59 @@ fn identify(config: &Config, ambient: &Ambient, unsealed: &Unsealed, owner: Owne
 }
 
 /// Opens the write-ahead log of a node.
-pub(crate) fn open_wal(config: &Config, ambient: &Ambient, local: &Local) -> Result<Wal, BootError> {
+pub(crate) fn open_wal(config: &Config, ambient: &Ambient, local: &Local) -> Result<(Wal, Recovered), BootError> {
     let key = local.storage_key.derive("holdfast/v1/storage/wal", &local.owner.cluster);
     let (segment_bytes, entropy) = (config.storage.segment_bytes, ambient.entropy.clone());
     let options = WalOptions { segment_bytes, entropy, ..WalOptions::default() };
     let opened = Wal::open(ambient.disk.clone(), &config.node.data.join("wal"), key, local.owner, options);
-    opened.map(|(wal, _)| wal).map_err(failed("open the write-ahead log"))
+    opened.map_err(failed("open the write-ahead log"))
 }
 
-pub(crate) fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> Result<Opened, BootError> {
+fn open_journal(config: &Config, ambient: &Ambient, local: &Local) -> Result<Journal, JournalError> {
+    let key = local.storage_key.derive("holdfast/v1/storage/journal", &local.owner.cluster);
+    let (segment_bytes, entropy) = (config.storage.segment_bytes, ambient.entropy.clone());
+    let options = JournalOptions { segment_bytes, entropy, ..JournalOptions::default() };
+    let opened = Journal::open(ambient.disk.clone(), &config.node.data.join("journal"), key, local.owner, options);
+    opened.map(|(journal, _)| journal)
+}
+
+/// What a node promised to others stands in its log. Without it, it would promise something else under the same number.
+fn log_is_gone(place: &Path, node: u64) -> BootError {
+    let cause = format!(
+        "{} holds nothing, though this node has records and snapshots: its log is lost, and it must not come back under its number; keep \
+         its directory, remove node {node} from the cluster (holdfast cluster remove {node}) and add one with an empty directory and a new \
+         number (holdfast cluster add)",
+        place.display()
+    );
+    BootError { doing: "open the write-ahead log".into(), cause }
+}
+
+pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, rescue: &Rescue) -> Result<Opened, BootError> {
     let data = &config.node.data;
     crate::restore::check_finished(data).map_err(failed("open the data directory"))?;
-    let key = |context| local.storage_key.derive(context, &local.owner.cluster);
-    let segment_bytes = config.storage.segment_bytes;
-    let wal = open_wal(config, ambient, local)?;
-    let journal_options = JournalOptions { segment_bytes, entropy: ambient.entropy.clone(), ..JournalOptions::default() };
-    let (journal, _) = Journal::open(
-        ambient.disk.clone(),
-        &data.join("journal"),
-        key("holdfast/v1/storage/journal"),
-        local.owner,
-        journal_options,
-    )
-    .map_err(failed("open the journal"))?;
-    let stores = Arc::new(Stores::new(data.join("state"), key("holdfast/v1/storage/state"), local.owner));
+    let (wal, recovered) = open_wal(config, ambient, local)?;
+    let journal = rescue.open_journal(|| open_journal(config, ambient, local))?;
+    let key = local.storage_key.derive("holdfast/v1/storage/state", &local.owner.cluster);
+    let stores = Arc::new(Stores::new(data.join("state"), key, local.owner));
     let values = Arc::new(Values::new(stores.clone(), config.storage.value_cache_bytes));
     let materializer = Arc::new(Materializer::start(stores.clone(), values.clone()).map_err(failed("start the materializer"))?);
     let snapshots = Snapshots::open(ambient, data.join("snapshots"), local.sealing.clone(), local.owner, stores.clone())
         .map_err(failed("open the snapshots"))?;
     let snapshots = Arc::new(snapshots);
-    let standing = snapshots.restore_newest(&materializer, &values).map_err(failed("restore the newest snapshot"))?;
+    let log_is_new = recovered == Recovered::default();
+    if log_is_new && (!journal.head().is_empty() || snapshots.newest().map_err(failed("open the snapshots"))?.is_some()) {
+        return Err(log_is_gone(&data.join("wal"), local.owner.node));
+    }
+    let purged = recovered.purged.as_ref().map(|(index, _)| *index);
+    let found = |why| rescue.repairs.began(RepairPart::Snapshot, why);
+    let restored = snapshots.restore_newest(&materializer, &values, purged, found);
+    let standing = match restored.map_err(failed("restore the newest snapshot"))? {
+        Restored::Standing(standing) => Some(standing),
+        Restored::Beginning => None,
+        Restored::Lost { index_min } => {
+            Some(rescue.fetch_state(&snapshots, &wal, index_min, |path| snapshots.install(path, &materializer, &values))?)
+        }
+    };
     let Standing { state, chain } = standing.unwrap_or_else(|| Standing::before_everything(State::empty(local.owner.cluster)));
     let head = journal.head();
     if head.next_seq == 0 || head.next_seq <= state.revision().0 {
@@ -135,5 +163,6 @@ pub(crate) fn open_stores(config: &Config, ambient: &Ambient, local: &Local) -> 
     let behind = (journal.clone(), values.clone(), materializer.clone(), snapshots.clone());
     let fold = Fold::new(view, published.clone(), behind, sealing, epoch.clone());
     let stores = Arc::downgrade(&stores);
-    Ok(Opened { wal, journal, values, materializer, published, fold: Arc::new(fold), snapshots, stores, epoch })
+    let (fold, repairs) = (Arc::new(fold), rescue.repairs.clone());
+    Ok(Opened { wal, journal, values, materializer, published, fold, snapshots, stores, repairs, epoch })
 }

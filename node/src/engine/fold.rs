@@ -3,11 +3,12 @@
 use crate::engine::materializer::{Applied, Changed, Materializer};
 use crate::engine::snapshots::Snapshots;
 use crate::engine::standing::Standing;
-use crate::engine::values::Values;
+use crate::engine::values::{ValueKey, Values};
 use crate::engine::{Published, Sealing, View};
 use bytes::Bytes;
-use node_domain::ids::{Revision, SecretId};
+use node_domain::ids::{EnvironmentName, Revision, SecretId};
 use node_domain::keys::KeysEvent;
+use node_domain::sealed::Payload;
 use node_domain::{Batch, Event, State};
 use parking_lot::Mutex;
 use proto_record::chain::{self, Link};
@@ -39,6 +40,19 @@ impl Fold {
         epoch: Epoch,
     ) -> Fold {
         Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots, sealing, epoch }
+    }
+
+    /// Puts the bytes of a version back, which another member had, unless the version has gone meanwhile.
+    pub(crate) fn put_back(&self, environment: &EnvironmentName, key: ValueKey, payload: Arc<Payload>) {
+        let folding = self.folding.lock();
+        let state = folding.state.clone();
+        // Under the lock: a version that is destroyed now must not come back behind its destruction.
+        if !state.holds_value(environment, key.0, key.1) {
+            return;
+        }
+        self.values.rewrapped(key, payload.clone());
+        let added = vec![(environment.clone(), key, payload)];
+        self.materializer.applied(Applied { state, changed: Vec::new(), added, removed: Vec::new() });
     }
 
     fn apply_batch(&self, payload: &Bytes) -> Result<Reply, Unfit> {
@@ -160,7 +174,8 @@ impl Effects {
             | Event::SecretRead { .. }
             | Event::Observed { .. }
             | Event::AnsweredAgain { .. }
-            | Event::Refused { .. } => {}
+            | Event::Refused { .. }
+            | Event::Repair(_) => {}
         }
     }
 }

@@ -80,6 +80,13 @@ pub(crate) enum SealingError {
     Digest,
 }
 
+impl SealingError {
+    /// Whether the stored bytes are wrong, rather than a key that is missing or not to be used.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, SealingError::Value(_) | SealingError::Digest)
+    }
+}
+
 impl Sealing {
     pub(crate) fn new(cluster: ClusterId, ring: Ring, entropy: Arc<dyn Entropy>) -> Sealing {
         Sealing {

@@ -19,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use storage::snapshot::read_header;
+use storage::snapshot::{SnapshotError, read_header};
 use storage::{Contents, Disk, Owner, SnapshotHeader, SnapshotReader, SnapshotWriter};
 use storage_crypto::entropy::Entropy;
 use storage_crypto::key::Key;
@@ -28,8 +28,46 @@ use storage_crypto::key::Key;
 const KEPT: usize = 2;
 const EXTENSION: &str = "snapshot";
 const RECEIVED_EXTENSION: &str = "received";
+/// What did not verify: the newest one is kept for whoever wants to know why.
+const DAMAGED_EXTENSION: &str = "damaged";
 /// Values handed to the databases at once when they are rebuilt.
 const REBUILD_VALUES: usize = 4096;
+
+/// What the snapshots of a node amount to when it starts.
+pub(crate) enum Restored {
+    /// A state, from which the log goes on.
+    Standing(Standing),
+    /// There is none, and the log starts at the beginning.
+    Beginning,
+    /// The log goes on from entry `index_min`, and no snapshot here reaches it: another member has to give one.
+    Lost { index_min: u64 },
+}
+
+/// A snapshot that is whole, as far as can be said without its key.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "snapshot {} is sealed by version {version} of the root key, which this node's seal file does not hold: adopt the cluster's seal \
+     file from another node (holdfast operator adopt)", path.display()
+)]
+struct MissingRoot {
+    path: PathBuf,
+    version: u32,
+}
+
+/// Whether an error says that a file is not what was written; not so where this node lacks a key, or is of another release.
+pub(crate) fn is_damage(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    let cause = error.get_ref();
+    if cause.is_some_and(|cause| cause.is::<MissingRoot>()) {
+        return false;
+    }
+    match cause.and_then(|cause| cause.downcast_ref::<SnapshotError>()) {
+        Some(SnapshotError::Newer { .. } | SnapshotError::Older { .. }) => false,
+        Some(SnapshotError::Io { source, .. }) => source.raw_os_error() == Some(EIO),
+        Some(_) => true,
+        None => error.raw_os_error().is_none_or(|code| code == EIO),
+    }
+}
 
 /// The snapshots of one node.
 pub(crate) struct Snapshots {
@@ -76,7 +114,7 @@ impl Snapshots {
     /// Removes what a crash left half written.
     fn sweep(&self) -> io::Result<()> {
         for path in self.files()? {
-            if path.extension().is_some_and(|extension| extension != EXTENSION) {
+            if path.extension().is_some_and(|extension| extension != EXTENSION && extension != DAMAGED_EXTENSION) {
                 self.disk.remove(&path)?;
             }
         }
@@ -160,13 +198,8 @@ impl Snapshots {
 
     /// The key of a snapshot, by the version of the root key that its header names: the version stands in what every chunk is bound to.
     fn key(&self, path: &Path, version: u32) -> io::Result<Key> {
-        self.sealing.snapshot_key(version).ok_or_else(|| {
-            io::Error::other(format!(
-                "snapshot {} is sealed by version {version} of the root key, which this node's seal file does not hold: adopt the \
-                 cluster's seal file from another node (holdfast operator adopt)",
-                path.display()
-            ))
-        })
+        let missing = || io::Error::other(MissingRoot { path: path.to_owned(), version });
+        self.sealing.snapshot_key(version).ok_or_else(missing)
     }
 
     fn reader(&self, path: &Path) -> io::Result<SnapshotReader> {
@@ -189,9 +222,14 @@ impl Snapshots {
     }
 
     pub(crate) fn newest(&self) -> io::Result<Option<StoredSnapshot>> {
-        let Some(path) = self.complete()?.into_iter().next() else { return Ok(None) };
-        let position = read_header(&*self.disk, &path).map_err(io::Error::other)?.position;
-        Ok(Some(StoredSnapshot { path, position }))
+        for path in self.complete()? {
+            match read_header(&*self.disk, &path) {
+                Ok(header) => return Ok(Some(StoredSnapshot { path, position: header.position })),
+                // Found again by whoever repairs; until then an older one serves.
+                Err(error) => tracing::error!(%error, "a snapshot is passed over"),
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn receive_path(&self) -> io::Result<PathBuf> {
@@ -219,21 +257,64 @@ impl Snapshots {
         self.restore(&path, materializer, values)
     }
 
-    /// The state of the newest snapshot, with the databases brought to it or beyond.
-    pub(crate) fn restore_newest(&self, materializer: &Materializer, values: &Values) -> io::Result<Option<Standing>> {
-        let Some(newest) = self.newest()? else {
-            // The log reaches back to the beginning and writes every row again: whatever is there is not needed, and may be another's.
-            self.stores.start_anew()?;
+    /// The state of the newest snapshot that verifies, with the databases brought to it or beyond. `purged` is the last entry that the
+    /// log does not hold any more: an older snapshot serves only where the log goes on from it. What does not verify is set aside, and
+    /// told to `damaged`.
+    pub(crate) fn restore_newest(
+        &self,
+        materializer: &Materializer,
+        values: &Values,
+        purged: Option<u64>,
+        mut damaged: impl FnMut(String),
+    ) -> io::Result<Restored> {
+        for path in self.complete()? {
+            match self.bring_up(&path, materializer, values, purged) {
+                Ok(Some(standing)) => return Ok(Restored::Standing(standing)),
+                Ok(None) => damaged(format!("snapshot {} is too old for the log", path.display())),
+                Err(error) if is_damage(&error) => {
+                    self.set_aside(&path)?;
+                    damaged(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(index_min) = purged {
+            return Ok(Restored::Lost { index_min });
+        }
+        // The log reaches back to the beginning and writes every row again: whatever is there is not needed, and may be another's.
+        self.stores.start_anew()?;
+        Ok(Restored::Beginning)
+    }
+
+    /// `None` where the log does not go on from the snapshot.
+    fn bring_up(
+        &self,
+        path: &Path,
+        materializer: &Materializer,
+        values: &Values,
+        purged: Option<u64>,
+    ) -> io::Result<Option<Standing>> {
+        let position = read_header(&*self.disk, path).map_err(io::Error::other)?.position;
+        let standing = self.read(path, |_, _, _| {})?;
+        if raft::snapshot_index(&position)? < purged {
             return Ok(None);
-        };
-        let standing = self.read(&newest.path, |_, _, _| {})?;
+        }
         let mut homes = vec![Home::System];
         homes.extend(standing.state.environments().map(|environment| Home::Environment(environment.about.name.clone())));
         if !self.stores.reach(&homes, standing.state.revision().0) {
             tracing::warn!("the materialized state is missing, damaged or older than the newest snapshot: rebuilding it");
-            return self.restore(&newest.path, materializer, values).map(Some);
+            return self.restore(path, materializer, values).map(Some);
         }
         Ok(Some(standing))
+    }
+
+    /// Takes a snapshot out of use and keeps it beside the others, the newest such file alone.
+    pub(crate) fn set_aside(&self, path: &Path) -> io::Result<()> {
+        for old in self.files()?.iter().filter(|path| path.extension().is_some_and(|extension| extension == DAMAGED_EXTENSION)) {
+            self.disk.remove(old)?;
+        }
+        self.disk.rename(path, &path.with_extension(DAMAGED_EXTENSION))?;
+        self.disk.sync_dir(&self.directory)
     }
 
     /// The state of a snapshot, with the databases rebuilt from it.

@@ -12,6 +12,7 @@ use storage::materialized::{Database, DatabaseOptions, MaterializedError, RowOp}
 use storage_crypto::key::Key;
 
 use crate::engine::values::ValueKey;
+use crate::fault;
 
 /// The system's database, among those of environments (whose names cannot start with a dot).
 const SYSTEM: &str = ".system";
@@ -64,7 +65,12 @@ impl Stores {
     /// The sealed bytes of one version, from the environment's database.
     pub(crate) fn payload(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Option<Payload>, MaterializedError> {
         let database = self.database(&Home::Environment(environment.clone()))?;
-        let Some(row) = database.get(&row::payload(key))? else { return Ok(None) };
+        let Some(mut row) = database.get(&row::payload(key))? else { return Ok(None) };
+        if fault::is_set("stores: every row is damaged")
+            && let Some(last) = row.last_mut()
+        {
+            *last ^= 1;
+        }
         codec::decode(Kind::Row, &row).map(Some).map_err(|error| MaterializedError::Damaged {
             path: self.directory.join(environment.as_str()),
             why: format!("the row of secret {} v{}: {error}", key.0.0, key.1),

@@ -86,7 +86,7 @@ pub(super) fn begin(beginning: &Beginning<'_>, folded: Folded, progress: Progres
     let state = folded.standing.state.in_next_epoch();
     let payload = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
     write_snapshot(beginning, folded, &state, progress)?;
-    let wal = open_wal(beginning.config, beginning.ambient, beginning.local).map_err(io::Error::other)?;
+    let (wal, _) = open_wal(beginning.config, beginning.ambient, beginning.local).map_err(io::Error::other)?;
     let begun = raft::timeline::begin(&wal, &beginning.position, payload.into());
     wal.close();
     begun?;

@@ -104,12 +104,28 @@ impl Inner {
             state.head = JournalHead { first_seq, next_seq: first_seq, chain };
             state.cache.clear();
             state.cache_bytes = 0;
-            self.queue(state, Task::Reset(Start { reset: true, next_seq: first_seq, chain }, done));
+            self.queue(state, Task::Reset(Start { reset: true, restored: false, next_seq: first_seq, chain }, done));
         }
-        match answer.recv() {
-            Ok(result) => result.map_err(|error| JournalError::Failed(error.to_string())),
-            Err(_) => Err(JournalError::Failed("the journal's writer is gone".to_owned())),
+        awaited(&answer)
+    }
+
+    /// Begins a new segment; the one that was written is an older one then.
+    pub(crate) fn turn(&self) -> Result<(), JournalError> {
+        let (done, answer) = Done::channel();
+        {
+            let state = self.shared.state.lock();
+            usable(&state)?;
+            let JournalHead { next_seq, chain, .. } = state.head;
+            if next_seq == 0 {
+                return Ok(());
+            }
+            self.queue(state, Task::Turn(Start { reset: false, restored: false, next_seq, chain }, done));
         }
+        awaited(&answer)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     fn queue(&self, mut state: MutexGuard<'_, State>, task: Task) {
@@ -167,6 +183,13 @@ impl Inner {
             // A panic of the writer has been printed and latched.
             let _ = writer.join();
         }
+    }
+}
+
+fn awaited(answer: &std::sync::mpsc::Receiver<io::Result<()>>) -> Result<(), JournalError> {
+    match answer.recv() {
+        Ok(result) => result.map_err(|error| JournalError::Failed(error.to_string())),
+        Err(_) => Err(JournalError::Failed("the journal's writer is gone".to_owned())),
     }
 }
 

@@ -31,8 +31,10 @@ impl BlockAt {
 /// What the first frame of a journal's segment carries over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
-    /// Everything in earlier segments was discarded.
+    /// Everything in earlier segments was discarded, but for those that were put back since.
     pub(crate) reset: bool,
+    /// It was put back, from another node's records, before a segment that was there already.
+    pub(crate) restored: bool,
     /// The number of the first record in this segment.
     pub(crate) next_seq: u64,
     /// The link before it.
@@ -41,18 +43,21 @@ pub(crate) struct Start {
 
 impl Start {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut carried = vec![u8::from(self.reset)];
+        let mut carried = vec![u8::from(self.reset) | u8::from(self.restored) << 1];
         carried.extend_from_slice(&self.next_seq.to_be_bytes());
         carried.extend_from_slice(&self.chain);
         carried
     }
 
     pub(crate) fn decode(segment: &Segment) -> Result<Start, SegmentError> {
-        let parts = segment.carried.split_first().and_then(|(reset, rest)| {
-            let (seq, chain) = rest.split_first_chunk()?;
-            Some(Start { reset: *reset != 0, next_seq: u64::from_be_bytes(*seq), chain: chain.try_into().ok()? })
-        });
-        parts.ok_or_else(|| SegmentError::corrupt(&segment.path, 0, "what it carries over does not decode"))
+        Start::of(&segment.carried).ok_or_else(|| SegmentError::corrupt(&segment.path, 0, "what it carries over does not decode"))
+    }
+
+    pub(crate) fn of(carried: &[u8]) -> Option<Start> {
+        let (flags, rest) = carried.split_first()?;
+        let (seq, chain) = rest.split_first_chunk()?;
+        let (reset, restored) = (flags & 1 != 0, flags & 2 != 0);
+        Some(Start { reset, restored, next_seq: u64::from_be_bytes(*seq), chain: chain.try_into().ok()? })
     }
 }
 
@@ -114,6 +119,16 @@ impl Index {
         }
         self.tail.clear();
         self.segments.push(segment);
+    }
+
+    /// A segment comes before all others.
+    pub(crate) fn put_first(&mut self, segment: JournalSegment) {
+        self.segments.insert(0, segment);
+    }
+
+    /// What is remembered of a segment is not so any more.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.older.retain(|(known, _)| *known != id);
     }
 
     /// Remembers where the blocks of an older segment stand.

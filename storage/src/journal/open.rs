@@ -23,11 +23,11 @@ use crate::{
         appender::Appender,
         frame::{FrameCodec, Stream},
         maker::Maker,
-        recovery,
+        recovery::{self, Survey},
     },
 };
 
-const SUPERSEDED: &str = ".superseded";
+pub(crate) const SUPERSEDED: &str = ".superseded";
 
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
@@ -38,9 +38,11 @@ pub(crate) fn open(
 ) -> Result<Inner, JournalError> {
     disk.create_dir_all(dir).map_err(SegmentError::io("creating", dir))?;
     let codec = Arc::new(FrameCodec::new(key, owner, Stream::Journal));
-    let mut survey = recovery::survey(&*disk, dir, &codec)?;
+    let mut survey = surveyed(&*disk, dir, &codec)?;
     let mut segments = survey.segments.iter().map(JournalSegment::of).collect::<Result<Vec<_>, _>>()?;
-    let reset = segments.iter().rposition(|segment| segment.start.reset);
+    // What was put back in front of a reset stays with it.
+    let restored = |at: usize| segments[..at].iter().rev().take_while(|segment| segment.start.restored).count();
+    let reset = segments.iter().rposition(|segment| segment.start.reset).map(|at| at - restored(at));
     if let (Some(gap), None) = (survey.stale.last(), reset) {
         return Err(SegmentError::corrupt(gap, 0, "the segment after it is missing").into());
     }
@@ -92,12 +94,29 @@ pub(crate) fn open(
         disk,
         dir: dir.to_owned(),
         codec,
+        entropy: Arc::clone(&options.entropy),
+        mending: Mutex::new(()),
         cache_bytes_max: options.cache_bytes,
         state: Mutex::new(state),
         work: Condvar::new(),
         room: Condvar::new(),
     });
     Inner::start(shared, appender, &options).map_err(|source| SegmentError::io("starting the writer of", dir)(source).into())
+}
+
+/// What the directory holds. A crash in the middle of a reset leaves a newest segment in which nothing can be read, behind a gap: it
+/// was never used, and goes.
+fn surveyed(disk: &dyn Disk, dir: &Path, codec: &FrameCodec) -> Result<Survey, SegmentError> {
+    let survey = recovery::survey(disk, dir, codec)?;
+    if !survey.segments.is_empty() || survey.stale.is_empty() || !survey.is_blank(disk)? {
+        return Ok(survey);
+    }
+    survey
+        .unused()
+        .try_for_each(|path| disk.remove(path))
+        .and_then(|()| disk.sync_dir(dir))
+        .map_err(SegmentError::io("removing a half made segment from", dir))?;
+    surveyed(disk, dir, codec)
 }
 
 /// Gives segments that a reset has discarded another name: kept, but no part of the journal any more.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
+use storage_crypto::Entropy;
 
 use super::{
     Block, JournalError, JournalHead, JournalStats, StoredRecord, corrupt,
@@ -28,6 +29,9 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) codec: Arc<FrameCodec>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// One segment is put back or replaced at a time.
+    pub(crate) mending: Mutex<()>,
     pub(crate) cache_bytes_max: usize,
     pub(crate) state: Mutex<State>,
     pub(crate) work: Condvar,
@@ -62,6 +66,8 @@ pub(crate) enum Task {
     Append(Arc<Block>, u64),
     Sync(Done),
     Reset(Start, Done),
+    /// The rest goes into a new segment.
+    Turn(Start, Done),
 }
 
 /// Leaves that are worth a frame of their own: the writer waits no longer for more.

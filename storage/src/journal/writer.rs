@@ -123,6 +123,7 @@ impl Writer {
             }
             Task::Sync(done) => done.call(self.settle(Writer::sync_and_mark)),
             Task::Reset(start, done) => done.call(self.settle(|writer| writer.reset(start))),
+            Task::Turn(start, done) => done.call(self.settle(|writer| writer.start_segment(start, 0))),
         }
     }
 
@@ -141,7 +142,10 @@ impl Writer {
         }
         let body = block.encode();
         if !self.appender.fits(body.len()) {
-            self.start_segment(Start { reset: false, next_seq: block.first_seq, chain: block.chain_before }, body.len())?;
+            self.start_segment(
+                Start { reset: false, restored: false, next_seq: block.first_seq, chain: block.chain_before },
+                body.len(),
+            )?;
         }
         let count = u32::try_from(block.leaves.len()).map_err(io::Error::other)?;
         let position = self.appender.stage(block.first_seq, count, &body);
@@ -179,6 +183,7 @@ impl Writer {
 
     fn reset(&mut self, start: Start) -> io::Result<()> {
         let before: Vec<PathBuf> = self.shared.state.lock().index.segments.iter().map(|segment| segment.path.clone()).collect();
+        self.appender.leave_room()?;
         self.start_segment(start, 0)?;
         self.appender.sync()?;
         open::supersede(&*self.shared.disk, &self.shared.dir, &before)

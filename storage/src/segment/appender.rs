@@ -96,6 +96,17 @@ impl Appender {
         Ok(first)
     }
 
+    /// Leaves numbers free before the next segment, so that older segments can be put in front of it later.
+    pub(crate) fn leave_room(&mut self) -> io::Result<()> {
+        self.sync()?;
+        // What was made ahead has a number that is skipped now.
+        self.maker.remove(vec![self.path(self.next_segment)]);
+        self.next_segment += ROOM_SEGMENTS;
+        self.next_number += ROOM_FRAMES;
+        self.watermark = self.next_number;
+        Ok(())
+    }
+
     /// Adds a frame to those that [`Appender::flush`] will write. It must fit.
     pub(crate) fn stage(&mut self, first: u64, count: u32, body: &[u8]) -> Position {
         let tail = self.tail.as_mut().expect("a frame is staged only after it was found to fit the current segment");
@@ -164,4 +175,7 @@ impl Appender {
     }
 }
 
+/// Far more than a node writes in its life.
+const ROOM_SEGMENTS: u64 = 1 << 32;
+const ROOM_FRAMES: u64 = 1 << 48;
 const KEEP_BYTES: usize = 4 * 1024 * 1024;

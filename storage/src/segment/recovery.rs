@@ -171,6 +171,23 @@ impl Survey {
         Ok((resume, spare))
     }
 
+    /// Segments in which no first frame reads.
+    pub(crate) fn unused(&self) -> impl Iterator<Item = &PathBuf> {
+        self.unused.iter().map(|unused| &unused.path)
+    }
+
+    /// Whether no unused segment holds any frame at all.
+    pub(crate) fn is_blank(&self, disk: &dyn Disk) -> Result<bool, SegmentError> {
+        for Unused { id, path } in &self.unused {
+            let file = disk.open(path).map_err(SegmentError::io("opening", path))?;
+            let bytes = read_segment(path, &*file)?;
+            if (0..bytes.len()).step_by(ALIGNMENT).any(|offset| Frame::at(&bytes, *id, offset).is_some()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Unused segments beyond the next: they are made anew when it is their turn.
     pub(crate) fn surplus(&self) -> Vec<PathBuf> {
         self.unused.iter().skip(1).map(|unused| unused.path.clone()).collect()

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod journal;
+mod journal_mend;
 mod materialized;
 mod power_cut;
 mod snapshot;

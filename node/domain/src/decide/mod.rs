@@ -20,6 +20,7 @@ use crate::operation::Operation;
 use crate::policy::{Asking, Capability};
 use crate::recovery;
 use crate::rejection::Rejection;
+use crate::repair;
 use crate::secret::Version;
 use crate::state::{Permit, Receipt, State};
 use crate::token::Token;
@@ -102,6 +103,7 @@ pub(crate) fn decide_as(
                 Upkeep::Identity(upkeep) => identity::upkeep(state, context, upkeep),
                 Upkeep::Guard(upkeep) => guard::upkeep(state, context, upkeep),
                 Upkeep::Recovery(upkeep) => recovery::upkeep(state, context, upkeep),
+                Upkeep::Repair(upkeep) => repair::upkeep(state, upkeep),
             };
         }
         command => command,
@@ -356,6 +358,7 @@ fn describe(command: &Command) -> (Operation, String, String) {
             Upkeep::Identity(upkeep) => upkeep.describe(),
             Upkeep::Guard(upkeep) => upkeep.describe(),
             Upkeep::Recovery(upkeep) => upkeep.describe(),
+            Upkeep::Repair(upkeep) => upkeep.describe(),
         },
     }
 }

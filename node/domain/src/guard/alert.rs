@@ -71,6 +71,8 @@ words! {
         Snapshot "snapshot",
         /// The cluster came back from a snapshot, or went on after a loss.
         Recovery "recovery",
+        /// A node found damage on its disk, or could not repair it.
+        Damage "damage",
     }
 }
 

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::identity::{IdentityEvent, locks};
 use crate::keys::KeysEvent;
 use crate::recovery::RecoveryEvent;
+use crate::repair::{RepairEvent, RepairPart, RepairStep};
 use crate::state::State;
 use crate::token::Token;
 
@@ -15,6 +16,7 @@ pub(super) fn of_event(state: &State, context: &Context, token: Option<&Token>, 
     match event {
         Event::Keys(event) => of_keys(state, token, event),
         Event::Recovery(event) => of_recovery(state, event),
+        Event::Repair(RepairEvent::Repair { node, part, step }) => of_repair(state, node, *part, step),
         Event::Identity(IdentityEvent::LoginFailed { user: Some(name), cause, .. }) if locks(state, context, name, *cause) => {
             let text = format!("{name} failed to log in too often and is locked for a while");
             alert(state, AlertKind::Lockout, Severity::Warning, &format!("user {name}"), text)
@@ -89,5 +91,21 @@ fn of_recovery(state: &State, event: &RecoveryEvent) -> Option<Event> {
         }
         // The records of a new timeline are written before anybody leads: whoever starts it raises the alert beside them.
         _ => None,
+    }
+}
+
+/// Damage is somebody's business though it is repaired: a disk that lies once lies again.
+fn of_repair(state: &State, node: &str, part: RepairPart, step: &RepairStep) -> Option<Event> {
+    let part = part.word();
+    match step {
+        RepairStep::Began { found } => {
+            let text = format!("{node} found damage in its {part} and repairs it: {found}");
+            alert(state, AlertKind::Damage, Severity::Warning, &format!("{node} {part}"), text)
+        }
+        RepairStep::Failed { why } => {
+            let text = format!("{node} could not repair its {part}: {why}");
+            alert(state, AlertKind::Damage, Severity::Critical, &format!("{node} {part} not repaired"), text)
+        }
+        RepairStep::Done => None,
     }
 }

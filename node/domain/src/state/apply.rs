@@ -154,7 +154,11 @@ impl State {
             Event::Identity(event) => self.fold_identity(event, &at),
             Event::Guard(event) => self.guard.fold(event, &at, &mut self.digest),
             Event::Recovery(event) => self.fold_recovery(event, &at),
-            Event::SecretRead { .. } | Event::Observed { .. } | Event::AnsweredAgain { .. } | Event::Refused { .. } => Ok(()),
+            Event::SecretRead { .. }
+            | Event::Observed { .. }
+            | Event::AnsweredAgain { .. }
+            | Event::Refused { .. }
+            | Event::Repair(_) => Ok(()),
         }
     }
 

@@ -167,6 +167,11 @@ fn people(out: &mut dyn Write, status: &v1::StatusResponse) -> io::Result<()> {
             ("state", hex(&status.state_digest)),
         ],
     )?;
+    for damage in &status.damages {
+        let stands =
+            if damage.failed.is_empty() { "being repaired".to_owned() } else { format!("not repaired: {}", damage.failed) };
+        writeln!(out, "damage in its {}, {stands} ({})", damage.part, damage.found)?;
+    }
     writeln!(out)?;
     let row = |member: &v1::Member| {
         let role = match (member.leader, member.voter) {
@@ -209,6 +214,7 @@ fn document(status: &v1::StatusResponse) -> Value {
         "state_digest": hex(&status.state_digest),
         "version": status.version,
         "draining": status.draining,
+        "damages": status.damages.iter().map(|damage| json!({ "part": damage.part, "found": damage.found, "failed": damage.failed })).collect::<Vec<_>>(),
         "members": status.members.iter().map(member).collect::<Vec<_>>(),
     })
 }

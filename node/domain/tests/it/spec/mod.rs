@@ -18,6 +18,7 @@ mod policies;
 mod reading;
 mod receipts;
 pub(crate) mod recovery;
+mod repair;
 mod roles;
 mod secrecy;
 mod tokens;

@@ -17,6 +17,7 @@ use node_domain::ids::{Accessor, IdentityName, RuleName, SinkName, Stamp};
 use node_domain::keys::{FoundingKeys, KeysCommand, KeysUpkeep, SealAbout};
 use node_domain::limits;
 use node_domain::recovery::{RecoveryCommand, RecoveryUpkeep};
+use node_domain::repair::{RepairPart, RepairStep, RepairUpkeep};
 use std::collections::BTreeMap;
 
 /// What an operation is asked with.
@@ -216,6 +217,13 @@ samples! {
     IssuerDelete => By(Box::new(|world| {
         world.establish(identity(issuer()));
         identity(IdentityCommand::DeleteIssuer { name: called("github") })
+    })),
+    RepairBegin => Itself(repair(RepairStep::Began { found: "a block does not read".into() })),
+    RepairDone => Itself(repair(RepairStep::Done)),
+    RepairFail => Itself(repair(RepairStep::Failed { why: "nobody has it".into() })),
+    StateCheck => Itself(Box::new(|world| {
+        let (revision, digest) = (world.state.revision(), world.state.digest());
+        Command::Upkeep(Box::new(Upkeep::Repair(RepairUpkeep::CheckState { revision, digest })))
     })),
     AlertRaise => Beside(Box::new(full_world()), keys::seal(HOME)),
     AlertList => By(guard(GuardCommand::ListAlerts)),
@@ -450,4 +458,9 @@ fn value_rule() -> ValueRule {
         version: 0,
         updated: Stamp(0),
     }
+}
+
+fn repair(step: RepairStep) -> Request {
+    let upkeep = RepairUpkeep::Report { node: 2, part: RepairPart::Journal, step };
+    Box::new(move |_| Command::Upkeep(Box::new(Upkeep::Repair(upkeep))))
 }

@@ -1,0 +1,88 @@
+//! What a node does beside answering calls, in tasks that end with it.
+
+use super::Ambient;
+use crate::api::door::Door;
+use crate::config::Config;
+use crate::engine::Published;
+use crate::engine::materializer::Materializer;
+use crate::engine::proposer::{Proposer, Submission};
+use crate::gate::Gate;
+use crate::health::Health;
+use crate::leadership;
+use crate::lost_log;
+use crate::managers::alerts::AlertManager;
+use raft::Replica;
+use raft::transport::Acknowledged;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Ends the node when its materialized state cannot be written.
+pub(super) fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer) {
+    let mut failure = materializer.watch_failure();
+    others.spawn(async move {
+        let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
+        Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
+    });
+}
+
+/// Ends the node when its own log is an older one, and has others know when another's is.
+pub(super) fn watch_logs(
+    config: &Config,
+    ambient: &Ambient,
+    replica: &Replica,
+    (acknowledged, door): (Acknowledged, Arc<Door>),
+    others: &mut JoinSet<Result<(), String>>,
+) {
+    others.spawn(lost_log::watch_own(replica.clone(), ambient.disk.clone(), config.node.data.clone()));
+    others.spawn(async move {
+        lost_log::raise_others(acknowledged, door).await;
+        Ok(())
+    });
+}
+
+async fn look_around(health: Arc<Health>, stop: CancellationToken) -> Result<(), String> {
+    let _ = stop.run_until_cancelled(health.look_around()).await;
+    Ok(())
+}
+
+/// A node whose gate is closed does not lead for long.
+async fn stay_away(replica: Replica, gate: Gate, stop: CancellationToken) -> Result<(), String> {
+    let _ = stop.run_until_cancelled(leadership::keep_away(replica, gate)).await;
+    Ok(())
+}
+
+/// The leader's desk, which works while this node leads.
+pub(super) fn decide_while_leading(
+    replica: &Replica,
+    published: &Arc<Published>,
+    ambient: &Ambient,
+    submissions: mpsc::Receiver<Submission>,
+    tasks: &mut JoinSet<Result<(), String>>,
+) {
+    let proposer = Proposer::new(replica.clone(), published.clone(), ambient.clock.clone());
+    tasks.spawn(async move {
+        proposer.run(submissions).await;
+        Ok(())
+    });
+}
+
+/// What the node does by itself, most of it while it leads.
+pub(super) fn start_managers(
+    ambient: &Ambient,
+    replica: &Replica,
+    door: &Arc<Door>,
+    health: &Arc<Health>,
+    tasks: &mut JoinSet<Result<(), String>>,
+    stop: &CancellationToken,
+) {
+    tasks.spawn(stay_away(replica.clone(), door.gate.clone(), stop.clone()));
+    tasks.spawn(look_around(health.clone(), stop.clone()));
+    let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        alerts.run(stop).await;
+        Ok(())
+    });
+}
