@@ -23,7 +23,7 @@ use crate::{
         appender::Appender,
         frame::{FrameCodec, Stream},
         maker::Maker,
-        recovery::{self, Survey},
+        recovery::{self, Spare, Survey},
     },
 };
 
@@ -69,12 +69,7 @@ pub(crate) fn open(
         head.first_seq = oldest.start.next_seq;
     }
 
-    let maker = Maker::new(Arc::clone(&disk), dir.to_owned(), options.segment_bytes, true);
-    let maker = Arc::new(maker.map_err(SegmentError::io("starting the helper of", dir))?);
-    maker.remove(survey.surplus());
-    if let Some((id, file)) = spare {
-        maker.offer(id, file);
-    }
+    let maker = maker(&disk, dir, options.segment_bytes, survey.surplus(), spare)?;
     let appender = Appender::new(Arc::clone(&codec), Arc::clone(&options.entropy), dir.to_owned(), maker, resume);
     let stats = JournalStats { segments: segments.len() as u64, ..JournalStats::default() };
     let state = State {
@@ -102,6 +97,23 @@ pub(crate) fn open(
         room: Condvar::new(),
     });
     Inner::start(shared, appender, &options).map_err(|source| SegmentError::io("starting the writer of", dir)(source).into())
+}
+
+/// Who makes the next segments: it takes the spare one, and removes those that are too many.
+fn maker(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    segment_bytes: u64,
+    surplus: Vec<PathBuf>,
+    spare: Option<Spare>,
+) -> Result<Arc<Maker>, SegmentError> {
+    let maker = Maker::new(Arc::clone(disk), dir.to_owned(), segment_bytes, true);
+    let maker = maker.map_err(SegmentError::io("starting the helper of", dir))?;
+    maker.remove(surplus);
+    if let Some((id, file)) = spare {
+        maker.offer(id, file);
+    }
+    Ok(Arc::new(maker))
 }
 
 /// What the directory holds. A crash in the middle of a reset leaves a newest segment in which nothing can be read, behind a gap: it

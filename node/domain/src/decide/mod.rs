@@ -97,15 +97,7 @@ pub(crate) fn decide_as(
     let command = match command {
         Command::Found(founding) => return founding::found(state, context, *founding),
         Command::Login(login) => return identity::login::log_in(state, context, &login),
-        Command::Upkeep(upkeep) => {
-            return match &*upkeep {
-                Upkeep::Keys(upkeep) => keys::upkeep(state, context, upkeep),
-                Upkeep::Identity(upkeep) => identity::upkeep(state, context, upkeep),
-                Upkeep::Guard(upkeep) => guard::upkeep(state, context, upkeep),
-                Upkeep::Recovery(upkeep) => recovery::upkeep(state, context, upkeep),
-                Upkeep::Repair(upkeep) => repair::upkeep(state, upkeep),
-            };
-        }
+        Command::Upkeep(upkeep) => return decide_upkeep(state, context, &upkeep),
         command => command,
     };
     let token = token.ok_or(Rejection::NotAuthenticated)?;
@@ -160,6 +152,17 @@ pub(crate) fn decide_as(
         Command::Guard(command) => desk.decide_guard(*command),
         Command::Recovery(command) => desk.decide_recovery(*command),
         Command::Found(_) | Command::Login(_) | Command::Upkeep(_) => Err(Rejection::invalid("it is asked without a token")),
+    }
+}
+
+/// What nodes and managers ask by themselves.
+fn decide_upkeep(state: &State, context: &Context, upkeep: &Upkeep) -> Decided {
+    match upkeep {
+        Upkeep::Keys(upkeep) => keys::upkeep(state, context, upkeep),
+        Upkeep::Identity(upkeep) => identity::upkeep(state, context, upkeep),
+        Upkeep::Guard(upkeep) => guard::upkeep(state, context, upkeep),
+        Upkeep::Recovery(upkeep) => recovery::upkeep(state, context, upkeep),
+        Upkeep::Repair(upkeep) => repair::upkeep(state, upkeep),
     }
 }
 

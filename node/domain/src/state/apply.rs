@@ -130,13 +130,7 @@ impl State {
                 self.fold_policy(Policy { name: name.clone(), rules: rules.clone(), version: *version, updated: stamp });
                 Ok(())
             }
-            Event::PolicyDeleted { name } => {
-                self.policies_changed = seq;
-                self.memo = Memo::default();
-                let old = self.policies.remove(name).ok_or("its policy does not exist")?;
-                self.digest.subtract(row::POLICY, &old);
-                Ok(())
-            }
+            Event::PolicyDeleted { name } => self.drop_policy(name, seq),
             Event::RolePut { name, description, policies, version } => {
                 self.policies_changed = seq;
                 let (description, policies) = (description.clone(), policies.clone());
@@ -178,6 +172,14 @@ impl State {
         if let Some(old) = self.policies.insert(policy.name.clone(), Arc::new(policy)) {
             self.digest.subtract(row::POLICY, &old);
         }
+    }
+
+    fn drop_policy(&mut self, name: &PolicyName, seq: Revision) -> Result<(), &'static str> {
+        self.policies_changed = seq;
+        self.memo = Memo::default();
+        let old = self.policies.remove(name).ok_or("its policy does not exist")?;
+        self.digest.subtract(row::POLICY, &old);
+        Ok(())
     }
 
     fn fold_role(&mut self, role: Role) {
