@@ -220,7 +220,8 @@ impl Node {
         seal_desk.unsealed(custody, local.sealing.clone());
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
-        let services = Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone(), connections_max };
+        let services =
+            Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone(), connections_max };
         clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let _lock = local.lock;
