@@ -47,10 +47,13 @@ impl Snapshots for SnapshotsService {
         self.permit(&caller, Operation::SnapshotSave, &message, TO_CALLER).await?;
         let after = message.after.map(after).transpose()?;
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        let (saving, stopping) = (self.saving.clone(), self.door.stopping.clone());
+        let (saving, gate) = (self.saving.clone(), self.door.gate.clone());
         tokio::spawn(async move {
-            let sent = stopping.run_until_cancelled(send_snapshot(&saving, after, &sender)).await;
-            let sent = sent.unwrap_or_else(|| Err(Status::unavailable("this node is stopping")));
+            let elsewhere = gate.elsewhere();
+            let sent = tokio::select! {
+                sent = send_snapshot(&saving, after, &sender) => sent,
+                () = gate.closed() => Err(elsewhere),
+            };
             if let Err(status) = sent {
                 // A caller that went away has no use for it.
                 let _ = sender.send(Err(status)).await;

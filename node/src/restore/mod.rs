@@ -76,7 +76,7 @@ pub async fn restore(
     wish: &Wish,
     progress: Progress<'_>,
 ) -> Result<RestoreReport, BootError> {
-    let unsealed = crate::seal::server::unseal_offline(config, texts).await.map_err(failed("unseal"))?;
+    let unsealed = crate::seal::server::unseal_offline(config, ambient, texts).await.map_err(failed("unseal"))?;
     let cluster = unsealed.file.cluster();
     let members = members(wish, config).map_err(failed("the members of the new cluster"))?;
     let chosen = choose(wish, &unsealed, progress).await.map_err(failed("choose snapshots"))?;

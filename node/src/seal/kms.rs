@@ -194,12 +194,12 @@ mod tests {
         let status = desk.status();
         assert_eq!((status.phase.as_str(), status.kind.as_str()), ("sealed", "aws-kms"));
         assert!(status.trouble.contains("was not reached") && status.trouble.ends_with("again in 1 s"), "{}", status.trouble);
-        desk.ask_service().unwrap();
+        desk.ask_service(None).unwrap();
         assert_eq!(desk.status().trouble, "", "the answer is not there yet");
         assert!(futures::poll!(&mut unsealing).is_pending());
         assert!(desk.status().trouble.ends_with("again in 2 s"), "{}", desk.status().trouble);
         kms.be(Mood::Willing);
-        desk.ask_service().unwrap();
+        desk.ask_service(None).unwrap();
         let unsealed = unsealing.await;
         assert_eq!((unsealed.file, desk.status().phase.as_str()), (file, "unsealing"));
     }
@@ -213,7 +213,7 @@ mod tests {
         let mut unsealing = std::pin::pin!(service.unseal(&desk));
         assert!(futures::poll!(&mut unsealing).is_pending());
         assert_eq!(desk.status().trouble, "", "the service was not even asked");
-        desk.ask_service().unwrap();
+        desk.ask_service(None).unwrap();
         unsealing.await;
     }
 }

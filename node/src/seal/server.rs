@@ -144,11 +144,15 @@ async fn unsealed_by_itself(config: &Config, desk: &Arc<SealDesk>, wanted: bool)
 }
 
 /// Opens the seal of a node that does not run: by what lies beside it, or by `texts` (shares, or a passphrase) where people hold the key.
-pub(crate) async fn unseal_offline(config: &Config, texts: Vec<Zeroizing<String>>) -> Result<Unsealed, String> {
+pub(crate) async fn unseal_offline(
+    config: &Config,
+    ambient: &Ambient,
+    texts: Vec<Zeroizing<String>>,
+) -> Result<Unsealed, String> {
     let path = &config.seal.file;
     let file = super::desk::read_seal(path)?
         .ok_or_else(|| format!("seal file {} is missing: put the cluster's there", path.display()))?;
-    if let Some(opened) = by_itself(config, &file).await {
+    if let Some(opened) = by_itself(config, &Keeper::new(ambient, &config.seal), &file).await {
         return opened.map_err(|hindrance| hindrance.to_string());
     }
     if texts.is_empty() {

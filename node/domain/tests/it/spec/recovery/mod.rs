@@ -82,7 +82,7 @@ fn lending() -> World {
     let mut world = given([added("db/password", 1), granted("ana", "read", "*")]);
     let hash = world.draw_hash();
     let payload = world::wrapped_key("wrapped");
-    let wish = WrapWish { hash, payload, about: "token of ana".into(), ttl_ms: 60_000 };
+    let wish = WrapWish { hash, payload, about: "token of ana".into(), ttl_ms: 60_000, of: None };
     world.establish(Command::Identity(Box::new(IdentityCommand::Wrap(wish))));
     world
 }
