@@ -16,7 +16,7 @@ fi
 ${CARGO:-cargo} clippy -p node-kms --features moto --all-targets --quiet -- -D warnings
 ${CARGO:-cargo} test -p node-kms --features moto --test it --no-run
 ${CARGO:-cargo} build --workspace --bins
-${CARGO:-cargo} test -p cluster-tests --test it --no-run
+${CARGO:-cargo} test -p cluster-tests --features moto --test it --no-run
 
 port=$("$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" > "$target/kms-server.log" 2>&1 &
@@ -39,7 +39,7 @@ print(json.load(urllib.request.urlopen(request))["KeyMetadata"]["KeyId"])
 PYTHON
         )
         export HOLDFAST_TEST_KMS_KEY
-        ${CARGO:-cargo} test -p cluster-tests --test it -- --ignored kms::
+        ${CARGO:-cargo} test -p cluster-tests --features moto --test it -- kms::
         exit
     fi
     sleep 0.2

@@ -68,7 +68,6 @@ async fn all_unsealed(cluster: &ProcessCluster) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "ops/test-kms.sh starts the service that it needs"]
 async fn nodes_whose_seal_a_service_keeps_unseal_by_themselves_and_wait_while_it_is_away() {
     let (directory, way) = (tempfile::tempdir().unwrap(), Way::new().await);
     let mut cluster = prepare(directory.path(), &way);
@@ -117,7 +116,6 @@ async fn nodes_whose_seal_a_service_keeps_unseal_by_themselves_and_wait_while_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "ops/test-kms.sh starts the service that it needs"]
 async fn shares_become_a_seal_that_a_service_keeps_and_become_shares_again() {
     let (directory, way) = (tempfile::tempdir().unwrap(), Way::new().await);
     let mut cluster = prepare(directory.path(), &way);

@@ -10,6 +10,7 @@ mod failures;
 mod guard;
 mod identity;
 mod keys;
+#[cfg(feature = "moto")]
 mod kms;
 mod leaks;
 mod maintenance;

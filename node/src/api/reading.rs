@@ -22,11 +22,11 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 impl Door {
     pub(crate) async fn get(&self, caller: &Caller, message: &v1::GetRequest) -> Result<v1::GetResponse, Status> {
-        self.get_from(caller, message).await.map(|(answer, _)| answer)
+        self.read_from(caller, message).await.map(|(answer, _)| answer)
     }
 
     /// As `get`, with which version of which secret it is.
-    pub(crate) async fn get_from(
+    pub(crate) async fn read_from(
         &self,
         caller: &Caller,
         message: &v1::GetRequest,

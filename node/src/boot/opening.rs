@@ -135,7 +135,7 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
     let found = |why| rescue.repairs.began(RepairPart::Snapshot, why);
     let restored = snapshots.restore_newest(&materializer, &values, purged, found);
     let standing = match restored.map_err(failed("restore the newest snapshot"))? {
-        Restored::Standing(standing) => Some(standing),
+        Restored::Standing(standing) => Some(*standing),
         Restored::Beginning => None,
         Restored::Lost { index_min } => {
             Some(rescue.fetch_state(&snapshots, &wal, index_min, |path| snapshots.install(path, &materializer, &values))?)

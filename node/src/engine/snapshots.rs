@@ -36,7 +36,7 @@ const REBUILD_VALUES: usize = 4096;
 /// What the snapshots of a node amount to when it starts.
 pub(crate) enum Restored {
     /// A state, from which the log goes on.
-    Standing(Standing),
+    Standing(Box<Standing>),
     /// There is none, and the log starts at the beginning.
     Beginning,
     /// The log goes on from entry `index_min`, and no snapshot here reaches it: another member has to give one.
@@ -269,7 +269,7 @@ impl Snapshots {
     ) -> io::Result<Restored> {
         for path in self.complete()? {
             match self.bring_up(&path, materializer, values, purged) {
-                Ok(Some(standing)) => return Ok(Restored::Standing(standing)),
+                Ok(Some(standing)) => return Ok(Restored::Standing(Box::new(standing))),
                 Ok(None) => damaged(format!("snapshot {} is too old for the log", path.display())),
                 Err(error) if is_damage(&error) => {
                     self.set_aside(&path)?;

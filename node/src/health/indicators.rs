@@ -102,10 +102,12 @@ impl Seen {
             return fail("storage", "the data directory cannot be looked at");
         };
         let words = format!("{} MiB of {} MiB are free", free >> 20, total >> 20);
-        let indicator = match free {
-            ..FREE_FAIL => fail("storage", words),
-            ..FREE_WARN => warn("storage", words),
-            _ => pass("storage", words),
+        let indicator = if free < FREE_FAIL {
+            fail("storage", words)
+        } else if free < FREE_WARN {
+            warn("storage", words)
+        } else {
+            pass("storage", words)
         };
         indicator.with(free as f64, "bytes free")
     }
@@ -174,7 +176,7 @@ impl Indicator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
+    use tokio::time::Instant;
 
     fn seen() -> Seen {
         let status = ReplicaStatus {

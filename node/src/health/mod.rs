@@ -16,9 +16,10 @@ use parking_lot::Mutex;
 use raft::{Replica, Role};
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use storage::wal::Wal;
 use surroundings::Surroundings;
+use tokio::time::Instant;
 
 /// A report is given again for so long.
 const FRESH: Duration = Duration::from_millis(250);
@@ -106,7 +107,7 @@ pub(crate) struct Health {
 
 impl Health {
     pub(crate) fn new(door: Arc<Door>, replica: Replica, wal: Wal, clock: Arc<dyn Clock>, config: &Config) -> Health {
-        let surroundings = Arc::new(Surroundings::of(config));
+        let surroundings = Arc::new(Surroundings::of(config, clock.clone()));
         let zone = config.node.zone.clone();
         Health { door, replica, wal, clock, zone, surroundings, newest: Mutex::new(None) }
     }

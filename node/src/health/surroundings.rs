@@ -1,10 +1,12 @@
 //! What lies around the node and is looked at on a thread of its own, because a disk that hangs would keep whoever looks.
 
+use crate::clock::Clock;
 use crate::config::Config;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+use tokio::time::Instant;
 use x509_parser::pem::Pem;
 
 /// How often it is looked.
@@ -25,19 +27,20 @@ pub(super) struct Around {
 pub(super) struct Surroundings {
     data: PathBuf,
     certificates: Vec<(&'static str, PathBuf)>,
+    clock: Arc<dyn Clock>,
     newest: Mutex<Around>,
 }
 
 impl Surroundings {
-    pub(super) fn of(config: &Config) -> Surroundings {
+    pub(super) fn of(config: &Config, clock: Arc<dyn Clock>) -> Surroundings {
         let data = config.node.data.clone();
         let certificates = vec![
             ("certificate-peer", config.tls.peer_certificate.clone()),
             ("certificate-client", config.tls.client_certificate.clone()),
             ("certificate-authority", config.tls.ca.clone()),
         ];
-        let newest = Mutex::new(look(&data, &certificates));
-        Surroundings { data, certificates, newest }
+        let newest = Mutex::new(look(&data, &certificates, &*clock));
+        Surroundings { data, certificates, clock, newest }
     }
 
     pub(super) fn newest(&self) -> Around {
@@ -51,7 +54,7 @@ impl Surroundings {
         loop {
             next.tick().await;
             let own = Arc::clone(&self);
-            let looked = tokio::task::spawn_blocking(move || look(&own.data, &own.certificates)).await;
+            let looked = tokio::task::spawn_blocking(move || look(&own.data, &own.certificates, &*own.clock)).await;
             if let Ok(looked) = looked {
                 *self.newest.lock() = looked;
             }
@@ -59,14 +62,14 @@ impl Surroundings {
     }
 }
 
-fn look(data: &Path, certificates: &[(&'static str, PathBuf)]) -> Around {
+fn look(data: &Path, certificates: &[(&'static str, PathBuf)], clock: &dyn Clock) -> Around {
     let room = rustix::fs::statvfs(data).ok().map(|room| (room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize));
-    let certificates = certificates.iter().map(|(name, path)| (*name, days_left(path))).collect();
+    let certificates = certificates.iter().map(|(name, path)| (*name, days_left(path, clock))).collect();
     Around { looked: Instant::now(), room, certificates }
 }
 
 /// Days until the first certificate of several expires; negative where it has.
-fn days_left(path: &Path) -> Result<f64, String> {
+fn days_left(path: &Path, clock: &dyn Clock) -> Result<f64, String> {
     let unread = |why: &dyn std::fmt::Display| format!("{} cannot be read: {why}", path.display());
     let text = std::fs::read(path).map_err(|error| unread(&error))?;
     let mut first: Option<i64> = None;
@@ -76,13 +79,14 @@ fn days_left(path: &Path) -> Result<f64, String> {
         first = Some(first.map_or(ends, |known| known.min(ends)));
     }
     let ends = first.ok_or_else(|| unread(&"there is no certificate in it"))?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let now = clock.now().0 as f64 / 1e6;
     Ok((ends as f64 - now) / DAY)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     #[test]
@@ -95,10 +99,10 @@ mod tests {
             params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
         };
         std::fs::write(&path, until(2200) + &until(2001)).unwrap();
-        assert!(days_left(&path).unwrap() < -365.0);
+        assert!(days_left(&path, &SystemClock).unwrap() < -365.0);
         std::fs::write(&path, until(2200)).unwrap();
-        assert!(days_left(&path).unwrap() > 365.0);
+        assert!(days_left(&path, &SystemClock).unwrap() > 365.0);
         std::fs::write(&path, "none").unwrap();
-        assert!(days_left(&path).unwrap_err().contains("no certificate"));
+        assert!(days_left(&path, &SystemClock).unwrap_err().contains("no certificate"));
     }
 }

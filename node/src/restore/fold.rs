@@ -9,7 +9,7 @@ use proto_record::codec::{self, Kind};
 use std::io;
 use std::path::{Path, PathBuf};
 use storage::snapshot::read_header;
-use storage::{RealDisk, SnapshotReader};
+use storage::{Disk, SnapshotReader};
 use storage_crypto::ring::Ring;
 
 /// Records between two words about progress.
@@ -28,9 +28,16 @@ pub(super) struct Folded {
 }
 
 /// Reads all files and checks what they lead to: chain and digest at the end of each.
-pub(super) fn fold(chosen: &Chosen, ring: &Ring, cluster: &[u8; 16], at: Point, progress: Progress<'_>) -> io::Result<Folded> {
+pub(super) fn fold(
+    chosen: &Chosen,
+    disk: &dyn Disk,
+    ring: &Ring,
+    cluster: &[u8; 16],
+    at: Point,
+    progress: Progress<'_>,
+) -> io::Result<Folded> {
     let (full_entry, full_path) = &chosen.files[0];
-    let full = reader(full_path, ring, cluster)?;
+    let full = reader(disk, full_path, ring, cluster)?;
     let (mut records, total) = (0, full_entry.secrets);
     let mut standing = Standing::read(&full, full_path, |_, _, _| {
         records += 1;
@@ -41,7 +48,7 @@ pub(super) fn fold(chosen: &Chosen, ring: &Ring, cluster: &[u8; 16], at: Point, 
     })?;
     let mut spilled = Spilled::new()?;
     for (_, path) in &chosen.files[1..] {
-        let reader = reader(path, ring, cluster)?;
+        let reader = reader(disk, path, ring, cluster)?;
         if replay(&mut standing, &reader, &mut spilled, at)? {
             break;
         }
@@ -55,15 +62,15 @@ pub(super) fn fold(chosen: &Chosen, ring: &Ring, cluster: &[u8; 16], at: Point, 
     Ok(Folded { standing, spilled, full, full_path: full_path.clone(), value_count })
 }
 
-fn reader(path: &Path, ring: &Ring, cluster: &[u8; 16]) -> io::Result<SnapshotReader> {
-    let version = read_header(&RealDisk, path).map_err(io::Error::other)?.key_version;
+fn reader(disk: &dyn Disk, path: &Path, ring: &Ring, cluster: &[u8; 16]) -> io::Result<SnapshotReader> {
+    let version = read_header(disk, path).map_err(io::Error::other)?.key_version;
     let key = ring.snapshot_key(version, cluster).ok_or_else(|| {
         io::Error::other(format!(
             "{} is sealed by version {version} of the root key, which the seal file does not hold: use a seal file of that time",
             path.display()
         ))
     })?;
-    SnapshotReader::open(&RealDisk, path, &key).map_err(io::Error::other)
+    SnapshotReader::open(disk, path, &key).map_err(io::Error::other)
 }
 
 /// Folds an increment; `true` where the wished point was reached within it.

@@ -79,8 +79,9 @@ pub async fn restore(
     let unsealed = crate::seal::server::unseal_offline(config, ambient, texts).await.map_err(failed("unseal"))?;
     let cluster = unsealed.file.cluster();
     let members = members(wish, config).map_err(failed("the members of the new cluster"))?;
-    let chosen = choose(wish, &unsealed, progress).await.map_err(failed("choose snapshots"))?;
-    let folded = fold(&chosen, &unsealed.ring, &cluster, wish.at, progress).map_err(failed("read the snapshots"))?;
+    let chosen = choose(wish, &unsealed, &*ambient.disk, progress).await.map_err(failed("choose snapshots"))?;
+    let folded =
+        fold(&chosen, &*ambient.disk, &unsealed.ring, &cluster, wish.at, progress).map_err(failed("read the snapshots"))?;
     check_new(&chosen, config.node.id).map_err(failed("setting node.id"))?;
     let mut report = report(&chosen, &folded, members.keys().copied().collect());
     if wish.dry_run {

@@ -8,7 +8,7 @@ use raft::Member;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use storage::RealDisk;
+use storage::Disk;
 use storage_backup::{Entry, Store, Wanted, check_entry};
 
 /// Which state is wished back.
@@ -66,7 +66,7 @@ impl From<Point> for Wanted {
 }
 
 /// Chooses the files, brings them here where they are elsewhere, and checks them: whole, signed by this cluster, what their entries say.
-pub(super) async fn choose(wish: &Wish, unsealed: &Unsealed, progress: Progress<'_>) -> Result<Chosen, String> {
+pub(super) async fn choose(wish: &Wish, unsealed: &Unsealed, disk: &dyn Disk, progress: Progress<'_>) -> Result<Chosen, String> {
     let store = Store::open(&wish.from).map_err(|error| error.to_string())?;
     let set = store.set().await.map_err(|error| error.to_string())?;
     for (name, why) in &set.bad {
@@ -97,7 +97,7 @@ pub(super) async fn choose(wish: &Wish, unsealed: &Unsealed, progress: Progress<
     let signer = unsealed.ring.snapshot_signer(&cluster).public();
     let mut position = Vec::new();
     for (entry, path) in &files {
-        let checked = check_entry(&RealDisk, path, entry, Some(signer), None, |read| progress("checking", done + read, total));
+        let checked = check_entry(disk, path, entry, Some(signer), None, |read| progress("checking", done + read, total));
         position = checked.map_err(|fault| fault.to_string())?.checked.header.position;
         done += entry.bytes;
     }

@@ -99,7 +99,7 @@ impl Wrapping for WrappingService {
         if let Err(rejection) = check_ttl(ttl_ms) {
             self.0.submit(&caller, Operation::Wrap, &asked, Err(rejection)).await?;
         }
-        let (read, of) = self.0.get_from(&caller, &asked).await?;
+        let (read, of) = self.0.read_from(&caller, &asked).await?;
         Ok(Response::new(self.0.wrap(&caller, about, Contents::Secret(read), (ttl_ms, Some(of))).await?))
     }
 
