@@ -72,6 +72,12 @@ pub(super) async fn choose(wish: &Wish, unsealed: &Unsealed, disk: &dyn Disk, pr
     for (name, why) in &set.bad {
         tracing::warn!(name, why, "an entry of the set is not believed and is left out");
     }
+    if let (Point::Newest, Some((name, why))) = (wish.at, set.bad.first()) {
+        return Err(format!(
+            "{name} is not what was written ({why}), and what it stands for may be the newest: name a point before it (--at-revision or \
+             --at-time), or take the file out of the set if it is to be left out"
+        ));
+    }
     let plan = set.plan(wish.at.into()).map_err(|error| format!("{}: {error}", store.place()))?;
     let cluster = unsealed.file.cluster();
     let total = plan.bytes();
