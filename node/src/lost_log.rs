@@ -4,21 +4,24 @@
 //! remember, and must not take such a node for one that holds what a quorum counted on.
 
 use crate::api::Door;
+use node_domain::Command;
 use node_domain::command::Upkeep;
 use node_domain::guard::{AlertKind, GuardUpkeep, Severity};
-use node_domain::{Ask, Command};
 use raft::Replica;
 use raft::transport::{Acknowledged, LostLog};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Disk;
-use tokio::time::Instant;
 
 /// Beside the data of a node that may not come back.
 const MARKER: &str = "lost-log";
 /// How long an alert about another node may take to commit.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How soon one that did not commit is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a node that ends goes on saying why to whoever asks, so that the leader hears of it: it raises the alert.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Refuses data that was found to be an older state of itself.
 pub(crate) fn check(data: &Path) -> Result<(), String> {
@@ -40,6 +43,7 @@ pub(crate) async fn watch_own(replica: Replica, disk: Arc<dyn Disk>, data: PathB
     if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         tracing::error!(%error, "the marker of a lost log was not written: do not start this node again");
     }
+    tokio::time::sleep(LAST_WORDS).await;
     Err(words)
 }
 
@@ -50,7 +54,9 @@ pub(crate) async fn raise_others(acknowledged: Acknowledged, door: Arc<Door>) {
     loop {
         let found: Vec<LostLog> = lost.borrow_and_update().values().filter(|found| !raised.contains(*found)).cloned().collect();
         for found in found {
-            raise(&door, &found).await;
+            while !raise(&door, &found).await {
+                tokio::time::sleep(AGAIN).await;
+            }
             raised.push(found);
         }
         if lost.changed().await.is_err() {
@@ -59,14 +65,8 @@ pub(crate) async fn raise_others(acknowledged: Acknowledged, door: Arc<Door>) {
     }
 }
 
-async fn raise(door: &Door, found: &LostLog) {
-    let ask = Ask {
-        credential: None,
-        request: uuid::Uuid::new_v4().into_bytes(),
-        fingerprint: 0,
-        source: format!("{}/replication", door.node_id),
-        address: None,
-    };
+/// Whether the alert is in the state.
+async fn raise(door: &Door, found: &LostLog) -> bool {
     let upkeep = GuardUpkeep::Raise {
         kind: AlertKind::Node,
         severity: Severity::Critical,
@@ -74,8 +74,12 @@ async fn raise(door: &Door, found: &LostLog) {
         text: found.to_string(),
     };
     let command = Command::Upkeep(Box::new(Upkeep::Guard(upkeep)));
-    if let Err(lost) = door.conduit.submit(ask, command, Instant::now() + PATIENCE).await {
-        tracing::warn!(%lost, node = found.node, "no alert was raised about the lost log of another node");
+    match door.submit_own("replication", command, PATIENCE).await {
+        Ok(_) => true,
+        Err(lost) => {
+            tracing::warn!(%lost, node = found.node, "no alert is raised yet about the lost log of another node; trying on");
+            false
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use crate::api::streams::Streams;
 use crate::api::throttle::Throttle;
 use crate::api::writing::TRIES;
 use crate::authn::Authn;
+use crate::engine::proposer::Decided;
 use crate::engine::rules::RuleChecker;
-use crate::engine::{Conduit, Sealing, Values, View};
+use crate::engine::{Conduit, Lost, Sealing, Values, View};
 use crate::gate::Gate;
 use crate::repair::values::ValueRepair;
 use node_domain::ids::EnvironmentName;
@@ -238,6 +239,21 @@ impl Door {
         let view = self.catch_up(caller).await;
         let about = view.state.environment(&name)?.about.clone();
         Ok((name, about))
+    }
+
+    /// Has the cluster ask something of itself; `who` on this node does it, for the source of the record.
+    ///
+    /// # Errors
+    /// When there is no outcome within `patience`.
+    pub(crate) async fn submit_own(&self, who: &str, command: Command, patience: Duration) -> Result<(Decided, Arc<View>), Lost> {
+        let ask = Ask {
+            credential: None,
+            request: uuid::Uuid::new_v4().into_bytes(),
+            fingerprint: 0,
+            source: format!("{}/{who}", self.node_id),
+            address: None,
+        };
+        self.conduit.submit(ask, command, Instant::now() + patience).await
     }
 
     /// A view that is not older than this call. It costs a record, though no use of a counted token, so it is asked for in doubt only.

@@ -3,16 +3,15 @@
 use super::making::{Backups, Made};
 use super::{After, BackupError};
 use crate::api::Door;
+use node_domain::Command;
 use node_domain::command::Upkeep;
 use node_domain::ids::Revision;
 use node_domain::recovery::{RecoveryUpkeep, SavedSnapshot};
-use node_domain::{Ask, Command};
 use std::sync::Arc;
 use std::time::Duration;
 use storage_backup::{BackupSet, Entry, EntryKind, Keep, Store, doomed};
 use storage_crypto::hex;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 /// How long the journal may take to hear of a snapshot.
 const TELLING: Duration = Duration::from_secs(30);
@@ -81,15 +80,8 @@ impl Saving {
 
     /// Tells the journal what became of a snapshot.
     pub(crate) async fn tell(&self, upkeep: RecoveryUpkeep) -> Result<(), BackupError> {
-        let ask = Ask {
-            credential: None,
-            request: uuid::Uuid::new_v4().into_bytes(),
-            fingerprint: 0,
-            source: format!("{}/backup", self.door.node_id),
-            address: None,
-        };
         let command = Command::Upkeep(Box::new(Upkeep::Recovery(upkeep)));
-        let told = self.door.conduit.submit(ask, command, Instant::now() + TELLING).await;
+        let told = self.door.submit_own("backup", command, TELLING).await;
         let (decided, _) = told.map_err(|lost| BackupError::Journal(lost.to_string()))?;
         decided.answer.map(drop).map_err(|rejection| BackupError::Journal(rejection.to_string()))
     }

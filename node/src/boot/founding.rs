@@ -5,7 +5,7 @@ use super::{Ambient, BootError, failed};
 use crate::api::door::Door;
 use crate::bootstrap::Bootstrap;
 use crate::config::Config;
-use node_domain::{Ask, Command};
+use node_domain::Command;
 use raft::Replica;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,15 +48,8 @@ async fn found(replica: &Replica, door: &Door, bootstrap: Bootstrap) -> Result<(
         Err(error) => return Err(format!("found the cluster: {error}")),
     }
     loop {
-        let ask = Ask {
-            credential: None,
-            request: uuid::Uuid::new_v4().into_bytes(),
-            fingerprint: 0,
-            source: format!("{}/kit", door.node_id),
-            address: None,
-        };
         let command = Command::Found(Box::new(bootstrap.founding.clone()));
-        match door.conduit.submit(ask, command, tokio::time::Instant::now() + FOUNDING).await {
+        match door.submit_own("kit", command, FOUNDING).await {
             // A refusal says that it was founded before: by this node, before it stopped halfway.
             Ok((decided, _)) => {
                 tracing::info!(index = decided.index, founded = decided.answer.is_ok(), "the cluster is founded");

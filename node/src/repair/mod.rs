@@ -11,15 +11,14 @@ pub(crate) mod snapshots;
 pub(crate) mod values;
 
 use crate::api::Door;
+use node_domain::Command;
 use node_domain::command::Upkeep;
 use node_domain::repair::{RepairPart, RepairStep, RepairUpkeep};
-use node_domain::{Ask, Command};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 /// How long one report may take to commit, and how long to wait before it is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -138,15 +137,8 @@ impl Repairs {
 
 /// Has the journal take something down in the cluster's name; whether it did.
 pub(crate) async fn submit(door: &Door, upkeep: RepairUpkeep) -> bool {
-    let ask = Ask {
-        credential: None,
-        request: uuid::Uuid::new_v4().into_bytes(),
-        fingerprint: 0,
-        source: format!("{}/repair", door.node_id),
-        address: None,
-    };
     let command = Command::Upkeep(Box::new(Upkeep::Repair(upkeep)));
-    match door.conduit.submit(ask, command, Instant::now() + PATIENCE).await {
+    match door.submit_own("repair", command, PATIENCE).await {
         Ok(_) => true,
         Err(lost) => {
             tracing::debug!(%lost, "the journal does not know yet of a repair");

@@ -11,7 +11,7 @@ use crate::api::Door;
 use crate::fault;
 use node_domain::command::Upkeep;
 use node_domain::keys::KeysUpkeep;
-use node_domain::{Ask, Command, Rejection};
+use node_domain::{Command, Rejection};
 use proto::peer::v1::DescribeResponse;
 use raft::{MemberState, Replica, Role};
 use std::collections::BTreeSet;
@@ -200,15 +200,8 @@ impl Rotation {
 
 /// Has the cluster ask something of itself about keys; its last record, or the refusal.
 pub(crate) async fn submit(door: &Door, who: &str, upkeep: KeysUpkeep) -> Result<Result<u64, Rejection>, Status> {
-    let ask = Ask {
-        credential: None,
-        request: uuid::Uuid::new_v4().into_bytes(),
-        fingerprint: 0,
-        source: format!("{}/{who}", door.node_id),
-        address: None,
-    };
     let command = Command::Upkeep(Box::new(Upkeep::Keys(upkeep)));
-    let submitted = door.conduit.submit(ask, command, tokio::time::Instant::now() + PATIENCE).await;
+    let submitted = door.submit_own(who, command, PATIENCE).await;
     let (decided, _) = submitted.map_err(|lost| crate::api::status::lost(&lost))?;
     Ok(decided.answer.map(|_| decided.index))
 }

@@ -62,6 +62,14 @@ impl Inbox {
         Inbox { id, raft, machine, wal, lost }
     }
 
+    /// Nothing is promised any more by a node that was found to have lost what it had promised.
+    ///
+    /// # Errors
+    /// When it was.
+    pub(crate) fn check_trusted(&self) -> Result<(), LostLog> {
+        self.lost.borrow().clone().map_or(Ok(()), Err)
+    }
+
     /// Makes sure that this node still has what it has acknowledged to the leader that `vote` names: all before `acknowledged_to`.
     ///
     /// # Errors

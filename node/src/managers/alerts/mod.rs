@@ -9,14 +9,13 @@ mod target;
 use crate::api::Door;
 use crate::clock::Clock;
 use courier::{Courier, Letter};
+use node_domain::Command;
 use node_domain::command::Upkeep;
 use node_domain::guard::{Alert, GuardUpkeep, Sink};
-use node_domain::{Ask, Command};
 use raft::{Replica, Role};
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use target::Target;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What happens within this time is delivered in one go.
@@ -92,15 +91,8 @@ impl AlertManager {
     }
 
     async fn mark(&self, upkeep: GuardUpkeep) {
-        let ask = Ask {
-            credential: None,
-            request: uuid::Uuid::new_v4().into_bytes(),
-            fingerprint: 0,
-            source: format!("{}/alerts", self.door.node_id),
-            address: None,
-        };
         let command = Command::Upkeep(Box::new(Upkeep::Guard(upkeep)));
-        if let Err(lost) = self.door.conduit.submit(ask, command, Instant::now() + MARK).await {
+        if let Err(lost) = self.door.submit_own("alerts", command, MARK).await {
             tracing::warn!(%lost, "what became of an alert was not recorded: it is delivered again");
         }
     }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::MESSAGE_BYTES_MAX,
     epoch::Epoch,
-    transport::{Arriving, Inbox},
+    transport::{Arriving, Inbox, LostLog},
     types::{SnapshotMeta, TypeConfig, Vote},
 };
 
@@ -112,6 +112,7 @@ impl RaftService {
             tracing::warn!(peer, theirs, why, "refused a message of another timeline");
             Status::failed_precondition(why)
         })?;
+        self.inbox.check_trusted().map_err(|lost| lost_log(&lost))?;
         Ok(PeerIdentity(peer))
     }
 }
@@ -141,12 +142,15 @@ fn read_append(
     let acknowledged_to = message.acknowledged_to;
     let append = decode_append(message).map_err(malformed)?;
     speaks_for_itself(peer, &append.vote)?;
-    inbox.check_holds(&append.vote, acknowledged_to).map_err(|lost| {
-        let mut status = Status::data_loss(lost.to_string());
-        status.metadata_mut().insert(NEXT_INDEX, lost.next_index.into());
-        status
-    })?;
+    inbox.check_holds(&append.vote, acknowledged_to).map_err(|lost| lost_log(&lost))?;
     Ok(append)
+}
+
+/// Tells the sender that this node has lost what it had acknowledged.
+fn lost_log(lost: &LostLog) -> Status {
+    let mut status = Status::data_loss(lost.to_string());
+    status.metadata_mut().insert(NEXT_INDEX, lost.next_index.into());
+    status
 }
 
 async fn read_header(parts: &mut Streaming<RaftSnapshotPart>) -> Result<RaftSnapshotHeader, Status> {
