@@ -1,5 +1,6 @@
 //! What must hold after anything: each promise is a function with its name.
 
+use crate::processes::ProcessCluster;
 use crate::workload::{ENVIRONMENT, History, path_of};
 use proto::v1;
 use proto_client::Client;
@@ -181,4 +182,23 @@ async fn agree(clients: &[Client], standings: &[(u64, u64, impl PartialEq, impl 
         links.push(record.chain);
     }
     digests && links.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// Everything that must hold of a cluster at rest, whatever was done to it: asked of every node.
+///
+/// # Panics
+/// When something of it does not.
+pub async fn everything_holds(cluster: &ProcessCluster, history: &History) {
+    let mut clients = Vec::new();
+    for node in 0..cluster.len() {
+        clients.push(cluster.client(Some(node)).await);
+    }
+    all_nodes_agree(&clients).await;
+    no_acknowledged_write_is_lost(&clients[0], history).await;
+    reads_are_never_stale(history);
+    for client in &clients {
+        let journal = the_journal_verifies(client).await;
+        every_answered_read_is_journalled(&journal, history);
+        every_acknowledged_write_is_journalled_once(&journal, history);
+    }
 }

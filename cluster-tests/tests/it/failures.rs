@@ -1,39 +1,15 @@
 //! Nodes killed, and disks cut from power, under load.
 
-use cluster_tests::checks::{
-    all_nodes_agree, every_acknowledged_write_is_journalled_once, every_answered_read_is_journalled,
-    no_acknowledged_write_is_lost, reads_are_never_stale, the_journal_verifies,
-};
+use cluster_tests::checks::everything_holds;
 use cluster_tests::disks::LoopDisk;
 use cluster_tests::processes::ProcessCluster;
 use cluster_tests::workload::{History, Workload};
-use proto_client::Client;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 
 const WRITERS: usize = 6;
 const READERS: usize = 6;
-
-async fn each_node(cluster: &ProcessCluster) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for node in 0..cluster.len() {
-        clients.push(cluster.client(Some(node)).await);
-    }
-    clients
-}
-
-async fn check_everything(cluster: &ProcessCluster, history: &History) {
-    let clients = each_node(cluster).await;
-    all_nodes_agree(&clients).await;
-    no_acknowledged_write_is_lost(&clients[0], history).await;
-    reads_are_never_stale(history);
-    for client in &clients {
-        let journal = the_journal_verifies(client).await;
-        every_answered_read_is_journalled(&journal, history);
-        every_acknowledged_write_is_journalled_once(&journal, history);
-    }
-}
 
 fn rounds(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|count| count.parse().ok()).unwrap_or(default)
@@ -64,7 +40,7 @@ async fn killing_the_leader_under_load_loses_no_acknowledged_write_and_no_record
     }
     println!("{} acknowledged writes, {} answered reads", history.acknowledged(), history.reads.len());
     assert!(history.acknowledged() > 50 && history.reads.len() > 50, "the workload did work");
-    check_everything(&cluster, &history).await;
+    everything_holds(&cluster, &history).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +63,7 @@ async fn killing_all_nodes_at_once_loses_nothing_acknowledged() {
     cluster.ready().await;
     println!("{kills} kills of all: {} acknowledged writes, {} answered reads", history.acknowledged(), history.reads.len());
     assert!(history.acknowledged() > 50, "the workload did work");
-    check_everything(&cluster, &history).await;
+    everything_holds(&cluster, &history).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +112,7 @@ async fn cutting_the_power_of_all_disks_at_once_loses_nothing_acknowledged() {
     cluster.ready().await;
     println!("{cuts} power cuts of all: {} acknowledged writes, {} answered reads", history.acknowledged(), history.reads.len());
     assert!(history.acknowledged() > 50, "the workload did work");
-    check_everything(&cluster, &history).await;
+    everything_holds(&cluster, &history).await;
     cluster.kill_all();
 }
 
@@ -165,7 +141,7 @@ async fn a_stopped_node_answers_what_is_under_way_and_hands_leadership_over() {
     let history = workload.finish().await;
     let lost = history.writes.iter().flatten().filter(|write| write.version.is_none()).count();
     assert_eq!(lost, 0, "every write was acknowledged after retries");
-    check_everything(&cluster, &history).await;
+    everything_holds(&cluster, &history).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,5 +163,5 @@ async fn a_restart_after_a_snapshot_that_ends_with_reads_rebuilds_no_database() 
     cluster.ready().await;
     let log = std::fs::read_to_string(cluster.log(0)).unwrap();
     assert!(!log.contains("rebuilding it"), "{log}");
-    check_everything(&cluster, &history).await;
+    everything_holds(&cluster, &history).await;
 }

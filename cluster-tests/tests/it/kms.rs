@@ -120,13 +120,7 @@ async fn shares_become_a_seal_that_a_service_keeps_and_become_shares_again() {
     let (directory, way) = (tempfile::tempdir().unwrap(), Way::new().await);
     let mut cluster = prepare(directory.path(), &way);
     let made = init(&cluster, v1::InitRequest { shares: 3, threshold: 2, ..Default::default() }).await;
-    for node in strangers(&cluster).await {
-        for text in &made.shares[..2] {
-            node.seal().unseal(crate::seal::share(text)).await.unwrap();
-        }
-        reaches(&node, "unsealed").await;
-    }
-    cluster.ready().await;
+    crate::seal::unseal_all(&cluster, &made.shares[..2]).await;
     let client = cluster.client(None).await;
     put(&client, "a", b"value").await;
     let wish = v1::RekeyRequest { current: made.shares[..2].to_vec(), kms: named_key(), ..Default::default() };
@@ -144,11 +138,7 @@ async fn shares_become_a_seal_that_a_service_keeps_and_become_shares_again() {
     cluster.start_all();
     for node in strangers(&cluster).await {
         assert_eq!(reaches(&node, "sealed").await.kind, "shamir");
-        for text in &staged.shares[..2] {
-            node.seal().unseal(crate::seal::share(text)).await.unwrap();
-        }
-        reaches(&node, "unsealed").await;
     }
-    cluster.ready().await;
+    crate::seal::unseal_all(&cluster, &staged.shares[..2]).await;
     assert_eq!(get(&client, "a").await, b"value");
 }

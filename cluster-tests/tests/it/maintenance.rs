@@ -1,9 +1,6 @@
 //! Work on a running cluster: restarts, drains, and a disk that stops writing, none of which a client has to notice.
 
-use cluster_tests::checks::{
-    all_nodes_agree, every_acknowledged_write_is_journalled_once, every_answered_read_is_journalled,
-    no_acknowledged_write_is_lost, reads_are_never_stale, the_journal_verifies,
-};
+use cluster_tests::checks::everything_holds;
 use cluster_tests::disks::LoopDisk;
 use cluster_tests::processes::ProcessCluster;
 use cluster_tests::workload::{ENVIRONMENT, History, Workload};
@@ -13,19 +10,6 @@ use std::time::{Duration, Instant};
 
 const WRITERS: usize = 6;
 const READERS: usize = 6;
-
-async fn check_everything(cluster: &ProcessCluster, history: &History) {
-    let mut clients = Vec::new();
-    for node in 0..cluster.len() {
-        clients.push(cluster.client(Some(node)).await);
-    }
-    all_nodes_agree(&clients).await;
-    no_acknowledged_write_is_lost(&clients[0], history).await;
-    reads_are_never_stale(history);
-    let journal = the_journal_verifies(&clients[0]).await;
-    every_answered_read_is_journalled(&journal, history);
-    every_acknowledged_write_is_journalled_once(&journal, history);
-}
 
 /// No call ended without its answer, retries included.
 fn no_call_failed(history: &History) {
@@ -72,7 +56,7 @@ async fn all_nodes_are_restarted_one_after_the_other_and_no_call_fails() {
     let history = workload.finish().await;
     println!("{} acknowledged writes, {} answered reads", history.acknowledged(), history.reads.len());
     no_call_failed(&history);
-    check_everything(&cluster, &history).await;
+    everything_holds(&cluster, &history).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +84,7 @@ async fn a_drained_leader_hands_over_and_takes_no_calls_until_it_is_resumed() {
     put(&itself.with_timeout(Duration::from_secs(5)), "drain/taken").await.unwrap();
     let history = workload.finish().await;
     no_call_failed(&history);
-    check_everything(&cluster, &history).await;
+    everything_holds(&cluster, &history).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,6 +135,6 @@ async fn a_leader_whose_disk_hangs_makes_way_and_comes_back_when_it_writes_again
     cluster.ready().await;
     let history = workload.finish().await;
     no_call_failed(&history);
-    check_everything(&cluster, &history).await;
+    everything_holds(&cluster, &history).await;
     cluster.kill_all();
 }

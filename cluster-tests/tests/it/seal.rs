@@ -83,7 +83,8 @@ pub(crate) async fn init(cluster: &ProcessCluster, request: v1::InitRequest) -> 
     made
 }
 
-async fn unseal_all(cluster: &ProcessCluster, shares: &[String]) {
+/// Opens every node with these shares.
+pub(crate) async fn unseal_all(cluster: &ProcessCluster, shares: &[String]) {
     for client in strangers(cluster).await {
         reaches(&client, "sealed").await;
         for text in shares {

@@ -1,6 +1,6 @@
 //! Every kind of seal over the wire: made, opened, adopted by a new node, and changed into another.
 
-use crate::seal::{get, initialized_with, put, reaches, refusal, share, standing, stranger, strangers};
+use crate::seal::{get, initialized_with, put, reaches, refusal, share, standing, stranger, strangers, unseal_all};
 use cluster_tests::processes::{ProcessCluster, binary};
 use proto::v1;
 use proto_client::Client;
@@ -63,13 +63,7 @@ async fn shares_become_a_passphrase_and_that_a_key_file_and_only_the_newest_open
     let directory = tempfile::tempdir().unwrap();
     let wish = v1::InitRequest { shares: 3, threshold: 2, ..Default::default() };
     let (mut cluster, made) = initialized_with(directory.path(), wish).await;
-    for node in strangers(&cluster).await {
-        for text in &made.shares[..2] {
-            node.seal().unseal(share(text)).await.unwrap();
-        }
-        reaches(&node, "unsealed").await;
-    }
-    cluster.ready().await;
+    unseal_all(&cluster, &made.shares[..2]).await;
     let client = cluster.client(None).await;
     put(&client, "a", b"value").await;
     let current = made.shares[..2].to_vec();
@@ -139,13 +133,7 @@ async fn a_new_node_adopts_the_seal_file_by_the_command_and_joins() {
     let directory = tempfile::tempdir().unwrap();
     let wish = v1::InitRequest { shares: 3, threshold: 2, ..Default::default() };
     let (mut cluster, made) = initialized_with(directory.path(), wish).await;
-    for node in strangers(&cluster).await {
-        for text in &made.shares[..2] {
-            node.seal().unseal(share(text)).await.unwrap();
-        }
-        reaches(&node, "unsealed").await;
-    }
-    cluster.ready().await;
+    unseal_all(&cluster, &made.shares[..2]).await;
     put(&cluster.client(None).await, "a", b"value").await;
     let plan = cluster.add_node();
     let address = format!("https://{}", plan.client);

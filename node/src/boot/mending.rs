@@ -3,6 +3,7 @@
 use super::Ambient;
 use crate::api::Door;
 use crate::config::Config;
+use crate::managers::until;
 use crate::repair::records::RecordRepair;
 use crate::repair::{address_book, snapshots};
 use raft::Replica;
@@ -26,12 +27,4 @@ pub(super) fn start(
     until(stop, tasks, address_book::keep(ambient.disk.clone(), config.node.data.clone(), replica.clone()));
     let door = door.clone();
     until(stop, tasks, async move { repairs.tell(&door).await });
-}
-
-fn until(stop: &CancellationToken, tasks: &mut JoinSet<Result<(), String>>, work: impl Future<Output = ()> + Send + 'static) {
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        let _ = stop.run_until_cancelled(work).await;
-        Ok(())
-    });
 }

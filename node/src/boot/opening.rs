@@ -109,7 +109,7 @@ fn log_is_gone(place: &Path, node: u64) -> BootError {
     let cause = format!(
         "{} holds nothing, though this node has records and snapshots: its log is lost, and it must not come back under its number; keep \
          its directory, remove node {node} from the cluster (holdfast cluster remove {node}) and add one with an empty directory and a new \
-         number (holdfast cluster add)",
+         number (holdfastd kit --add, holdfast cluster add-learner)",
         place.display()
     );
     BootError { doing: "open the write-ahead log".into(), cause }

@@ -6,11 +6,11 @@ use crate::config::Config;
 use crate::engine::Published;
 use crate::engine::materializer::Materializer;
 use crate::engine::proposer::{Proposer, Submission};
-use crate::gate::Gate;
 use crate::health::Health;
 use crate::leadership;
 use crate::lost_log;
 use crate::managers::alerts::AlertManager;
+use crate::managers::until;
 use raft::Replica;
 use raft::transport::Acknowledged;
 use std::sync::Arc;
@@ -42,17 +42,6 @@ pub(super) fn watch_logs(
     });
 }
 
-async fn look_around(health: Arc<Health>, stop: CancellationToken) -> Result<(), String> {
-    let _ = stop.run_until_cancelled(health.look_around()).await;
-    Ok(())
-}
-
-/// A node whose gate is closed does not lead for long.
-async fn stay_away(replica: Replica, gate: Gate, stop: CancellationToken) -> Result<(), String> {
-    let _ = stop.run_until_cancelled(leadership::keep_away(replica, gate)).await;
-    Ok(())
-}
-
 /// The leader's desk, which works while this node leads.
 pub(super) fn decide_while_leading(
     replica: &Replica,
@@ -77,8 +66,9 @@ pub(super) fn start_managers(
     tasks: &mut JoinSet<Result<(), String>>,
     stop: &CancellationToken,
 ) {
-    tasks.spawn(stay_away(replica.clone(), door.gate.clone(), stop.clone()));
-    tasks.spawn(look_around(health.clone(), stop.clone()));
+    // A node whose gate is closed does not lead for long.
+    until(stop, tasks, leadership::keep_away(replica.clone(), door.gate.clone()));
+    until(stop, tasks, health.clone().look_around());
     let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
     let stop = stop.clone();
     tasks.spawn(async move {

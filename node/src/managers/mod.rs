@@ -44,13 +44,19 @@ impl Managed {
 pub(crate) fn start(managed: Managed, tasks: &mut JoinSet<Result<(), String>>, stop: &CancellationToken) {
     let keeping = keeping::run(managed.clone());
     let rewrapping = rewrap::run(managed);
-    let (stop_keeping, stop_rewrapping) = (stop.clone(), stop.clone());
+    until(stop, tasks, keeping);
+    until(stop, tasks, rewrapping);
+}
+
+/// Does the work until it is done or the node stops.
+pub(crate) fn until(
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<Result<(), String>>,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let stop = stop.clone();
     tasks.spawn(async move {
-        let _ = stop_keeping.run_until_cancelled(keeping).await;
-        Ok(())
-    });
-    tasks.spawn(async move {
-        let _ = stop_rewrapping.run_until_cancelled(rewrapping).await;
+        let _ = stop.run_until_cancelled(work).await;
         Ok(())
     });
 }

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    process::ExitStatus,
 };
 
 /// Why there is no report.
@@ -58,5 +59,13 @@ impl Fault {
 
     pub(crate) fn cluster<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> Fault {
         move |error| Fault::Cluster { doing, why: error.to_string() }
+    }
+
+    /// A process ended by itself: its last words in `log`, where it has one.
+    pub(crate) fn ended(what: String, status: ExitStatus, log: Option<&Path>) -> Fault {
+        let text = log.and_then(|log| std::fs::read_to_string(log).ok()).unwrap_or_default();
+        let last: Vec<_> = text.lines().rev().take(3).collect();
+        let why = format!("it ended ({status}): {}", last.into_iter().rev().collect::<Vec<_>>().join(" / "));
+        Fault::Process { what, why }
     }
 }

@@ -10,16 +10,13 @@ use std::{
 use futures::{TryStreamExt, stream};
 use proto_client::{Client, ClientConfig, ClientError, v1};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    process::{Child, Command},
-    time::Instant,
-};
+use tokio::{process::Child, time::Instant};
 
 use super::{FailoverPlan, Net, network::Network, traffic::ENVIRONMENT};
 use crate::{
     fault::Fault,
     say,
-    stage::{Processes, settings},
+    stage::{Processes, cluster, settings},
 };
 
 const NODES: usize = 3;
@@ -63,7 +60,8 @@ impl Stage {
             Net::Namespaces => Network::of_namespaces(NODES).await?,
             Net::Loopback => Network::of_loopback(NODES)?,
         };
-        make_kit(&server, &directory.join("kit"), &network).await?;
+        let addresses: Vec<_> = (0..NODES).map(|node| network.addresses(node)).collect();
+        cluster::make_kit(&server, &directory.join("kit"), &addresses).await?;
         let config = settings::read(&directory.join("kit/client.toml"))?;
         let client = connect(config.clone()).await?;
         let mut clients = Vec::new();
@@ -196,10 +194,7 @@ impl Stage {
         for node in 0..NODES {
             let ended = self.children[node].as_mut().map(Child::try_wait);
             if let Some(Ok(Some(status))) = ended {
-                let text = std::fs::read_to_string(self.log(node)).unwrap_or_default();
-                let last: Vec<_> = text.lines().rev().take(3).collect();
-                let why = format!("it ended ({status}): {}", last.into_iter().rev().collect::<Vec<_>>().join(" / "));
-                return Err(Fault::Process { what: format!("node {}", node + 1), why });
+                return Err(Fault::ended(format!("node {}", node + 1), status, Some(&self.log(node))));
             }
         }
         Ok(())
@@ -227,19 +222,4 @@ fn server(named: Option<&Path>) -> Result<PathBuf, Fault> {
     let own = std::env::current_exe().map_err(Fault::io("find", Path::new("this executable")))?;
     let wanted = named.map_or_else(|| own.with_file_name(SERVER), Path::to_owned);
     wanted.canonicalize().map_err(Fault::io("find (cargo build -p node makes it)", &wanted))
-}
-
-async fn make_kit(server: &Path, kit: &Path, network: &Network) -> Result<(), Fault> {
-    let mut command = Command::new(server);
-    command.arg("kit").arg("--out").arg(kit);
-    for node in 0..NODES {
-        let (client, peer) = network.addresses(node);
-        let id = node + 1;
-        command.arg("--node").arg(format!("id={id},zone=zone-{id},client={client},peer={peer}"));
-    }
-    let made = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(Fault::io("run", server))?;
-    if made.status.success() {
-        return Ok(());
-    }
-    Err(Fault::Process { what: format!("{SERVER} kit"), why: String::from_utf8_lossy(&made.stderr).trim().to_owned() })
 }

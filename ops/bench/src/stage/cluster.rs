@@ -28,7 +28,10 @@ const ASKED_AGAIN: Duration = Duration::from_millis(50);
 pub(crate) async fn start(directory: &Path, processes: &mut Processes) -> Result<ClientConfig, Fault> {
     let binary = binary().await?;
     let kit = directory.join("kit");
-    make_kit(&binary, &kit).await?;
+    let ports = free_ports(2 * NODES).map_err(Fault::io("find free ports on", Path::new("127.0.0.1")))?;
+    let local = |port: u16| format!("127.0.0.1:{port}");
+    let addresses: Vec<_> = ports.chunks(2).map(|pair| (local(pair[0]), local(pair[1]))).collect();
+    make_kit(&binary, &kit, &addresses).await?;
     for id in 1..=NODES {
         let mut command = Command::new(&binary);
         command.args(["server", "--set", "log.level=warn", "--config"]).arg(kit.join(format!("node{id}/holdfast.toml")));
@@ -63,13 +66,13 @@ async fn build(wanted: &Path) -> Result<(), Fault> {
     if status.success() { Ok(()) } else { Err(Fault::Process { what: "cargo build".into(), why: status.to_string() }) }
 }
 
-async fn make_kit(binary: &Path, kit: &Path) -> Result<(), Fault> {
-    let ports = free_ports(2 * NODES).map_err(Fault::io("find free ports on", Path::new("127.0.0.1")))?;
+/// Makes the kit of a cluster whose nodes are reached at these addresses: for clients, and for each other.
+pub(crate) async fn make_kit(binary: &Path, kit: &Path, addresses: &[(String, String)]) -> Result<(), Fault> {
     let mut command = Command::new(binary);
     command.arg("kit").arg("--out").arg(kit);
-    for (at, pair) in ports.chunks(2).enumerate() {
+    for (at, (client, peer)) in addresses.iter().enumerate() {
         let id = at + 1;
-        command.arg("--node").arg(format!("id={id},zone=zone-{id},client=127.0.0.1:{},peer=127.0.0.1:{}", pair[0], pair[1]));
+        command.arg("--node").arg(format!("id={id},zone=zone-{id},client={client},peer={peer}"));
     }
     let made = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(Fault::io("run", binary))?;
     if made.status.success() {

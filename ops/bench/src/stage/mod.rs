@@ -1,6 +1,6 @@
 //! What a run plays on: a cluster, a bare echo and a file on the same disk, and whatever has to be cleared away afterwards.
 
-mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod echo;
 mod nodes;
 mod processes;

@@ -74,10 +74,7 @@ impl Processes {
     pub(crate) fn all_run(&mut self) -> Result<(), Fault> {
         for started in &mut self.children {
             if let Ok(Some(status)) = started.child.try_wait() {
-                let complaint = started.log.as_ref().and_then(|log| std::fs::read_to_string(log).ok()).unwrap_or_default();
-                let last: Vec<_> = complaint.lines().rev().take(3).collect();
-                let why = format!("it ended ({status}): {}", last.into_iter().rev().collect::<Vec<_>>().join(" / "));
-                return Err(Fault::Process { what: started.what.clone(), why });
+                return Err(Fault::ended(started.what.clone(), status, started.log.as_deref()));
             }
         }
         Ok(())
