@@ -13,6 +13,7 @@ use crate::api::streams::Streams;
 use crate::api::throttle::Throttle;
 use crate::authn::Authn;
 use crate::backups::{Backups, Saving};
+use crate::certificates::Certificates;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::forward::{Forwarder, forward_service};
@@ -25,6 +26,7 @@ use crate::gate::Gate;
 use crate::health::Health;
 use crate::leadership;
 use crate::managers::{self, Managed};
+use crate::members::AdmittedPeers;
 use crate::repair::peers::RepairPeers;
 use crate::repair::service::repair_service;
 use crate::repair::values::ValueRepair;
@@ -37,7 +39,7 @@ use crate::seal::{Rotation, SealDesk, Unsealed};
 use crate::serve::{self, Services};
 use opening::{Local, Opened, open_local, open_stores};
 use raft::timeline::LogPayloads;
-use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
+use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerTls, TcpDial, raft_service, serve_peer};
 use raft::{Replica, Role};
 use rescue::Rescue;
 use std::path::Path;
@@ -51,6 +53,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 
 /// How long calls under way may take when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -121,7 +124,7 @@ pub struct Node {
 struct Ports {
     peer_listener: TcpListener,
     client_listener: TcpListener,
-    tls: Arc<PeerTls>,
+    certificates: Arc<Certificates>,
     channels: PeerChannels,
     desk: Arc<SealDesk>,
 }
@@ -159,8 +162,8 @@ impl Node {
     ) -> Result<Node, BootError> {
         let peer_listener = listen("listen.peer", &config.listen.peer).await?;
         let client_listener = TcpListener::from_std(client_listener).map_err(failed("listen.client"))?;
-        let tls = peer_tls(&config, config.node.id)?;
-        let channels = PeerChannels::new(tls.clone(), Arc::new(TcpDial));
+        let certificates = Arc::new(Certificates::load(&config.tls, config.node.id)?);
+        let channels = PeerChannels::new(certificates.peer(), Arc::new(TcpDial));
         let rescue = Rescue::new(&config, &ambient, channels.clone());
         let settings = config.clone();
         let around = ambient.clone();
@@ -171,11 +174,12 @@ impl Node {
             Ok::<_, BootError>((local, opened))
         });
         let (local, opened) = opening.await.map_err(failed("open the data directory"))??;
-        Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, tls, channels, desk }).await
+        Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, certificates, channels, desk })
+            .await
     }
 
     async fn connect(config: Config, ambient: Ambient, local: Local, opened: Opened, ports: Ports) -> Result<Node, BootError> {
-        let Ports { peer_listener, client_listener, tls, channels, desk: seal_desk } = ports;
+        let Ports { peer_listener, client_listener, certificates, channels, desk: seal_desk } = ports;
         let (id, published) = (local.owner.node, opened.published.clone());
         let replica_config = config.replication.replica(&storage_crypto::hex::encode(&local.owner.cluster));
         let transport = GrpcTransport::new(channels.clone(), opened.epoch.clone());
@@ -191,7 +195,8 @@ impl Node {
         let backups = open_backups(&config, &ambient, &local, &opened, &replica)?;
         let snapshots = opened.snapshots.clone();
         let holdings = Holdings { custody: custody.clone(), sealing: sealing.clone(), snapshots, published: published.clone() };
-        serve_others(&mut others, peer_listener, tls, peer_routes(&replica, &desk, &holdings, &opened), stop_peers.clone());
+        let routes = peer_routes(&replica, &desk, &holdings, &opened);
+        serve_others(&mut others, peer_listener, certificates.peer(), routes, stop_peers.clone());
         let forwarder = Forwarder::new(channels.clone(), replica.watch_role());
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, forwarder);
         let helpers = RepairPeers::new(channels.clone(), replica.clone());
@@ -202,8 +207,9 @@ impl Node {
         tasks::watch_logs(&config, &ambient, &replica, (acknowledged, door.clone()), &mut others);
         managers::start(Managed::new(&door, &replica, &rotation, &config), &mut others, &stop_clients);
         let (watched, clock) = (opened.wal.clone(), ambient.clock.clone());
-        let health = Arc::new(Health::new(door.clone(), replica.clone(), watched, clock, &config));
+        let health = Arc::new(Health::new(door.clone(), replica.clone(), watched, (clock, certificates.clone()), &config));
         tasks::start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
+        tasks::keep_certificates(&certificates, &ambient, &door, &mut others, &stop_peers);
         mending::start(&config, &ambient, &door, &replica, &mut others, &stop_peers);
         let saving = Arc::new(Saving::new(backups, door.clone(), config.backup.to.clone()));
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
@@ -213,7 +219,7 @@ impl Node {
         let connections_max = config.limits.connections_max;
         let services =
             Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone(), connections_max };
-        clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
+        clients.spawn(serve::clients(client_listener, certificates.client(), services, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let Opened { wal, journal, materializer, stores, .. } = opened;
         Ok(Node {
@@ -398,10 +404,12 @@ fn peer_routes(
     opened: &Opened,
 ) -> tonic::service::Routes {
     let Opened { journal, values, snapshots, epoch, .. } = opened;
-    tonic::service::Routes::new(raft_service(replica.inbox(), epoch.clone()))
-        .add_service(forward_service(desk.clone()))
-        .add_service(keys_service(holdings.clone()))
-        .add_service(repair_service(journal.clone(), values.clone(), snapshots.clone(), replica.clone()))
+    let admitted = AdmittedPeers(opened.published.clone());
+    let repair = repair_service(journal.clone(), values.clone(), snapshots.clone(), replica.clone());
+    tonic::service::Routes::new(InterceptedService::new(raft_service(replica.inbox(), epoch.clone()), admitted.clone()))
+        .add_service(InterceptedService::new(forward_service(desk.clone()), admitted.clone()))
+        .add_service(InterceptedService::new(keys_service(holdings.clone()), admitted.clone()))
+        .add_service(InterceptedService::new(repair, admitted))
 }
 
 fn serve_others(
@@ -427,13 +435,4 @@ async fn listen(key: &str, address: &str) -> Result<TcpListener, BootError> {
 
 pub(crate) fn read(key: &str, path: &Path) -> Result<Vec<u8>, BootError> {
     std::fs::read(path).map_err(failed(format!("setting {key}: read {}", path.display())))
-}
-
-fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
-    let credentials = PeerCredentials {
-        ca_pem: read("tls.ca", &config.tls.ca)?,
-        cert_pem: read("tls.peer_certificate", &config.tls.peer_certificate)?,
-        key_pem: read("tls.peer_key", &config.tls.peer_key)?,
-    };
-    Ok(Arc::new(PeerTls::new(id, &credentials).map_err(failed("certificates between nodes"))?))
 }

@@ -74,6 +74,12 @@ enum Subcommands {
         /// Add the named nodes to an existing kit
         #[arg(long, requires = "nodes")]
         add: bool,
+        /// New certificates, by the kit's authority, for its nodes or those with --id; running nodes take them when they are copied there
+        #[arg(long, conflicts_with_all = ["add", "nodes", "seal", "port"])]
+        renew: bool,
+        /// Renew the certificates of this node only (repeatable)
+        #[arg(long = "id", value_name = "ID", requires = "renew")]
+        ids: Vec<u64>,
         /// What unseals the nodes: a key file beside each, or nothing yet (`holdfast operator init` makes the keys)
         #[arg(long, value_enum, default_value_t = KitSeal::KeyFile, conflicts_with = "add")]
         seal: KitSeal,
@@ -136,7 +142,8 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Subcommands::Server { config, set, check } => server(&config, &set, check),
         Subcommands::Dev { data, port, log } => dev(data.as_deref(), port, log),
-        Subcommands::Kit { out, nodes, port, add, seal } => make_kit(&out, nodes, port, add, seal),
+        Subcommands::Kit { out, renew: true, ids, .. } => renew_kit(&out, &ids),
+        Subcommands::Kit { out, nodes, port, add, seal, .. } => make_kit(&out, nodes, port, add, seal),
         Subcommands::Restore { config, from, at_revision, at_time, nodes, kit, token_file, dry_run, unseal_stdin, json } => {
             parse_point(at_revision, at_time.as_deref()).and_then(|at| {
                 let beside = || config.with_file_name("root-token");
@@ -273,6 +280,16 @@ fn make_kit(out: &Path, nodes: Vec<NodePlan>, port: u16, add: bool, seal: KitSea
     }
     if !add {
         say(&format!("export HOLDFAST_CONFIG={}/client.toml", out.display()));
+    }
+    Ok(())
+}
+
+fn renew_kit(out: &Path, ids: &[u64]) -> Result<(), Failure> {
+    for id in kit::renew(out, ids).map_err(failed)? {
+        say(&format!(
+            "{}/tls is new: copy it to node {id}, which takes it within seconds",
+            kit::node_directory(out, id).display()
+        ));
     }
     Ok(())
 }

@@ -299,13 +299,13 @@ async fn a_fourth_node_joins_becomes_a_voter_and_answers_and_an_old_one_leaves()
         client_address: plan.client.clone(),
     };
     client.cluster().add_learner(learner).await.unwrap();
-    client.cluster().promote(v1::MemberRequest { node_id: plan.id }).await.unwrap();
+    client.cluster().promote(v1::MemberRequest { node_id: plan.id, even_so: false }).await.unwrap();
     world.cluster.ready().await;
     let joined = world.cluster.client(Some(3)).await;
     assert_eq!(read(&joined, "app/7", 0).await.unwrap(), "v");
     let leader = world.cluster.ready().await;
     let gone = (leader + 1) % 3;
-    client.cluster().remove(v1::MemberRequest { node_id: gone as u64 + 1 }).await.unwrap();
+    client.cluster().remove(v1::MemberRequest { node_id: gone as u64 + 1, even_so: false }).await.unwrap();
     world.cluster.kill(gone);
     world.cluster.ready().await;
     let members = client.cluster().status(v1::StatusRequest {}).await.unwrap().members;

@@ -5,6 +5,7 @@
 mod access;
 mod api;
 mod bad_input;
+mod certificates;
 mod command_line;
 mod failures;
 mod guard;
@@ -14,6 +15,7 @@ mod keys;
 mod kms;
 mod leaks;
 mod maintenance;
+mod members;
 mod memory;
 mod moved_databases;
 mod older_disk;

@@ -155,6 +155,7 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
         journal.reset(state.revision().0 + 1, chain).map_err(failed("start the journal"))?;
     }
     let view = View { state, chain };
+    crate::members::check_level(view.state.members().level()).map_err(failed("read the state"))?;
     local.sealing.learn(&view.state);
     local.sealing.check(&view).map_err(failed("unseal"))?;
     let epoch = Epoch::new(if view.state.revision().0 == 0 && wal.last().is_none() { 0 } else { view.state.epoch() });

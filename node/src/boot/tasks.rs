@@ -2,6 +2,7 @@
 
 use super::Ambient;
 use crate::api::door::Door;
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::engine::Published;
 use crate::engine::materializer::Materializer;
@@ -11,6 +12,7 @@ use crate::leadership;
 use crate::lost_log;
 use crate::managers::alerts::AlertManager;
 use crate::managers::until;
+use crate::members;
 use raft::Replica;
 use raft::transport::Acknowledged;
 use std::sync::Arc;
@@ -68,6 +70,8 @@ pub(super) fn start_managers(
 ) {
     // A node whose gate is closed does not lead for long.
     until(stop, tasks, leadership::keep_away(replica.clone(), door.gate.clone()));
+    until(stop, tasks, leadership::prefer_healthy_zone(replica.clone()));
+    until(stop, tasks, members::keep_told(door.clone(), replica.clone()));
     until(stop, tasks, health.clone().look_around());
     let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
     let stop = stop.clone();
@@ -75,4 +79,16 @@ pub(super) fn start_managers(
         alerts.run(stop).await;
         Ok(())
     });
+}
+
+/// Takes new certificates as they come, and has people know before one expires.
+pub(super) fn keep_certificates(
+    certificates: &Arc<Certificates>,
+    ambient: &Ambient,
+    door: &Arc<Door>,
+    tasks: &mut JoinSet<Result<(), String>>,
+    stop: &CancellationToken,
+) {
+    until(stop, tasks, certificates.clone().keep_fresh());
+    until(stop, tasks, certificates.clone().watch_expiry(door.clone(), ambient.clock.clone()));
 }

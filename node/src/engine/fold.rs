@@ -169,7 +169,8 @@ impl Effects {
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => self.changed.push(Changed::Policy(name.clone())),
             Event::Keys(event) => self.add_keys(event),
             // Roles, identities and what guards them are in snapshots and in memory; nothing looks for them in sled.
-            Event::RolePut { .. } | Event::RoleDeleted { .. } | Event::Identity(_) | Event::Guard(_) | Event::Recovery(_) => {}
+            Event::RolePut { .. } | Event::RoleDeleted { .. } | Event::Identity(_) | Event::Guard(_) => {}
+            Event::Recovery(_) | Event::Members(_) => {}
             Event::ClusterFounded { .. }
             | Event::SecretRead { .. }
             | Event::Observed { .. }

@@ -8,6 +8,7 @@ pub(crate) mod port;
 mod surroundings;
 
 use crate::api::door::Door;
+use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
 use indicators::Seen;
@@ -102,14 +103,21 @@ pub(crate) struct Health {
     clock: Arc<dyn Clock>,
     zone: String,
     surroundings: Arc<Surroundings>,
+    certificates: Arc<Certificates>,
     newest: Mutex<Option<(Instant, Arc<Report>)>>,
 }
 
 impl Health {
-    pub(crate) fn new(door: Arc<Door>, replica: Replica, wal: Wal, clock: Arc<dyn Clock>, config: &Config) -> Health {
-        let surroundings = Arc::new(Surroundings::of(config, clock.clone()));
+    pub(crate) fn new(
+        door: Arc<Door>,
+        replica: Replica,
+        wal: Wal,
+        (clock, certificates): (Arc<dyn Clock>, Arc<Certificates>),
+        config: &Config,
+    ) -> Health {
+        let surroundings = Arc::new(Surroundings::of(config));
         let zone = config.node.zone.clone();
-        Health { door, replica, wal, clock, zone, surroundings, newest: Mutex::new(None) }
+        Health { door, replica, wal, clock, zone, surroundings, certificates, newest: Mutex::new(None) }
     }
 
     /// Looks at what lies around the node, until it is dropped by whoever runs it.
@@ -132,6 +140,7 @@ impl Health {
     async fn look(&self) -> Report {
         let role = self.replica.watch_role().borrow().clone();
         let view = self.door.view();
+        let (certificates, certificates_refused) = self.certificates.days_left(&*self.clock);
         let seen = Seen {
             status: self.replica.status(),
             silence: self.replica.silence().await,
@@ -146,7 +155,10 @@ impl Health {
             stamp: view.state.stamp(),
             now: self.clock.now(),
             draining: self.door.gate.is_closed(),
+            members: self.replica.members().into_values().collect(),
             surroundings: self.surroundings.newest(),
+            certificates,
+            certificates_refused,
         };
         let indicators = seen.indicators();
         let failed =

@@ -273,6 +273,8 @@ service! {
         promote(MemberRequest) -> MembershipResponse;
         /// Takes a member out.
         remove(MemberRequest) -> MembershipResponse;
+        /// Puts a learner in a member's place.
+        replace(ReplaceRequest) -> MembershipResponse;
         /// Hands leadership over.
         transfer_leader(MemberRequest) -> MembershipResponse;
         /// Makes a snapshot on the node that answers.
