@@ -3,6 +3,10 @@
 //! The operator copies each node's directory to its machine, keeps `ca.key` and `root-token` away from all of them, and starts the
 //! nodes. The node with the lowest id carries the bootstrap that founds the cluster.
 
+mod around;
+
+pub use around::create_around;
+
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
     AdvertiseConfig, BackupConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig,

@@ -351,3 +351,14 @@ impl Snapshots {
 pub(crate) fn name(directory: &Path, revision: u64) -> PathBuf {
     directory.join(format!("{revision:020}.{EXTENSION}"))
 }
+
+/// The complete snapshots in a directory of a node that does not run, newest first.
+pub(crate) fn complete_in(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<PathBuf>> {
+    if !disk.exists(directory)? {
+        return Ok(Vec::new());
+    }
+    let mut files = disk.list(directory)?;
+    files.sort();
+    let paths = files.into_iter().rev().map(|name| directory.join(name));
+    Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION)).collect())
+}

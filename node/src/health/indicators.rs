@@ -1,6 +1,6 @@
 //! The indicators: each a judgement of what was seen.
 
-use super::{Grade, Indicator, surroundings::Around};
+use super::{Grade, Indicator, recovery::Recovery, surroundings::Around};
 use node_domain::ids::Stamp;
 use raft::ReplicaStatus;
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub(super) struct Seen {
     pub(super) stamp: Stamp,
     pub(super) now: Stamp,
     pub(super) draining: bool,
+    pub(super) recovery: Recovery,
     pub(super) surroundings: Around,
 }
 
@@ -42,6 +43,7 @@ impl Seen {
     pub(super) fn indicators(&self) -> Vec<Indicator> {
         let mut all = vec![self.quorum(), self.lag(), self.disk(), self.storage(), self.keys(), self.journal(), self.clock()];
         all.extend(self.certificates());
+        all.extend(self.recovery.indicators(self.now));
         all.push(self.maintenance());
         all
     }
@@ -155,11 +157,11 @@ impl Seen {
     }
 }
 
-fn pass(name: &'static str, says: String) -> Indicator {
+pub(super) fn pass(name: &'static str, says: String) -> Indicator {
     Indicator { name, status: Grade::Pass, says, value: None, unit: "" }
 }
 
-fn warn(name: &'static str, says: String) -> Indicator {
+pub(super) fn warn(name: &'static str, says: String) -> Indicator {
     Indicator { name, status: Grade::Warn, says, value: None, unit: "" }
 }
 
@@ -168,7 +170,7 @@ fn fail(name: &'static str, says: impl Into<String>) -> Indicator {
 }
 
 impl Indicator {
-    fn with(self, value: f64, unit: &'static str) -> Indicator {
+    pub(super) fn with(self, value: f64, unit: &'static str) -> Indicator {
         Indicator { value: Some(value), unit, ..self }
     }
 }
@@ -206,6 +208,7 @@ mod tests {
             stamp: Stamp(1_000_000),
             now: Stamp(1_000_000),
             draining: false,
+            recovery: Recovery::default(),
             surroundings: Around {
                 looked: Instant::now(),
                 room: Some((10 << 30, 20 << 30)),

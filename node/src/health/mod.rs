@@ -5,15 +5,17 @@
 
 mod indicators;
 pub(crate) mod port;
+mod recovery;
 mod surroundings;
 
 use crate::api::door::Door;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{BackupConfig, Config};
 use indicators::Seen;
 use node_domain::State;
 use parking_lot::Mutex;
 use raft::{Replica, Role};
+use recovery::Recovery;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +103,7 @@ pub(crate) struct Health {
     wal: Wal,
     clock: Arc<dyn Clock>,
     zone: String,
+    backup: BackupConfig,
     surroundings: Arc<Surroundings>,
     newest: Mutex<Option<(Instant, Arc<Report>)>>,
 }
@@ -108,8 +111,8 @@ pub(crate) struct Health {
 impl Health {
     pub(crate) fn new(door: Arc<Door>, replica: Replica, wal: Wal, clock: Arc<dyn Clock>, config: &Config) -> Health {
         let surroundings = Arc::new(Surroundings::of(config, clock.clone()));
-        let zone = config.node.zone.clone();
-        Health { door, replica, wal, clock, zone, surroundings, newest: Mutex::new(None) }
+        let (zone, backup) = (config.node.zone.clone(), config.backup.clone());
+        Health { door, replica, wal, clock, zone, backup, surroundings, newest: Mutex::new(None) }
     }
 
     /// Looks at what lies around the node, until it is dropped by whoever runs it.
@@ -146,6 +149,7 @@ impl Health {
             stamp: view.state.stamp(),
             now: self.clock.now(),
             draining: self.door.gate.is_closed(),
+            recovery: Recovery::of(&view.state, &self.backup),
             surroundings: self.surroundings.newest(),
         };
         let indicators = seen.indicators();
