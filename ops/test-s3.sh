@@ -12,9 +12,9 @@ if [ ! -x "$venv/bin/moto_server" ]; then
     "$venv/bin/pip" install --quiet 'moto[server]==5.2.5'
 fi
 
-# Built before the server runs, so that it runs for seconds only.
+# Built before the server runs, so that it runs for seconds only; with the whole workspace, so that nothing is built twice.
 ${CARGO:-cargo} build --workspace --bins
-${CARGO:-cargo} test -p cluster-tests --features moto --test it --no-run
+${CARGO:-cargo} test --workspace --features cluster-tests/moto --test it --no-run
 
 port=$("$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" > "$target/s3-server.log" 2>&1 &
@@ -29,7 +29,7 @@ for _ in $(seq 100); do
         break
     fi
     if "$venv/bin/python" -c "import urllib.request as u; u.urlopen(u.Request('$AWS_ENDPOINT/holdfast-test', method='PUT'))" 2> /dev/null; then
-        HOLDFAST_TEST_S3=s3://holdfast-test ${CARGO:-cargo} test -p cluster-tests --features moto --test it -- recovery::s3
+        HOLDFAST_TEST_S3=s3://holdfast-test ${CARGO:-cargo} test --workspace --features cluster-tests/moto --test it -- recovery::s3
         exit
     fi
     sleep 0.2

@@ -61,7 +61,6 @@ impl RecordRepair {
         if started == 1 {
             return Ok(true);
         }
-        tracing::info!(first = started, "fetching the records before the first of this node's journal");
         let mut fetched = 0;
         loop {
             let first = self.journal.first_seq();
@@ -70,9 +69,14 @@ impl RecordRepair {
             }
             let from = first.saturating_sub(RECORDS).max(1);
             match self.fetch_before(first, from).await? {
-                // The whole cluster starts here.
+                // The whole cluster starts here, or one of its timelines.
                 0 => break,
-                more => fetched += more,
+                more => {
+                    if fetched == 0 {
+                        tracing::info!(first = started, "fetching the records before the first of this node's journal");
+                    }
+                    fetched += more;
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }

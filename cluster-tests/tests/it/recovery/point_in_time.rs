@@ -21,7 +21,8 @@ async fn happen(client: &Client, chance: &mut ChaCha8Rng) {
         0 => delete(client, &path).await,
         1 => {
             let request = v1::RotateKeyRequest { environment: ENVIRONMENT.into(), ..v1::RotateKeyRequest::default() };
-            client.keys().rotate(request).await.unwrap();
+            // There may be as many versions as there can be.
+            let _ = client.keys().rotate(request).await;
         }
         2 => drop(status(client).await),
         3 => {
