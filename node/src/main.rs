@@ -327,7 +327,7 @@ fn make_kit(out: &Path, nodes: Vec<NodePlan>, port: u16, add: bool, around: Opti
     if add {
         nodes.iter().try_for_each(|node| kit::add_node(out, node)).map_err(failed)?;
     } else if let Some(seal) = around {
-        kit::create_around(out, &nodes, seal).map_err(failed)?;
+        kit::create_around(out, &nodes, seal, &*Ambient::real().entropy).map_err(failed)?;
     } else if seal == KitSeal::KeyFile {
         kit::create(out, &nodes).map_err(failed)?;
     } else {

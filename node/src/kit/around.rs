@@ -5,7 +5,7 @@ use super::{
     write_public,
 };
 use std::path::Path;
-use storage_crypto::entropy::OsEntropy;
+use storage_crypto::entropy::Entropy;
 use storage_crypto::seal_file::{SealFile, SealFileError};
 use storage_crypto::seal_key::SealKey;
 use zeroize::Zeroizing;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 ///
 /// # Errors
 /// When the directory is not empty, the plan does not make sense, or the seal does not open.
-pub fn create_around(directory: &Path, nodes: &[NodePlan], seal: &Path) -> Result<(), KitError> {
+pub fn create_around(directory: &Path, nodes: &[NodePlan], seal: &Path, entropy: &dyn Entropy) -> Result<(), KitError> {
     check(nodes)?;
     let read = |name: &str| {
         let path = seal.join(name);
@@ -40,7 +40,7 @@ pub fn create_around(directory: &Path, nodes: &[NodePlan], seal: &Path) -> Resul
         match (&seal_text, &ring) {
             (Some(seal_text), Some(ring)) => {
                 let (cluster, identity_key) = (file.cluster(), ring.identity());
-                let keys = Keys { cluster, seal_text, identity_key, seal_file: &seal_file, entropy: &OsEntropy };
+                let keys = Keys { cluster, seal_text, identity_key, seal_file: &seal_file, entropy };
                 seal_node(directory, node, &keys)?;
             }
             // Its identity is made when somebody shows shares or the passphrase.
@@ -58,6 +58,7 @@ pub fn create_around(directory: &Path, nodes: &[NodePlan], seal: &Path) -> Resul
 mod tests {
     use super::*;
     use storage::{Identity, RealDisk};
+    use storage_crypto::entropy::OsEntropy;
 
     #[test]
     fn a_kit_around_a_seal_is_of_the_same_cluster_and_founds_nothing() {
@@ -65,7 +66,7 @@ mod tests {
         let (old, new) = (directory.path().join("old"), directory.path().join("new"));
         super::super::create(&old, &NodePlan::local(1, 7000)).unwrap();
         let plan = NodePlan { id: 7, ..NodePlan::local(1, 7000).remove(0) };
-        create_around(&new, &[plan], &node_directory(&old, 1)).unwrap();
+        create_around(&new, &[plan], &node_directory(&old, 1), &OsEntropy).unwrap();
         let home = node_directory(&new, 7);
         assert_eq!(std::fs::read(home.join("seal.json")).unwrap(), std::fs::read(old.join("node1/seal.json")).unwrap());
         assert!(Identity::exists(&RealDisk, &home.join("data")).unwrap());
