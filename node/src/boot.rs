@@ -212,6 +212,7 @@ impl Node {
         tasks::keep_certificates(&certificates, &ambient, &door, &mut others, &stop_peers);
         mending::start(&config, &ambient, &door, &replica, &mut others, &stop_peers);
         let saving = Arc::new(Saving::new(backups, door.clone(), config.backup.to.clone()));
+        tasks::save_by_itself(&config, &ambient, &saving, &replica, &mut others, &stop_clients);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
         seal_desk.unsealed(custody, sealing);

@@ -3,7 +3,11 @@
 //! The operator copies each node's directory to its machine, keeps `ca.key` and `root-token` away from all of them, and starts the
 //! nodes. The node with the lowest id carries the bootstrap that founds the cluster.
 
+mod around;
 mod issuing;
+
+pub use around::create_around;
+pub use issuing::renew;
 
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
@@ -14,7 +18,6 @@ use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
 use crate::seal::custody::about;
 use crate::seal::{PLAN_FILE, founding};
-pub use issuing::renew;
 use issuing::{Issued, authority, issuer_of};
 use node_domain::ids::ClusterId;
 use raft::Member;

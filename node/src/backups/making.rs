@@ -62,6 +62,10 @@ impl Backups {
         Ok(Backups { ambient, directory, replica, snapshots, published, sealing, log, made })
     }
 
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        self.ambient.disk.clone()
+    }
+
     pub(crate) fn sealing(&self) -> &Sealing {
         &self.sealing
     }

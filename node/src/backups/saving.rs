@@ -7,7 +7,7 @@ use node_domain::Command;
 use node_domain::command::Upkeep;
 use node_domain::ids::Revision;
 use node_domain::recovery::{RecoveryUpkeep, SavedSnapshot};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use storage_backup::{BackupSet, Entry, EntryKind, Keep, Store, doomed};
 use storage_crypto::hex;
@@ -22,12 +22,14 @@ pub(crate) struct Saving {
     pub(crate) door: Arc<Door>,
     /// Where setting `backup.to` says.
     place: Option<String>,
+    /// It, once it could be opened.
+    store: OnceLock<Store>,
     turn: Mutex<()>,
 }
 
 impl Saving {
     pub(crate) fn new(backups: Arc<Backups>, door: Arc<Door>, place: Option<String>) -> Saving {
-        Saving { backups, door, place, turn: Mutex::new(()) }
+        Saving { backups, door, place, store: OnceLock::new(), turn: Mutex::new(()) }
     }
 
     /// Where snapshots of this node go, as the setting has it.
@@ -36,14 +38,18 @@ impl Saving {
     }
 
     pub(crate) fn store(&self) -> Result<Store, BackupError> {
-        Ok(Store::open(self.place.as_deref().ok_or(BackupError::NoPlace)?)?)
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let store = Store::open(self.place.as_deref().ok_or(BackupError::NoPlace)?)?;
+        Ok(self.store.get_or_init(|| store).clone())
     }
 
     /// Makes a snapshot and puts it into the store: the increment after the newest there where that can be and is wanted.
     pub(crate) async fn save(&self, incremental: bool) -> Result<(SavedSnapshot, Entry), BackupError> {
         let _turn = self.turn.lock().await;
         let store = self.store()?;
-        let set = self.own(store.set().await?);
+        let set = self.own_set().await?;
         let after = set.newest().filter(|_| incremental).and_then(after);
         let mut made = self.backups.clone().make(after.clone()).await?;
         if incremental && after.is_none() {
@@ -56,6 +62,11 @@ impl Saving {
         Ok((saved, made.entry.clone()))
     }
 
+    /// What this cluster has saved in its place.
+    pub(crate) async fn own_set(&self) -> Result<BackupSet, BackupError> {
+        Ok(self.own(self.store()?.set().await?))
+    }
+
     /// Entries that this cluster signed; others are none of its business.
     fn own(&self, set: BackupSet) -> BackupSet {
         let signer = self.backups.sealing().signer().public().to_string();
@@ -66,7 +77,7 @@ impl Saving {
     pub(crate) async fn prune(&self, keep: Keep, dry_run: bool) -> Result<Vec<Entry>, BackupError> {
         let _turn = self.turn.lock().await;
         let store = self.store()?;
-        let doomed = doomed(&self.own(store.set().await?), keep);
+        let doomed = doomed(&self.own_set().await?, keep);
         if dry_run || doomed.is_empty() {
             return Ok(doomed);
         }

@@ -96,7 +96,8 @@ pub(crate) fn open_wal(config: &Config, ambient: &Ambient, local: &Local) -> Res
     opened.map_err(failed("open the write-ahead log"))
 }
 
-fn open_journal(config: &Config, ambient: &Ambient, local: &Local) -> Result<Journal, JournalError> {
+/// Opens the journal of a node.
+pub(crate) fn open_journal(config: &Config, ambient: &Ambient, local: &Local) -> Result<Journal, JournalError> {
     let key = local.storage_key.derive("holdfast/v1/storage/journal", &local.owner.cluster);
     let (segment_bytes, entropy) = (config.storage.segment_bytes, ambient.entropy.clone());
     let options = JournalOptions { segment_bytes, entropy, ..JournalOptions::default() };

@@ -2,6 +2,7 @@
 
 use super::Ambient;
 use crate::api::door::Door;
+use crate::backups::Saving;
 use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::engine::Published;
@@ -11,7 +12,7 @@ use crate::health::Health;
 use crate::leadership;
 use crate::lost_log;
 use crate::managers::alerts::AlertManager;
-use crate::managers::until;
+use crate::managers::{self, until};
 use crate::members;
 use raft::Replica;
 use raft::transport::Acknowledged;
@@ -57,6 +58,20 @@ pub(super) fn decide_while_leading(
         proposer.run(submissions).await;
         Ok(())
     });
+}
+
+/// Saves snapshots while this node leads, where the settings say where.
+pub(super) fn save_by_itself(
+    config: &Config,
+    ambient: &Ambient,
+    saving: &Arc<Saving>,
+    replica: &Replica,
+    tasks: &mut JoinSet<Result<(), String>>,
+    stop: &CancellationToken,
+) {
+    let (saving, replica, clock) = (saving.clone(), replica.clone(), ambient.clock.clone());
+    let manager = managers::snapshots::Snapshots { saving, replica, clock, config: config.backup.clone() };
+    until(stop, tasks, managers::snapshots::run(manager));
 }
 
 /// What the node does by itself, most of it while it leads.

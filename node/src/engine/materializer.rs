@@ -38,6 +38,8 @@ pub(crate) enum Changed {
 /// What one batch changed, and the state after it.
 pub(crate) struct Applied {
     pub(crate) state: State,
+    /// The record that the databases stand at once it is written: that of the state, or 0 where more has to follow before they are whole.
+    pub(crate) marker: u64,
     pub(crate) changed: Vec<Changed>,
     pub(crate) added: Vec<(EnvironmentName, ValueKey, Arc<Payload>)>,
     pub(crate) removed: Vec<(EnvironmentName, ValueKey)>,
@@ -86,17 +88,36 @@ impl Materializer {
     /// Writes everything up to `state`, moves every marker to it, and makes it durable. Blocking. Records that change nothing move the
     /// state on without being handed over: without this the databases would seem to be behind the snapshot, and be rebuilt at the start.
     pub(crate) fn flush_to(&self, state: State) -> std::io::Result<()> {
-        self.applied(Applied { state, changed: Vec::new(), added: Vec::new(), removed: Vec::new() });
+        let marker = state.revision().0;
+        self.applied(Applied { state, marker, changed: Vec::new(), added: Vec::new(), removed: Vec::new() });
         self.flush()
     }
 
     /// Writes everything handed over so far and makes it durable. Blocking.
     pub(crate) fn flush(&self) -> std::io::Result<()> {
-        let stopped = || std::io::Error::other("the materializer has stopped");
+        self.flush_later()?.wait()
+    }
+
+    /// As [`flush`](Materializer::flush), for whoever goes on meanwhile.
+    pub(crate) fn flush_later(&self) -> std::io::Result<Flushing> {
         let (sender, done) = sync_channel(1);
         self.queue.as_ref().ok_or_else(stopped)?.send(Work::Flush(sender)).map_err(|_| stopped())?;
-        done.recv().map_err(|_| stopped())?.map_err(std::io::Error::other)
+        Ok(Flushing(done))
     }
+}
+
+/// A flush under way.
+pub(crate) struct Flushing(Receiver<Result<(), MaterializedError>>);
+
+impl Flushing {
+    /// Waits until all that was handed over before it is durable. Blocking.
+    pub(crate) fn wait(self) -> std::io::Result<()> {
+        self.0.recv().map_err(|_| stopped())?.map_err(std::io::Error::other)
+    }
+}
+
+fn stopped() -> std::io::Error {
+    std::io::Error::other("the materializer has stopped")
 }
 
 impl Drop for Materializer {
@@ -111,15 +132,16 @@ impl Drop for Materializer {
 struct Writer {
     stores: Arc<Stores>,
     values: Arc<Values>,
-    /// The newest state handed over: what the markers say on a flush.
-    newest: Option<State>,
+    /// The newest state handed over, and what the markers say on a flush.
+    newest: Option<(State, u64)>,
     failure: watch::Sender<Option<String>>,
 }
 
 /// Changes of several batches, each row once.
 #[derive(Default)]
 struct Gathered {
-    state: Option<State>,
+    /// The newest state, and its marker.
+    state: Option<(State, u64)>,
     changed: BTreeSet<Changed>,
     /// `None` where the value went again.
     payloads: BTreeMap<(EnvironmentName, ValueKey), Option<Arc<Payload>>>,
@@ -128,8 +150,8 @@ struct Gathered {
 impl Gathered {
     fn take(&mut self, applied: Applied) {
         // One that only moves the markers may come behind a newer one; rows are written as the newest has them.
-        if self.state.as_ref().is_none_or(|state| state.revision() <= applied.state.revision()) {
-            self.state = Some(applied.state);
+        if self.state.as_ref().is_none_or(|(state, _)| state.revision() <= applied.state.revision()) {
+            self.state = Some((applied.state, applied.marker));
         }
         self.changed.extend(applied.changed);
         for (environment, key, payload) in applied.added {
@@ -170,19 +192,19 @@ impl Writer {
 
     /// Moves every marker to the newest state, then makes everything durable.
     fn flush(&self) -> Result<(), MaterializedError> {
-        if let Some(state) = &self.newest {
+        if let Some((state, marker)) = &self.newest {
             for home in homes(state) {
-                self.stores.write(&home, Vec::new(), state.revision().0)?;
+                self.stores.write(&home, Vec::new(), *marker)?;
             }
         }
         self.stores.make_durable()
     }
 
     fn write_with_patience(&self, gathered: &Gathered) -> Result<(), MaterializedError> {
-        let Some(state) = &gathered.state else { return Ok(()) };
+        let Some((state, marker)) = &gathered.state else { return Ok(()) };
         for (home, rows) in rows(state, gathered) {
             let mut tries = 1;
-            while let Err(error) = self.stores.write(&home, rows.clone(), state.revision().0) {
+            while let Err(error) = self.stores.write(&home, rows.clone(), *marker) {
                 tracing::error!(%error, ?home, tries, "materialized state not written");
                 if tries == TRIES_MAX {
                     return Err(error);
@@ -270,7 +292,7 @@ fn row_of(state: &State, changed: &Changed) -> (Home, RowOp) {
 }
 
 /// Everything in a state, as if it had just changed: to rebuild the databases from a snapshot.
-pub(crate) fn everything(state: &State) -> Vec<Changed> {
+pub(crate) fn everything(state: &State) -> impl Iterator<Item = Changed> + '_ {
     let environments = state.environments().flat_map(|environment| {
         let name = environment.about.name.clone();
         let about = std::iter::once(Changed::Environment(name.clone()));
@@ -279,5 +301,4 @@ pub(crate) fn everything(state: &State) -> Vec<Changed> {
     environments
         .chain(state.tokens().map(|token| Changed::Token(token.accessor)))
         .chain(state.policies().map(|policy| Changed::Policy(policy.name.clone())))
-        .collect()
 }

@@ -100,6 +100,10 @@ impl Sealing {
         }
     }
 
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         &*self.entropy
     }
@@ -199,6 +203,24 @@ impl Sealing {
     ) -> Result<SecretBytes, SealingError> {
         let version = version_of(seal, payload)?;
         let key = self.key(environment, version)?;
+        let sealed = SealedValue {
+            key_version: version,
+            value_id: seal.value_id,
+            wrapped_key: payload.wrapped_key.to_vec(),
+            ciphertext: payload.ciphertext.to_vec(),
+        };
+        sealed.open(&key, &self.scope(environment.id)).map_err(SealingError::Value)
+    }
+
+    /// As [`open`](Sealing::open), for a value out of a snapshot: its key may be one that the cluster has retired, and does not stay.
+    pub(crate) fn open_once(
+        &self,
+        environment: &EnvironmentAbout,
+        seal: &SealRef,
+        payload: &Payload,
+    ) -> Result<SecretBytes, SealingError> {
+        let version = version_of(seal, payload)?;
+        let key = self.unwrap(environment, version)?;
         let sealed = SealedValue {
             key_version: version,
             value_id: seal.value_id,

@@ -1,6 +1,6 @@
 //! The indicators: each a judgement of what was seen.
 
-use super::{Grade, Indicator, surroundings::Around};
+use super::{Grade, Indicator, recovery::Recovery, surroundings::Around};
 use crate::certificates::expires;
 use crate::members::placement;
 use node_domain::ids::Stamp;
@@ -38,6 +38,7 @@ pub(super) struct Seen {
     pub(super) now: Stamp,
     pub(super) draining: bool,
     pub(super) members: Vec<MemberState>,
+    pub(super) recovery: Recovery,
     pub(super) surroundings: Around,
     /// Days that each certificate is still good for.
     pub(super) certificates: Vec<(&'static str, f64)>,
@@ -49,6 +50,7 @@ impl Seen {
     pub(super) fn indicators(&self) -> Vec<Indicator> {
         let mut all = vec![self.quorum(), self.lag(), self.disk(), self.storage(), self.keys(), self.journal(), self.clock()];
         all.extend(self.certificates());
+        all.extend(self.recovery.indicators(self.now));
         all.extend([self.zones(), self.maintenance()]);
         all
     }
@@ -174,11 +176,11 @@ impl Seen {
     }
 }
 
-fn pass(name: &'static str, says: String) -> Indicator {
+pub(super) fn pass(name: &'static str, says: String) -> Indicator {
     Indicator { name, status: Grade::Pass, says, value: None, unit: "" }
 }
 
-fn warn(name: &'static str, says: String) -> Indicator {
+pub(super) fn warn(name: &'static str, says: String) -> Indicator {
     Indicator { name, status: Grade::Warn, says, value: None, unit: "" }
 }
 
@@ -187,7 +189,7 @@ fn fail(name: &'static str, says: impl Into<String>) -> Indicator {
 }
 
 impl Indicator {
-    fn with(self, value: f64, unit: &'static str) -> Indicator {
+    pub(super) fn with(self, value: f64, unit: &'static str) -> Indicator {
         Indicator { value: Some(value), unit, ..self }
     }
 }
@@ -225,6 +227,7 @@ mod tests {
             stamp: Stamp(1_000_000),
             now: Stamp(1_000_000),
             draining: false,
+            recovery: Recovery::default(),
             surroundings: Around { looked: Instant::now(), room: Some((10 << 30, 20 << 30)) },
             members: Vec::new(),
             certificates: vec![("certificate-peer", 300.0), ("certificate-client", 300.0)],

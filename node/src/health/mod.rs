@@ -5,16 +5,18 @@
 
 mod indicators;
 pub(crate) mod port;
+mod recovery;
 mod surroundings;
 
 use crate::api::door::Door;
 use crate::certificates::Certificates;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{BackupConfig, Config};
 use indicators::Seen;
 use node_domain::State;
 use parking_lot::Mutex;
 use raft::{Replica, Role};
+use recovery::Recovery;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +104,7 @@ pub(crate) struct Health {
     wal: Wal,
     clock: Arc<dyn Clock>,
     zone: String,
+    backup: BackupConfig,
     surroundings: Arc<Surroundings>,
     certificates: Arc<Certificates>,
     newest: Mutex<Option<(Instant, Arc<Report>)>>,
@@ -116,8 +119,8 @@ impl Health {
         config: &Config,
     ) -> Health {
         let surroundings = Arc::new(Surroundings::of(config));
-        let zone = config.node.zone.clone();
-        Health { door, replica, wal, clock, zone, surroundings, certificates, newest: Mutex::new(None) }
+        let (zone, backup) = (config.node.zone.clone(), config.backup.clone());
+        Health { door, replica, wal, clock, zone, backup, surroundings, certificates, newest: Mutex::new(None) }
     }
 
     /// Looks at what lies around the node, until it is dropped by whoever runs it.
@@ -156,6 +159,7 @@ impl Health {
             now: self.clock.now(),
             draining: self.door.gate.is_closed(),
             members: self.replica.members().into_values().collect(),
+            recovery: Recovery::of(&view.state, &self.backup),
             surroundings: self.surroundings.newest(),
             certificates,
             certificates_refused,

@@ -12,6 +12,7 @@ mod exit;
 mod input;
 mod journal;
 mod output;
+mod server;
 mod settings;
 mod transfer;
 mod value;

@@ -463,5 +463,7 @@ service! {
     streams {
         /// Makes a snapshot and sends it.
         save(SaveSnapshotRequest) -> SnapshotPart;
+        /// Brings back what an environment held.
+        restore(RestoreInPlaceRequest) -> RestoreInPlaceEvent;
     }
 }
