@@ -15,7 +15,7 @@ use crate::{
 const SECRET_PUT: u16 = 10;
 const SECRET_READ: u16 = 12;
 const SECRET_LIST: u16 = 14;
-const SECRET_DELETE: u16 = 17;
+const SECRET_DELETE: u16 = 18;
 
 /// What the checks need of one record of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,23 +99,36 @@ impl Record {
     }
 }
 
-/// Every value that somebody was given has a record of its own that says so: the request, the secret and the version.
+/// Every value that somebody was given has a record of its own that says so: the request, the secret and the version. Where the
+/// answer names its record, it is that one.
 #[must_use]
 pub fn nothing_revealed_without_record(operations: &[Operation], records: &[Record]) -> Verdict {
     let mut recorded: HashMap<(Uuid, &str, u64), usize> = HashMap::new();
+    let mut by_seq: HashMap<u64, &Record> = HashMap::new();
     for record in records.iter().filter(|record| record.is_revelation()) {
         *recorded.entry((record.request, &record.subject, record.version)).or_default() += 1;
+        by_seq.insert(record.seq, record);
     }
     let revealed = operations.iter().filter(|operation| matches!(operation.outcome, Outcome::Found { .. }));
     let mut verdict = Verdict::of("no value was revealed without its record", revealed.clone().count());
     for operation in revealed {
         let Outcome::Found { version, .. } = operation.outcome else { continue };
-        match recorded.get_mut(&(operation.request, operation.key.as_str(), version)) {
-            Some(left) if *left > 0 => *left -= 1,
-            _ => {
-                let what = format!("{}: v{version} was revealed, and no record says so", operation.key);
-                verdict.violated(Finding::new(what, [operation.clone()]));
-            }
+        let own = (operation.request, operation.key.as_str(), version);
+        let told = match operation.record {
+            // A record tells of one revelation: whoever names it next names one that is gone.
+            Some(seq) => by_seq.remove(&seq).is_some_and(|record| {
+                let request = if own.0.is_nil() { Uuid::nil() } else { record.request };
+                (request, record.subject.as_str(), record.version) == own
+            }),
+            None => recorded.get_mut(&own).is_some_and(|left| {
+                let told = *left > 0;
+                *left = left.saturating_sub(1);
+                told
+            }),
+        };
+        if !told {
+            let what = format!("{}: v{version} was revealed, and no record says so", operation.key);
+            verdict.violated(Finding::new(what, [operation.clone()]));
         }
     }
     verdict
@@ -182,7 +195,9 @@ impl<'a> Places<'a> {
             Outcome::Refused { .. } | Outcome::NotDone if !changes.is_empty() => {
                 Some(format!("it was refused, and record {} says that it was done", changes[0].seq))
             }
-            Outcome::Refused { .. } if own.count() == 0 => Some("it was refused, and no record says so".to_owned()),
+            Outcome::Refused { .. } if !operation.request.is_nil() && own.count() == 0 => {
+                Some("it was refused, and no record says so".to_owned())
+            }
             Outcome::Unknown if changes.len() > 1 => Some(format!("{} records say that it was done", changes.len())),
             // A listing's record names its prefix.
             Outcome::Seen { .. } if self.records(operation.request).is_empty() => {
@@ -217,6 +232,9 @@ fn order_agrees_with_real_time(operations: &[Operation], places: &Places<'_>, ve
         last: u64,
     }
     let placed = operations.iter().filter(|operation| operation.is_answered()).filter_map(|operation| {
+        if let (Outcome::Found { .. }, Some(seq)) = (&operation.outcome, operation.record) {
+            return Some(Placed { operation, first: seq, last: seq });
+        }
         let records = places.records(operation.request);
         let own = records.iter().filter(|record| record.subject == operation.key || matches!(operation.call, Call::Look));
         let own = own.filter(|record| operation.changed_version().is_none() || record.is_change());
@@ -245,16 +263,22 @@ fn order_agrees_with_real_time(operations: &[Operation], places: &Places<'_>, ve
     }
 }
 
-/// Replays the records of secrets that began within them.
+/// Replays the records of secrets that began within them. Reads of the history are of the newest version; others may be of any.
 fn versions_count_up(records: &[Record], operations: &[Operation], verdict: &mut Verdict) {
     let keys: HashSet<&str> = operations.iter().map(|operation| operation.key.as_str()).collect();
+    let found = || operations.iter().filter(|operation| matches!(operation.outcome, Outcome::Found { .. }));
+    let requests: HashSet<Uuid> = found().map(|operation| operation.request).collect();
+    let named: HashSet<u64> = found().filter_map(|operation| operation.record).collect();
+    let of_the_newest = |record: &Record| requests.contains(&record.request) || named.contains(&record.seq);
     let mut newest: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
     for record in records.iter().filter(|record| keys.contains(record.subject.as_str())) {
         let stands = newest.get(record.subject.as_str()).copied();
         let fits = match (record.operation, stands) {
             (RecordedOperation::Put, Some((version, _))) if record.is_change() => record.version == version + 1,
             (RecordedOperation::Delete, Some((version, live))) if record.is_change() => live && record.version == version,
-            (RecordedOperation::Read, Some((version, live))) if record.is_revelation() => live && record.version == version,
+            (RecordedOperation::Read, Some((version, live))) if record.is_revelation() && of_the_newest(record) => {
+                live && record.version == version
+            }
             // Where it stood before the first of these records, nobody knows.
             _ => true,
         };

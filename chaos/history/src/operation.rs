@@ -10,8 +10,12 @@ use uuid::Uuid;
 pub struct Operation {
     /// Who asked: a client asks one thing at a time.
     pub client: u32,
-    /// The request id, the same for every attempt. The items of one call for several secrets share it.
+    /// The request id, the same for every attempt. The items of one call for several secrets share it; it is nil for reads on a stream,
+    /// which the journal numbers by itself.
     pub request: Uuid,
+    /// The record that the answer names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<u64>,
     /// When the question left, in nanoseconds of the observer's monotonic clock.
     pub called_ns: u64,
     /// When the client stopped waiting: with an answer, or without one.

@@ -79,6 +79,23 @@ fn one_record_for_two_revelations() {
 }
 
 #[test]
+fn an_answer_that_names_a_record_is_held_to_that_one() {
+    let mut history = history("0 10 get k -> v1 a #2");
+    history[0].record = Some(2);
+    assert!(nothing_revealed_without_record(&history, &good()).is_kept());
+    history[0].record = Some(1);
+    assert!(!nothing_revealed_without_record(&history, &good()).is_kept());
+    // Reads on a stream: the journal has request ids of its own for them.
+    history[0].request = Uuid::nil();
+    history[0].record = Some(2);
+    assert!(nothing_revealed_without_record(&history, &good()).is_kept());
+    let twice = [history[0].clone(), history[0].clone()];
+    assert!(!nothing_revealed_without_record(&twice, &good()).is_kept());
+    history[0].key = "other".into();
+    assert!(!nothing_revealed_without_record(&history, &good()).is_kept());
+}
+
+#[test]
 fn a_request_that_was_done_twice() {
     assert_wrong(&[good(), vec![record(5, 1, RecordedOperation::Put, 2)]].concat(), "changed it at record 1 and at record 5");
     assert_wrong(&[good(), vec![record(5, 1, RecordedOperation::Put, 2)]].concat(), "2 records say");
@@ -121,6 +138,10 @@ fn records_whose_versions_do_not_follow() {
     let mut wrong = good();
     wrong[0].version = 2;
     assert_wrong(&wrong, "v1 was acknowledged, and record 1 says v2");
-    let hidden_read = [good(), vec![record(5, 6, RecordedOperation::Read, 1)]].concat();
+    // A read of the newest version, sent twice, and done again after the version was hidden.
+    let hidden_read = [good(), vec![record(5, 2, RecordedOperation::Read, 1)]].concat();
     assert_wrong(&hidden_read, "leave the secret at v1, hidden");
+    // Somebody who is not in the history reads what he likes.
+    let old_version = [good(), vec![record(5, 6, RecordedOperation::Read, 1)]].concat();
+    assert!(journal_is_the_history(&history(HISTORY), &old_version).is_kept());
 }

@@ -42,6 +42,7 @@ fn operation(at: usize, line: &str) -> Operation {
     Operation {
         client: u32::try_from(at).unwrap(),
         request: Uuid::from_u128(request),
+        record: None,
         called_ns: asked[0].parse().unwrap(),
         returned_ns: asked[1].parse().unwrap(),
         key: asked[3].into(),

@@ -53,8 +53,8 @@ pub(crate) fn honest(seed: u64, shape: Shape) -> Vec<Operation> {
         };
         let outcome = if lost { Outcome::Unknown } else { Outcome::NotDone };
         let request = Uuid::from_u128(at as u128 + 1);
-        let operation =
-            Operation { client, request, called_ns: called, returned_ns: returned, key, call, outcome, words: String::new() };
+        let (called_ns, returned_ns, words) = (called, returned, String::new());
+        let operation = Operation { client, request, record: None, called_ns, returned_ns, key, call, outcome, words };
         asked.push(Asked { operation, happens });
     }
     answer(asked)

@@ -1,0 +1,100 @@
+//! What this machine lets us do. What it does not is said, and skipped.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::throttle::Throttle;
+
+/// Something that a fault needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Need {
+    /// Nodes that are processes of ours, or that hooks stop and start.
+    Processes,
+    /// Nodes that are processes of ours: their environment and signals.
+    OwnProcesses,
+    /// A network namespace and a tap for each node.
+    Network,
+    /// A loop-mounted disk for each node.
+    Disks,
+    /// A control group that slows a disk down.
+    Throttle,
+    /// strace, to make system calls fail.
+    Strace,
+}
+
+impl Need {
+    /// What a person has to provide.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Need::Processes => "nodes to stop and start",
+            Need::OwnProcesses => "nodes that this program started",
+            Need::Network => "root, ip and /dev/net/tun",
+            Need::Disks => "root, loop devices and mkfs.ext4",
+            Need::Throttle => "the block controller of control groups, version 1",
+            Need::Strace => "root and strace",
+        }
+    }
+}
+
+/// What is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Means {
+    /// Needs that are not met, with why.
+    missing: Vec<(Need, String)>,
+}
+
+impl Means {
+    /// Looks around on this machine.
+    pub(crate) fn of_this_machine() -> Means {
+        let mut missing = Vec::new();
+        let is_root = rustix::process::geteuid().is_root();
+        let mut want = |need: Need, met: bool, why: &str| {
+            if !is_root || !met {
+                let why = if is_root { why } else { "this needs root" };
+                missing.push((need, why.to_owned()));
+            }
+        };
+        let tun = Path::new("/dev/net/tun").exists();
+        want(Need::Network, tun && has_program("ip"), "there is no /dev/net/tun, or no ip");
+        let tools = ["mkfs.ext4", "mount", "umount", "mountpoint", "fsfreeze", "fallocate", "df"];
+        let disks = Path::new("/dev/loop-control").exists() && tools.iter().all(|tool| has_program(tool));
+        want(Need::Disks, disks, "there are no loop devices, or no mkfs.ext4");
+        want(Need::Throttle, disks && Throttle::is_possible(), "there is no block controller");
+        want(Need::Strace, has_program("strace"), "there is no strace");
+        Means { missing }
+    }
+
+    /// A cluster that somebody else runs.
+    pub(crate) fn of_a_running_cluster(hooks: bool) -> Means {
+        let mut missing: Vec<(Need, String)> = [Need::OwnProcesses, Need::Network, Need::Disks, Need::Throttle, Need::Strace]
+            .map(|need| (need, "the cluster is not ours".to_owned()))
+            .into();
+        if !hooks {
+            missing.push((Need::Processes, "no --exec-stop and --exec-start were given".to_owned()));
+        }
+        Means { missing }
+    }
+
+    /// Why a need is not met.
+    pub(crate) fn lack(&self, need: Need) -> Option<&str> {
+        self.missing.iter().find(|(missing, _)| *missing == need).map(|(_, why)| why.as_str())
+    }
+
+    /// Whether it is met.
+    pub(crate) fn meets(&self, need: Need) -> bool {
+        self.lack(need).is_none()
+    }
+
+    /// The same without something.
+    pub(crate) fn without(mut self, need: Need, why: &str) -> Means {
+        self.missing.push((need, why.to_owned()));
+        self
+    }
+}
+
+fn has_program(name: &str) -> bool {
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&places).any(|place| place.join(name).is_file())
+}
