@@ -83,7 +83,7 @@ async fn take_down(mut stage: Arc<Stage>, keep: bool) {
 async fn on_stage(order: &Order, set: &mut Option<Arc<Stage>>) -> Result<Report, Trouble> {
     let means = match &order.attach {
         Some(_) => Means::of_a_running_cluster(order.hooks.stop.is_some() && order.hooks.start.is_some()),
-        None => Means::of_this_machine(),
+        None => Means::of_this_machine().with_server(&order.binary).await,
     };
     let (faults, skipped) = choose(&order.plan, &means);
     for Skipped { kind, why } in &skipped {

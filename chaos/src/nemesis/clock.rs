@@ -7,11 +7,9 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Blow, Scene, process::name};
-use crate::trouble::Trouble;
+use crate::{stage::means::CLOCK_OFFSET, trouble::Trouble};
 
-/// What a debug build of the server reads.
-const OFFSET: &str = "HOLDFAST_CLOCK_OFFSET_MS";
-/// What it says when it did.
+/// What a debug build of the server says when it took the offset.
 const NOTICED: &str = "the clock of this node is off";
 /// Receipts are kept for an hour of log time: no single leap comes near.
 const OFFSET_MS_MAX: i64 = 5 * 60 * 1000;
@@ -22,7 +20,7 @@ pub(super) async fn clock(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rn
     let offset_ms = chance.random_range(30_000..OFFSET_MS_MAX) * if chance.random_bool(0.5) { 1 } else { -1 };
     let before = node.log_bytes();
     node.kill().await?;
-    node.variables = vec![(OFFSET.to_owned(), offset_ms.to_string())];
+    node.variables = vec![(CLOCK_OFFSET.to_owned(), offset_ms.to_string())];
     let started = scene.start_and_wait(&mut node).await;
     if started.is_ok() {
         // Only a leader's clock counts; that it does not get to lead shows in the log that is looked at below.
@@ -35,7 +33,7 @@ pub(super) async fn clock(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rn
     scene.start_and_wait(&mut node).await?;
     started?;
     if !noticed {
-        return Err(Trouble::unusable(name(&node), "its clock was not used, or this build of the server takes no offset"));
+        return Err(Trouble::unusable(name(&node), "its clock was not asked for anything"));
     }
     Ok(Blow::of(
         name(&node),

@@ -157,7 +157,8 @@ impl Kind {
     pub(crate) fn needs(self) -> &'static [Need] {
         match self {
             Kind::Kill | Kind::KillAll | Kind::RollingRestart | Kind::Restart => &[Need::Processes],
-            Kind::Pause | Kind::Member | Kind::Clock => &[Need::OwnProcesses],
+            Kind::Pause | Kind::Member => &[Need::OwnProcesses],
+            Kind::Clock => &[Need::OwnProcesses, Need::ClockOffset],
             Kind::PowerCut | Kind::PowerCutAll | Kind::HungDisk | Kind::FullDisk => &[Need::Disks],
             Kind::SlowDisk => &[Need::Disks, Need::Throttle],
             Kind::FailingDisk => &[Need::OwnProcesses, Need::Strace],

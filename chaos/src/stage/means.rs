@@ -5,6 +5,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::throttle::Throttle;
+use crate::shell;
+
+/// The variable by which a debug build of the server takes an offset of its clock, in milliseconds.
+pub(crate) const CLOCK_OFFSET: &str = "HOLDFAST_CLOCK_OFFSET_MS";
 
 /// Something that a fault needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,6 +26,8 @@ pub(crate) enum Need {
     Throttle,
     /// strace, to make system calls fail.
     Strace,
+    /// A server whose clock can be put off.
+    ClockOffset,
 }
 
 impl Need {
@@ -34,6 +40,7 @@ impl Need {
             Need::Disks => "root, loop devices and mkfs.ext4",
             Need::Throttle => "the block controller of control groups, version 1",
             Need::Strace => "root and strace",
+            Need::ClockOffset => "a debug build of the server",
         }
     }
 }
@@ -57,7 +64,7 @@ impl Means {
             }
         };
         let tun = Path::new("/dev/net/tun").exists();
-        want(Need::Network, tun && has_program("ip"), "there is no /dev/net/tun, or no ip");
+        want(Need::Network, tun && has_program("ip") && has_program("nsenter"), "there is no /dev/net/tun, no ip or no nsenter");
         let tools = ["mkfs.ext4", "mount", "umount", "mountpoint", "fsfreeze", "fallocate", "df"];
         let disks = Path::new("/dev/loop-control").exists() && tools.iter().all(|tool| has_program(tool));
         want(Need::Disks, disks, "there are no loop devices, or no mkfs.ext4");
@@ -68,13 +75,19 @@ impl Means {
 
     /// A cluster that somebody else runs.
     pub(crate) fn of_a_running_cluster(hooks: bool) -> Means {
-        let mut missing: Vec<(Need, String)> = [Need::OwnProcesses, Need::Network, Need::Disks, Need::Throttle, Need::Strace]
-            .map(|need| (need, "the cluster is not ours".to_owned()))
-            .into();
+        use Need::{ClockOffset, Disks, Network, OwnProcesses, Strace, Throttle};
+        let ours = [OwnProcesses, Network, Disks, Throttle, Strace, ClockOffset];
+        let mut missing: Vec<(Need, String)> = ours.map(|need| (need, "the cluster is not ours".to_owned())).into();
         if !hooks {
             missing.push((Need::Processes, "no --exec-stop and --exec-start were given".to_owned()));
         }
         Means { missing }
+    }
+
+    /// The same, for this server: a release build does not name the variable that puts its clock off.
+    pub(crate) async fn with_server(self, binary: &Path) -> Means {
+        let named = shell::run("grep", ["-qF".as_ref(), CLOCK_OFFSET.as_ref(), binary.as_os_str()]).await.is_ok();
+        if named { self } else { self.without(Need::ClockOffset, "this build of the server takes no offset") }
     }
 
     /// Why a need is not met.

@@ -336,7 +336,7 @@ impl Stage {
 }
 
 /// Undoes what a fault may have done to a disk.
-async fn mend(node: &mut Node, disk: &LoopDisk) -> Result<(), Trouble> {
+pub(crate) async fn mend(node: &mut Node, disk: &LoopDisk) -> Result<(), Trouble> {
     // What is not frozen cannot be thawed, and says so.
     let _ = disk.thaw().await;
     match disk.device().await {

@@ -55,8 +55,9 @@ impl Node {
         let log = File::options().create(true).append(true).open(&place.log).map_err(Trouble::io("open", &place.log))?;
         let mut command = match &place.namespace {
             Some(namespace) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(&place.binary);
+                // Not `ip netns exec`: that gives it mounts of its own, which keep a disk alive whose power was cut.
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/var/run/netns/{namespace}")).arg("--").arg(&place.binary);
                 command
             }
             None => Command::new(&place.binary),
