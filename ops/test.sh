@@ -16,5 +16,3 @@ cargo build --workspace --bins
 cargo test --workspace --quiet
 # What the README shows a newcomer, with the programs that were built for the tests.
 HOLDFAST_BIN=${CARGO_TARGET_DIR:-target}/debug ops/newcomer.sh
-# A short run of faults against real nodes, judged.
-HOLDFAST_BIN=${CARGO_TARGET_DIR:-target}/debug ops/chaos-smoke.sh
