@@ -132,8 +132,10 @@ async fn start_stage(order: &Order, means: &Means, set: &mut Option<Arc<Stage>>)
     }
     say(&format!("starting {} nodes in {}", order.plan.nodes, directory.display()));
     let plan = &order.plan;
-    let stage = Arc::new(Stage::set_up(&directory, &order.binary, &means, &plan.settings, plan.nodes, order.seed).await?);
+    let stage = Arc::new(Stage::empty(&directory, &order.binary, &means, &plan.settings));
+    // From here on it is taken down, however far it came.
     *set = Some(stage.clone());
+    stage.set_up(plan.nodes, order.seed).await?;
     stage.all_answer().await?;
     Ok(stage)
 }

@@ -58,11 +58,12 @@ pub(super) async fn power_cut_all(scene: &Scene, lasts: Duration, chance: &mut C
     for node in &mut nodes {
         node.kill().await?;
     }
-    scene.recorder.power_fails(false);
     for disk in &disks {
         disk.unmount().await?;
     }
     tokio::time::sleep(lasts).await;
+    // Only now: an answer that was on its way when its node died is read by its client a little later.
+    scene.recorder.power_fails(false);
     for disk in &disks {
         disk.mount().await?;
     }

@@ -18,7 +18,7 @@ const CUT: Link = Link { cut: true, delay: Duration::ZERO, jitter: Duration::ZER
 
 fn wire(scene: &Scene) -> Result<&Wire, Trouble> {
     let stage = scene.stage()?;
-    stage.wire.as_ref().ok_or_else(|| Trouble::unusable("this fault", "the nodes have no network of their own"))
+    stage.wire.get().ok_or_else(|| Trouble::unusable("this fault", "the nodes have no network of their own"))
 }
 
 /// The nodes' ports, in a random order; half of the time the leader's first.

@@ -28,17 +28,19 @@ pub(crate) struct LoopDisk {
 }
 
 impl LoopDisk {
-    /// Makes and mounts a disk of `mebibytes` in `directory`.
-    pub(crate) async fn create(directory: &Path, name: &str, mebibytes: u64) -> Result<LoopDisk, Trouble> {
-        let (image, mount) = (directory.join(format!("{name}.img")), directory.join(name));
-        let file = File::create(&image).map_err(Trouble::io("make", &image))?;
-        file.set_len(mebibytes << 20).map_err(Trouble::io("size", &image))?;
-        std::fs::create_dir_all(&mount).map_err(Trouble::io("make", &mount))?;
+    /// The disk `name` in `directory`, which need not be there yet.
+    pub(crate) fn new(directory: &Path, name: &str) -> LoopDisk {
+        LoopDisk { image: directory.join(format!("{name}.img")), mount: directory.join(name) }
+    }
+
+    /// Makes it, of so many `mebibytes`, and mounts it.
+    pub(crate) async fn create(&self, mebibytes: u64) -> Result<(), Trouble> {
+        let file = File::create(&self.image).map_err(Trouble::io("make", &self.image))?;
+        file.set_len(mebibytes << 20).map_err(Trouble::io("size", &self.image))?;
+        std::fs::create_dir_all(&self.mount).map_err(Trouble::io("make", &self.mount))?;
         // No block is kept for root: nodes may run as root, and their disks are to be full.
-        shell::run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), "-m".as_ref(), "0".as_ref(), image.as_os_str()]).await?;
-        let disk = LoopDisk { image, mount };
-        disk.mount().await?;
-        Ok(disk)
+        shell::run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), "-m".as_ref(), "0".as_ref(), self.image.as_os_str()]).await?;
+        self.mount().await
     }
 
     /// Where it is mounted.

@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -54,7 +54,9 @@ pub(crate) struct Stage {
     pub(crate) binary: PathBuf,
     nodes: Mutex<BTreeMap<u64, SharedNode>>,
     /// The network, where nodes have one of their own.
-    pub(crate) wire: Option<Wire>,
+    pub(crate) wire: OnceLock<Wire>,
+    /// What was made in the system so far, and is to be undone however far the run came.
+    made: Mutex<Made>,
     means: Means,
     settings: Vec<String>,
     /// Begins the names of everything that we make in the system.
@@ -63,47 +65,55 @@ pub(crate) struct Stage {
     subnet: u8,
 }
 
+/// Things in the system that outlive a process.
+#[derive(Debug, Default)]
+struct Made {
+    namespaces: Vec<String>,
+    disks: Vec<LoopDisk>,
+}
+
 impl Stage {
-    /// Lays everything out in `directory` and starts nothing yet.
-    pub(crate) async fn set_up(
-        directory: &Path,
-        binary: &Path,
-        means: &Means,
-        settings: &[String],
-        count: u64,
-        seed: u64,
-    ) -> Result<Stage, Trouble> {
+    /// A stage in `directory` on which nothing stands yet.
+    pub(crate) fn empty(directory: &Path, binary: &Path, means: &Means, settings: &[String]) -> Stage {
         let process = std::process::id();
-        let mut stage = Stage {
+        Stage {
             directory: directory.to_owned(),
             kit: directory.join("kit"),
             binary: binary.to_owned(),
             nodes: Mutex::default(),
-            wire: None,
+            wire: OnceLock::new(),
+            made: Mutex::default(),
             means: means.clone(),
             settings: settings.to_vec(),
             name: format!("hfc{process}"),
             subnet: u8::try_from(process % 250).unwrap_or(0) + 1,
-        };
-        if means.meets(Need::Network) {
-            let wire = Wire::new(seed);
-            let tap = format!("{}h", stage.name);
+        }
+    }
+
+    /// Lays everything out for so many nodes, and starts none yet.
+    pub(crate) async fn set_up(&self, count: u64, seed: u64) -> Result<(), Trouble> {
+        if self.means.meets(Need::Network) {
+            let wire = self.wire.get_or_init(|| Wire::new(seed));
+            let tap = format!("{}h", self.name);
             wire.plug(HOST, &tap)?;
-            let address = stage.address(HOST_ADDRESS);
+            let address = self.address(HOST_ADDRESS);
             shell::words(&format!("ip link set {tap} address {} mtu {}", wire::mac(HOST), wire::MTU)).await?;
             shell::words(&format!("ip addr add {address}/24 dev {tap}")).await?;
             shell::words(&format!("ip link set {tap} up")).await?;
-            stage.wire = Some(wire);
         }
         let mut places = Vec::new();
         for id in 1..=count {
-            places.push(stage.place(id).await?);
+            places.push(self.place(id).await?);
         }
-        stage.make_kit(&places, false).await?;
+        self.make_kit(&places, false).await?;
         for place in places {
-            stage.furnish(place).await?;
+            self.furnish(place).await?;
         }
-        Ok(stage)
+        Ok(())
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn address(&self, host: u8) -> String {
@@ -113,7 +123,7 @@ impl Stage {
     async fn place(&self, id: u64) -> Result<Place, Trouble> {
         let port = Port::try_from(id).ok().filter(|port| *port < HOST_ADDRESS);
         let port = port.ok_or_else(|| Trouble::unusable("a node", "this network is full"))?;
-        let (namespace, client, peer) = match &self.wire {
+        let (namespace, client, peer) = match self.wire.get() {
             Some(wire) => {
                 let address = self.address(port);
                 let namespace = self.lay_cable(wire, port, &address).await?;
@@ -136,6 +146,7 @@ impl Stage {
     async fn lay_cable(&self, wire: &Wire, port: Port, address: &str) -> Result<String, Trouble> {
         let (namespace, tap) = (format!("{}-n{port}", self.name), format!("{}n{port}", self.name));
         wire.plug(port, &tap)?;
+        self.made().namespaces.push(namespace.clone());
         shell::words(&format!("ip netns add {namespace}")).await?;
         shell::words(&format!("ip link set {tap} netns {namespace}")).await?;
         let within = format!("ip -n {namespace}");
@@ -164,7 +175,9 @@ impl Stage {
         settings.extend(self.settings.iter().cloned());
         let mut disk = None;
         if self.means.meets(Need::Disks) {
-            let made = LoopDisk::create(&self.directory, &format!("disk{}", place.id), DISK_MEBIBYTES).await?;
+            let made = LoopDisk::new(&self.directory, &format!("disk{}", place.id));
+            self.made().disks.push(made.clone());
+            made.create(DISK_MEBIBYTES).await?;
             let data = made.path().join("data");
             shell::run("cp", ["-a".as_ref(), place.home.join("data").as_os_str(), data.as_os_str()]).await?;
             // An operator who moves a directory would not cut the power meanwhile.
@@ -207,11 +220,13 @@ impl Stage {
         node.kill().await?;
         if let Some(disk) = &node.disk {
             disk.unmount().await?;
+            self.made().disks.retain(|made| made.path() != disk.path());
         }
-        match &node.place.namespace {
-            Some(namespace) => shell::words(&format!("ip netns del {namespace}")).await.map(drop),
-            None => Ok(()),
+        if let Some(namespace) = &node.place.namespace {
+            shell::words(&format!("ip netns del {namespace}")).await?;
+            self.made().namespaces.retain(|made| made != namespace);
         }
+        Ok(())
     }
 
     /// All nodes, by id.
@@ -256,7 +271,7 @@ impl Stage {
     /// Undoes whatever a fault may have left behind: links, frozen, full, slow and unmounted disks, processes that stand still or
     /// do not run.
     pub(crate) async fn heal(&self) -> Result<(), Trouble> {
-        if let Some(wire) = &self.wire {
+        if let Some(wire) = self.wire.get() {
             wire.heal();
         }
         for (_, node) in self.nodes() {
@@ -315,18 +330,18 @@ impl Stage {
             node.begin_to_kill();
         }
         for (_, node) in self.nodes() {
-            let mut node = node.lock().await;
-            left.extend(node.kill().await.err().map(|error| error.to_string()));
-            if let Some(disk) = node.disk.take()
-                && disk.device().await.is_ok()
-            {
+            left.extend(node.lock().await.kill().await.err().map(|error| error.to_string()));
+        }
+        let made = std::mem::take(&mut *self.made());
+        for disk in made.disks {
+            if disk.device().await.is_ok() {
                 left.extend(disk.unmount().await.err().map(|error| error.to_string()));
             }
-            if let Some(namespace) = &node.place.namespace {
-                left.extend(shell::words(&format!("ip netns del {namespace}")).await.err().map(|error| error.to_string()));
-            }
         }
-        self.wire = None;
+        for namespace in made.namespaces.iter().filter(|name| Path::new("/var/run/netns").join(name).exists()) {
+            left.extend(shell::words(&format!("ip netns del {namespace}")).await.err().map(|error| error.to_string()));
+        }
+        self.wire = OnceLock::new();
         self.nodes = Mutex::default();
         if !keep && let Err(error) = std::fs::remove_dir_all(&self.directory) {
             left.push(format!("remove {}: {error}", self.directory.display()));
