@@ -20,6 +20,8 @@ use crate::{
 
 /// How long a node may go on after its syncs began to fail.
 const LATCHED: Duration = Duration::from_secs(10);
+/// How long it tries again, after the disk is as it was, what it had given up inside already: two seconds, and a stop.
+const GIVING_UP: Duration = Duration::from_secs(4);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 fn disk(node: &Node) -> Result<LoopDisk, Trouble> {
@@ -96,12 +98,7 @@ pub(super) async fn hung(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng
     disk.freeze().await?;
     tokio::time::sleep(lasts).await;
     disk.thaw().await?;
-    let mut after = "goes on";
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    if !node.is_running() {
-        after = "had ended, and came back";
-        scene.start_and_wait(&mut node).await?;
-    }
+    let after = see_it_through(scene, &mut node).await?;
     Ok(Blow::of(name(&node), format!("the file system was frozen for {lasts:?}; the node {after}")))
 }
 
@@ -113,12 +110,21 @@ pub(super) async fn full(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng
     tokio::time::sleep(lasts).await;
     let left = disk.free_kib().await?;
     disk.empty()?;
-    let mut after = "goes on";
-    if !node.is_running() {
-        after = "had ended, and came back with the space";
-        scene.start_and_wait(&mut node).await?;
-    }
+    let after = see_it_through(scene, &mut node).await?;
     Ok(Blow::of(name(&node), format!("{taken} KiB were taken and {left} KiB were left at the end; the node {after}")))
+}
+
+/// Waits until it is clear whether a node survives what its disk did, and starts it again where it does not.
+async fn see_it_through(scene: &Scene, node: &mut Node) -> Result<&'static str, Trouble> {
+    let deadline = Instant::now() + GIVING_UP;
+    while node.is_running() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    if node.is_running() {
+        return Ok("goes on");
+    }
+    scene.start_and_wait(node).await?;
+    Ok("had ended, and came back")
 }
 
 /// Every sync fails from now on. The first failure is terminal for a node: it must not acknowledge, and must not try again.
