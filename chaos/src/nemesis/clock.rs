@@ -24,7 +24,7 @@ pub(super) async fn clock(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rn
     let started = scene.start_and_wait(&mut node).await;
     if started.is_ok() {
         // Only a leader's clock counts; that it does not get to lead shows in the log that is looked at below.
-        let _ = scene.asking().cluster().transfer_leader(v1::MemberRequest { node_id: node.place.id }).await;
+        let _ = scene.asking().cluster().transfer_leader(v1::MemberRequest { node_id: node.place.id, even_so: false }).await;
         tokio::time::sleep(lasts).await;
     }
     let noticed = node.log_after(before).contains(NOTICED);

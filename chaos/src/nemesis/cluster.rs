@@ -18,7 +18,7 @@ const UNSEAL: Duration = Duration::from_secs(60);
 pub(super) async fn hand_over(scene: &Scene) -> Result<Blow, Trouble> {
     let before = leader_known(scene, Duration::from_secs(5)).await;
     let began = Instant::now();
-    let handed = scene.asking().cluster().transfer_leader(v1::MemberRequest { node_id: 0 }).await;
+    let handed = scene.asking().cluster().transfer_leader(v1::MemberRequest { node_id: 0, even_so: false }).await;
     handed.map_err(Trouble::call("hand over"))?;
     let took = began.elapsed();
     let after = leader_known(scene, Duration::from_secs(5)).await;
@@ -118,7 +118,7 @@ async fn add(scene: &Scene, place: &Place) -> Result<(), Trouble> {
 
 async fn promote(scene: &Scene, id: u64) -> Result<(), Trouble> {
     until_done("promote a learner", || async {
-        let done = scene.asking().cluster().promote(v1::MemberRequest { node_id: id }).await;
+        let done = scene.asking().cluster().promote(v1::MemberRequest { node_id: id, even_so: false }).await;
         match done {
             Ok(_) => Ok(()),
             // The answer to the try before may have been lost.
@@ -141,7 +141,7 @@ async fn is_voter(scene: &Scene, id: u64) -> bool {
 
 async fn remove(scene: &Scene, id: u64) -> Result<(), Trouble> {
     until_done("take a member out", || async {
-        match scene.asking().cluster().remove(v1::MemberRequest { node_id: id }).await {
+        match scene.asking().cluster().remove(v1::MemberRequest { node_id: id, even_so: false }).await {
             Err(error) if error.code != tonic::Code::NotFound => Err(error),
             _ => Ok(()),
         }
