@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chaos_history::{Call, FinalSecret, FinalVersion, Operation, Outcome, Record, Standing};
+use chaos_history::{Call, FinalRegister, FinalVersion, Operation, Outcome, Record, Standing};
 use futures::{StreamExt, stream};
 use proto_client::{Client, v1};
 use proto_record::{chain, leaf::Leaf};
@@ -69,7 +69,7 @@ pub(crate) async fn liveness(client: &Client, keys: &Keys, recorder: &Recorder) 
 }
 
 /// Every secret of the run as it stands. Reading them is told to the recorder too: the history ends with what is there.
-pub(crate) async fn final_secrets(client: &Client, keys: &Keys, recorder: &Recorder) -> Result<Vec<FinalSecret>, Trouble> {
+pub(crate) async fn final_secrets(client: &Client, keys: &Keys, recorder: &Recorder) -> Result<Vec<FinalRegister>, Trouble> {
     let client = client.with_timeout(CALL);
     let mut paths = Vec::new();
     let mut cursor = String::new();
@@ -90,11 +90,11 @@ pub(crate) async fn final_secrets(client: &Client, keys: &Keys, recorder: &Recor
         }
     }
     let read = paths.into_iter().map(|path| final_secret(&client, keys, recorder, path));
-    let read: Vec<Result<FinalSecret, Trouble>> = stream::iter(read).buffer_unordered(AT_ONCE).collect().await;
+    let read: Vec<Result<FinalRegister, Trouble>> = stream::iter(read).buffer_unordered(AT_ONCE).collect().await;
     read.into_iter().collect()
 }
 
-async fn final_secret(client: &Client, keys: &Keys, recorder: &Recorder, path: String) -> Result<FinalSecret, Trouble> {
+async fn final_secret(client: &Client, keys: &Keys, recorder: &Recorder, path: String) -> Result<FinalRegister, Trouble> {
     let environment = keys.environment.clone();
     let (request, called_ns) = (Uuid::new_v4(), recorder.now_ns());
     let got = v1::GetRequest { environment: environment.clone(), path: path.clone(), version: 0 };
@@ -121,7 +121,7 @@ async fn final_secret(client: &Client, keys: &Keys, recorder: &Recorder, path: S
         FinalVersion { version, value }
     });
     let newest = history.secret.map_or(0, |secret| secret.newest_version);
-    Ok(FinalSecret { key: path, newest, versions: versions.collect() })
+    Ok(FinalRegister { key: path, newest, versions: versions.collect() })
 }
 
 /// Where the nodes stand, at one record: asked until they agree or the time is up. What they last said is judged.

@@ -228,7 +228,7 @@ async fn strike(order: &Order, faults: &[FaultPlan], scene: &Arc<Scene>) -> Vec<
 
 /// What the cluster holds when everything is quiet.
 pub(crate) struct End {
-    pub(crate) secrets: Vec<chaos_history::FinalSecret>,
+    pub(crate) secrets: Vec<chaos_history::FinalRegister>,
     pub(crate) standings: Vec<chaos_history::Standing>,
     pub(crate) journals: Vec<Journal>,
     /// What `holdfast audit verify` makes of the journals, where that program is at hand.

@@ -11,7 +11,7 @@ use crate::{
 
 /// A secret as it stands when everything is quiet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FinalSecret {
+pub struct FinalRegister {
     /// Its path.
     pub key: String,
     /// The newest version.
@@ -31,10 +31,10 @@ pub struct FinalVersion {
 
 /// Every acknowledged write is there: its version was made, holds its value where it is still kept, and is hidden where it was hidden.
 #[must_use]
-pub fn nothing_acknowledged_is_lost(operations: &[Operation], secrets: &[FinalSecret]) -> Verdict {
+pub fn nothing_acknowledged_is_lost(operations: &[Operation], secrets: &[FinalRegister]) -> Verdict {
     let acknowledged: Vec<&Operation> = operations.iter().filter(|operation| operation.changed_version().is_some()).collect();
     let mut verdict = Verdict::of("what was acknowledged is there at the end", acknowledged.len());
-    let secrets: BTreeMap<&str, &FinalSecret> = secrets.iter().map(|secret| (secret.key.as_str(), secret)).collect();
+    let secrets: BTreeMap<&str, &FinalRegister> = secrets.iter().map(|secret| (secret.key.as_str(), secret)).collect();
     for operation in acknowledged {
         let lost = match secrets.get(operation.key.as_str()) {
             Some(secret) => what_is_missing(operation, secret),
@@ -47,7 +47,7 @@ pub fn nothing_acknowledged_is_lost(operations: &[Operation], secrets: &[FinalSe
     verdict
 }
 
-fn what_is_missing(operation: &Operation, secret: &FinalSecret) -> Option<String> {
+fn what_is_missing(operation: &Operation, secret: &FinalRegister) -> Option<String> {
     let version = operation.changed_version()?;
     let key = &operation.key;
     if version > secret.newest {

@@ -23,18 +23,20 @@ mod journal;
 mod linearizable;
 mod lines;
 mod operation;
+mod refusal;
 mod register;
 mod replicas;
 mod stale;
 mod verdict;
 
 pub use crate::{
-    acknowledged::{FinalSecret, FinalVersion, nothing_acknowledged_is_lost},
+    acknowledged::{FinalRegister, FinalVersion, nothing_acknowledged_is_lost},
     exactly_once::exactly_once,
     journal::{Record, RecordOutcome, RecordedOperation, journal_is_the_history, nothing_revealed_without_record},
     linearizable::{BUDGET_DEFAULT, linearizable},
     lines::{BadLine, line_of, operations_of},
     operation::{Call, Expect, Operation, Outcome},
+    refusal::version_named,
     replicas::{Standing, replicas_are_equal},
     stale::never_stale,
     verdict::{Finding, Judgement, Verdict},

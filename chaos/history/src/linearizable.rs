@@ -40,7 +40,7 @@ pub fn linearizable(operations: &[Operation], budget: usize) -> Verdict {
                     format!("{key}: given up after {budget} places; more budget, or fewer operations on one secret, would tell");
                 verdict.undecided(Finding::new(what, []));
             }
-            End::DeadEnd(place) => verdict.violated(search.dead_end(key, &place)),
+            End::Stuck(place) => verdict.violated(search.dead_end(key, &place)),
         }
     }
     verdict
@@ -78,7 +78,7 @@ struct Place {
 enum End {
     Explained,
     Exhausted,
-    DeadEnd(Place),
+    Stuck(Place),
 }
 
 impl<'a> Search<'a> {
@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
             // The last one pushed is looked at first: what was told, before what is unknown.
             open.extend(self.ways_on(&place).into_iter().rev().filter(|way| !been.contains(way)));
         }
-        End::DeadEnd(furthest)
+        End::Stuck(furthest)
     }
 
     fn placed(&self, place: &Place) -> usize {

@@ -1,6 +1,6 @@
 //! What an answer, or a failure, says about a secret.
 
-use chaos_history::Outcome;
+use chaos_history::{Outcome, version_named};
 use proto_client::{ClientError, v1};
 use tonic::Code;
 
@@ -40,28 +40,9 @@ pub(crate) fn failed(error: &ClientError, key: &str) -> Outcome {
 
 /// What a refusal says of where the secret stands. One that says nothing of it is a call that was not done.
 pub(crate) fn refused(code: Code, message: &str, key: &str) -> Outcome {
-    let stands = match code {
-        Code::NotFound if message == format!("secret {key} does not exist") => Some(0),
-        Code::FailedPrecondition => stands_at(message, key),
-        _ => None,
-    };
-    stands.map_or(Outcome::NotDone, |found| Outcome::Refused { found: Some(found) })
-}
-
-/// `KEY is at v3, not v2`, `KEY is at absent, not v2`, `KEY v3 is deleted: …`, `KEY is at v3 (deleted), not live`.
-fn stands_at(message: &str, key: &str) -> Option<u64> {
-    let rest = message.strip_prefix(key)?.strip_prefix(' ')?;
-    let (place, hidden_alone) = match rest.strip_prefix("is at ") {
-        Some(place) => (place, false),
-        None => (rest, true),
-    };
-    if place.starts_with("absent") {
-        return Some(0);
-    }
-    let digits = place.strip_prefix('v')?;
-    let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
-    let version = digits[..end].parse().ok()?;
-    (!hidden_alone || digits[end..].starts_with(" is deleted")).then_some(version)
+    let says_so = matches!(code, Code::NotFound | Code::FailedPrecondition);
+    let found = if says_so { version_named(message, key) } else { None };
+    found.map_or(Outcome::NotDone, |found| Outcome::Refused { found: Some(found) })
 }
 
 #[cfg(test)]

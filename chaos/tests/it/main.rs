@@ -1,5 +1,7 @@
 //! The program as people run it; whole runs are in `ops/chaos-smoke.sh`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     path::Path,
     process::{Command, Output},

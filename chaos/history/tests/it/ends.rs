@@ -1,16 +1,16 @@
 //! What must be there at the end, and be alike everywhere.
 
-use chaos_history::{FinalSecret, FinalVersion, Judgement, Standing, nothing_acknowledged_is_lost, replicas_are_equal};
+use chaos_history::{FinalRegister, FinalVersion, Judgement, Standing, nothing_acknowledged_is_lost, replicas_are_equal};
 
 use crate::script::history;
 
-fn secret(key: &str, newest: u64, versions: &[(u64, Option<&str>)]) -> FinalSecret {
+fn secret(key: &str, newest: u64, versions: &[(u64, Option<&str>)]) -> FinalRegister {
     let versions = versions.iter().map(|(version, value)| FinalVersion { version: *version, value: value.map(str::to_owned) });
-    FinalSecret { key: key.into(), newest, versions: versions.collect() }
+    FinalRegister { key: key.into(), newest, versions: versions.collect() }
 }
 
 #[track_caller]
-fn assert_lost(text: &str, secrets: &[FinalSecret], words: &str) {
+fn assert_lost(text: &str, secrets: &[FinalRegister], words: &str) {
     let verdict = nothing_acknowledged_is_lost(&history(text), secrets);
     assert!(!verdict.is_kept());
     assert!(verdict.findings[0].what.contains(words), "{verdict}");
