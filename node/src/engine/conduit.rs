@@ -65,7 +65,10 @@ impl Conduit {
         // Once a try may have happened, no later failure takes that doubt away.
         let mut doubt: Option<String> = None;
         let mut failing: Option<Instant> = None;
+        let mut role = self.replica.watch_role();
         loop {
+            // What happens from here on is news; all that came before is not, or the wait below would never be one.
+            role.mark_unchanged();
             let last = match tokio::time::timeout_at(deadline, self.try_once(&ask, &command)).await {
                 Ok(Ok(decided)) => return Ok(decided),
                 Ok(Err(Undecided::NotHappened(why))) => why,
@@ -80,8 +83,13 @@ impl Conduit {
             if Instant::now() + wait >= deadline.min(failing + PATIENCE) {
                 return Err(doubt.map_or(Lost::Unavailable(last), Lost::Unknown));
             }
-            let mut role = self.replica.watch_role();
-            let _ = tokio::time::timeout(wait, role.changed()).await;
+            let news = async {
+                if role.changed().await.is_err() {
+                    // Replication has ended: there will be none.
+                    std::future::pending::<()>().await;
+                }
+            };
+            let _ = tokio::time::timeout(wait, news).await;
             wait = (wait * 2).min(RETRY_MAX);
         }
     }
