@@ -26,6 +26,7 @@ pub mod logging;
 mod lost_log;
 mod managers;
 pub mod memory;
+pub mod network;
 mod repair;
 pub mod restore;
 pub mod seal;

@@ -18,6 +18,7 @@ pub mod materialized;
 pub mod segment;
 pub mod snapshot;
 pub mod wal;
+pub mod workers;
 
 pub use disk::{Disk, DiskFile, RealDisk, memory::MemoryDisk};
 pub use identity::{DataDirLock, Identity, IdentityError};

@@ -54,7 +54,7 @@ impl Surroundings {
         loop {
             next.tick().await;
             let own = Arc::clone(&self);
-            let looked = tokio::task::spawn_blocking(move || look(&own.data, &own.certificates, &*own.clock)).await;
+            let looked = raft::offload(move || look(&own.data, &own.certificates, &*own.clock)).await;
             if let Ok(looked) = looked {
                 *self.newest.lock() = looked;
             }
