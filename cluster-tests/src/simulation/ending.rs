@@ -34,8 +34,7 @@ pub(super) async fn judge(walk: &mut Walk) -> Result<Vec<String>, String> {
         Ok(standings) => standings,
         Err(late) => return Ok(vec![late]),
     };
-    let node = walk.world.ids()[0];
-    let (routes, _) = walk.callers.door(node).ok_or("a node is up and has no door")?;
+    let routes = longest_journal(walk).await?;
     let told = walk.callers.told();
     let secrets = secrets(&walk.callers, &routes, &told).await?;
     let records = records(&walk.callers, &routes).await?;
@@ -134,6 +133,21 @@ async fn secrets(callers: &Callers, routes: &Routes, told: &[Operation]) -> Resu
         secrets.push(FinalRegister { key: key.to_owned(), newest, versions });
     }
     Ok(secrets)
+}
+
+/// The services of the node whose journal goes back furthest: one that was given a leader's snapshot fetches what was before by and by.
+async fn longest_journal(walk: &Walk) -> Result<Routes, String> {
+    let mut longest: Option<(u64, Routes)> = None;
+    for id in walk.world.ids() {
+        let (routes, _) = walk.callers.door(id).ok_or("a node is up and has no door")?;
+        let asked = walk.callers.request(v1::HeadRequest {}, Uuid::new_v4());
+        let head = AuditClient::new(routes.clone()).head(asked).await;
+        let first = head.map_err(|status| format!("ask for the head of a journal at the end: {status}"))?.into_inner().first_seq;
+        if longest.as_ref().is_none_or(|(known, _)| first < *known) {
+            longest = Some((first, routes));
+        }
+    }
+    longest.map(|(_, routes)| routes).ok_or_else(|| "there is no node".to_owned())
 }
 
 /// The whole journal.

@@ -80,7 +80,7 @@ impl Repair for RepairService {
         let permit = self.streams.clone().acquire_owned().await.map_err(|_| Status::unavailable("this node is stopping"))?;
         let (sender, pieces) = mpsc::channel(1);
         let journal = self.journal.clone();
-        raft::offload(move || {
+        tokio::task::spawn_blocking(move || {
             let _permit = permit;
             send_records(&journal, from_seq, to_seq, &sender);
         });
@@ -92,7 +92,7 @@ impl Repair for RepairService {
         let peer::ValueRequest { environment, secret, version } = request.into_inner();
         let environment = EnvironmentName::parse(&environment).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
         let values = self.values.clone();
-        let found = raft::offload(move || values.find_uncached(&environment, (SecretId(secret), version))).await;
+        let found = tokio::task::spawn_blocking(move || values.find_uncached(&environment, (SecretId(secret), version))).await;
         let found = found.map_err(|error| Status::internal(error.to_string()))?;
         let found = found.map_err(|error| Status::data_loss(error.to_string()))?;
         let sealed = found.map(|payload| codec::encode(Kind::Row, &*payload)).unwrap_or_default();
@@ -113,7 +113,7 @@ impl Repair for RepairService {
         let behind = || Status::unavailable(format!("this node has not applied entry {index_min} yet"));
         let file = file.ok_or_else(behind)?;
         let (sender, pieces) = mpsc::channel(1);
-        raft::offload(move || {
+        tokio::task::spawn_blocking(move || {
             let _permit = permit;
             send_file(&file, &sender);
         });
@@ -125,7 +125,7 @@ impl RepairService {
     /// The newest snapshot, if it holds entry `index_min`.
     async fn newest(&self, index_min: u64) -> Result<Option<SnapshotFile>, Status> {
         let snapshots = self.snapshots.clone();
-        let opened = raft::offload(move || {
+        let opened = tokio::task::spawn_blocking(move || {
             let Some(stored) = snapshots.newest()? else { return Ok(None) };
             if snapshot_index(&stored.position)?.is_none_or(|index| index < index_min) {
                 return Ok(None);
