@@ -15,6 +15,7 @@ pub mod identity;
 pub mod journal;
 mod keyspace;
 pub mod materialized;
+pub mod planted;
 pub mod segment;
 pub mod snapshot;
 pub mod wal;

@@ -9,6 +9,7 @@ use node_domain::{Ask, Command};
 use raft::{Replica, Role};
 use std::sync::Arc;
 use std::time::Duration;
+use storage::planted;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -55,6 +56,9 @@ impl Conduit {
     /// Brings a command to its outcome, and waits until this node has applied it.
     pub(crate) async fn submit(&self, ask: Ask, command: Command, deadline: Instant) -> Result<(Decided, Arc<View>), Lost> {
         let decided = self.decide(ask, command, deadline).await?;
+        if planted::is_back("answer-before-apply") {
+            return Ok((decided, self.published.view()));
+        }
         let late = || Lost::Unknown("decided, but this node has not applied it yet".into());
         let view = tokio::time::timeout_at(deadline, self.published.at(decided.index)).await.map_err(|_| late())?;
         Ok((decided, view))

@@ -2,10 +2,14 @@
 //!
 //! Each seed has a process of its own: a few counters of libraries belong to the process, and the same seed must be the same run.
 
+mod bugs;
+mod process;
+
+use crate::process::Report;
 use cluster_tests::simulation::{self, Order, Outcome};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,9 +18,12 @@ cluster_tests::chance_by_seed!();
 
 const HELP: &str = "usage: holdfast-simulate [--seeds N] [--from SEED] [--steps N] [--nodes N] [--jobs N]
        holdfast-simulate --seed SEED [--steps N] [--nodes N] [--trace] [--twice]
+       holdfast-simulate --bugs [--seeds N] [--steps N]
 
 Walks N seeds from SEED on (default: 20 from 1) by N steps each (default 2000), and judges each. --seed runs one, --trace shows all that
-happens, --twice runs it two times and compares. Exit codes: 0 nothing was found, 1 something was, 2 usage.";
+happens, --twice runs it two times and compares. --bugs puts
+one classic bug after the other back (debug builds) and says how many seeds it took to find it. Exit codes: 0 nothing was found (with --bugs:
+all were), 1 otherwise, 2 usage.";
 
 struct Wanted {
     seeds: u64,
@@ -27,6 +34,7 @@ struct Wanted {
     only: Option<u64>,
     trace: bool,
     twice: bool,
+    bugs: bool,
     /// Set for the process of one seed.
     one: bool,
 }
@@ -40,6 +48,7 @@ fn main() -> ExitCode {
         }
     };
     let found = match wanted.only {
+        _ if wanted.bugs => bugs::missed(&wanted),
         Some(seed) if wanted.one => one(seed, &wanted),
         Some(seed) => several(&[seed, seed][..if wanted.twice { 2 } else { 1 }], &wanted),
         None => several(&(wanted.from..wanted.from + wanted.seeds).collect::<Vec<_>>(), &wanted),
@@ -49,8 +58,18 @@ fn main() -> ExitCode {
 
 fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let mut wanted =
-        Wanted { seeds: 20, from: 1, steps: 2000, nodes: 3, jobs, only: None, trace: false, twice: false, one: false };
+    let mut wanted = Wanted {
+        seeds: 20,
+        from: 1,
+        steps: 2000,
+        nodes: 3,
+        jobs,
+        only: None,
+        trace: false,
+        twice: false,
+        bugs: false,
+        one: false,
+    };
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let value = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;
@@ -65,6 +84,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--seed" => wanted.only = Some(number()?),
             "--trace" => wanted.trace = true,
             "--twice" => wanted.twice = true,
+            "--bugs" => wanted.bugs = true,
             "--one" => wanted.one = true,
             _ => return Err(format!("{argument} is unknown")),
         }
@@ -97,14 +117,6 @@ fn failed(why: &str) -> bool {
     true
 }
 
-/// What the process of one seed said.
-#[derive(Default)]
-struct Report {
-    trace: String,
-    findings: Vec<String>,
-    counts: BTreeMap<String, u64>,
-}
-
 fn several(seeds: &[u64], wanted: &Wanted) -> bool {
     let began = Instant::now();
     let next = AtomicU64::new(0);
@@ -116,7 +128,7 @@ fn several(seeds: &[u64], wanted: &Wanted) -> bool {
                     .ok()
                     .and_then(|at| seeds.get(at).map(|seed| (at, *seed)))
                 {
-                    let report = process(seed.1, wanted);
+                    let report = process::of(seed.1, wanted, None);
                     tell(seed.1, wanted, &report);
                     if let Ok(mut reports) = reports.lock() {
                         reports.insert(seed.0, report);
@@ -161,43 +173,6 @@ fn summary(reports: &BTreeMap<usize, Report>, wanted: &Wanted, took: Duration) {
     ));
     let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
     show(&counts.join(", "));
-}
-
-fn process(seed: u64, wanted: &Wanted) -> Report {
-    let mut report = Report::default();
-    let own = std::env::current_exe().map_err(|error| error.to_string());
-    let ran = own.and_then(|own| {
-        let mut command = Command::new(own);
-        let numbers = [("--seed", seed), ("--steps", wanted.steps), ("--nodes", wanted.nodes)];
-        command.args(numbers.iter().flat_map(|(name, number)| [(*name).to_owned(), number.to_string()])).arg("--one");
-        if wanted.trace {
-            command.arg("--trace");
-        }
-        command.stderr(Stdio::inherit()).stdin(Stdio::null()).output().map_err(|error| error.to_string())
-    });
-    let output = match ran {
-        Ok(output) => output,
-        Err(why) => {
-            report.findings.push(format!("its process did not run: {why}"));
-            return report;
-        }
-    };
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        match line.split_once(' ') {
-            Some(("trace", trace)) => report.trace = trace.to_owned(),
-            Some(("finding", finding)) => report.findings.push(finding.to_owned()),
-            Some(("count", count)) => {
-                if let Some((what, count)) = count.rsplit_once(' ') {
-                    report.counts.insert(what.to_owned(), count.parse().unwrap_or(0));
-                }
-            }
-            _ => {}
-        }
-    }
-    if report.trace.is_empty() && report.findings.is_empty() {
-        report.findings.push(format!("its process ended without a word: {}", output.status));
-    }
-    report
 }
 
 fn say(text: &str) {
