@@ -27,6 +27,7 @@ use crate::health::Health;
 use crate::leadership;
 use crate::managers::{self, Managed};
 use crate::members::AdmittedPeers;
+use crate::network::{PeerNetwork, TcpNetwork};
 use crate::repair::peers::RepairPeers;
 use crate::repair::service::repair_service;
 use crate::repair::values::ValueRepair;
@@ -36,10 +37,10 @@ use crate::seal::peers::{Holdings, Peers, keys_service};
 use crate::seal::server::by_itself;
 use crate::seal::service::SealService;
 use crate::seal::{Rotation, SealDesk, Unsealed};
-use crate::serve::{self, Services};
+use crate::serve::{self, Services, Serving};
 use opening::{Local, Opened, open_local, open_stores};
 use raft::timeline::LogPayloads;
-use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerTls, TcpDial, raft_service, serve_peer};
+use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerListener, PeerTls, raft_service, serve_peer};
 use raft::{Replica, Role};
 use rescue::Rescue;
 use std::path::Path;
@@ -71,6 +72,8 @@ pub struct Ambient {
     pub entropy: Arc<dyn Entropy>,
     /// Who keeps seal keys, where a service does.
     pub kms: Arc<dyn KeyServices>,
+    /// How it reaches other nodes, and they reach it.
+    pub peers: Arc<dyn PeerNetwork>,
 }
 
 impl Ambient {
@@ -82,6 +85,7 @@ impl Ambient {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             kms: Arc::new(RealKeyServices),
+            peers: Arc::new(TcpNetwork),
         }
     }
 }
@@ -105,6 +109,7 @@ pub(crate) fn failed<E: std::fmt::Display>(doing: impl Into<String>) -> impl FnO
 pub struct Node {
     id: u64,
     client_address: std::net::SocketAddr,
+    routes: tonic::service::Routes,
     replica: Replica,
     published: Arc<Published>,
     gate: Gate,
@@ -122,7 +127,7 @@ pub struct Node {
 
 /// Where a node listens, how it reaches the others, and the desk of its seal.
 struct Ports {
-    peer_listener: TcpListener,
+    peer_listener: PeerListener,
     client_listener: TcpListener,
     certificates: Arc<Certificates>,
     channels: PeerChannels,
@@ -160,15 +165,17 @@ impl Node {
         client_listener: std::net::TcpListener,
         desk: Arc<SealDesk>,
     ) -> Result<Node, BootError> {
-        let peer_listener = listen("listen.peer", &config.listen.peer).await?;
+        let place = &config.listen.peer;
+        let peer_listener = ambient.peers.listen(place).await;
+        let peer_listener = peer_listener.map_err(failed(format!("setting listen.peer: listen on {place}")))?;
         let client_listener = TcpListener::from_std(client_listener).map_err(failed("listen.client"))?;
         let certificates = Arc::new(Certificates::load(&config.tls, config.node.id)?);
-        let channels = PeerChannels::new(certificates.peer(), Arc::new(TcpDial));
+        let channels = PeerChannels::new(certificates.peer(), ambient.peers.dial());
         let rescue = Rescue::new(&config, &ambient, channels.clone());
         let settings = config.clone();
         let around = ambient.clone();
         // Logs are read: that does not belong on the threads that serve.
-        let opening = tokio::task::spawn_blocking(move || {
+        let opening = raft::offload(move || {
             let local = open_local(&settings, &around, unsealed)?;
             let opened = open_stores(&settings, &around, &local, &rescue)?;
             Ok::<_, BootError>((local, opened))
@@ -218,14 +225,16 @@ impl Node {
         seal_desk.unsealed(custody, sealing);
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
-        let services =
-            Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone(), connections_max };
-        clients.spawn(serve::clients(client_listener, certificates.client(), services, stop_clients.clone()));
+        let services = Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone() };
+        let routes = services.routes();
+        let serving = Serving { routes: routes.clone(), health: health.clone(), connections_max };
+        clients.spawn(serve::clients(client_listener, certificates.client(), serving, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let Opened { wal, journal, materializer, stores, .. } = opened;
         Ok(Node {
             id,
             client_address,
+            routes,
             replica,
             published,
             gate,
@@ -252,6 +261,12 @@ impl Node {
     #[must_use]
     pub fn client_address(&self) -> std::net::SocketAddr {
         self.client_address
+    }
+
+    /// What clients are served with, for callers in this process: all but their connection, with its TLS, is as it is for others.
+    #[must_use]
+    pub fn routes(&self) -> tonic::service::Routes {
+        self.routes.clone()
     }
 
     /// Its replica, for tests and tools that look deeper than a client may.
@@ -329,7 +344,7 @@ impl Node {
         self.others.abort_all();
         drain(&mut self.others).await;
         let (wal, journal, materializer) = (self.wal, self.journal, self.materializer);
-        let closing = tokio::task::spawn_blocking(move || {
+        let closing = raft::offload(move || {
             if let Err(error) = journal.sync_blocking() {
                 tracing::warn!(%error, "the journal was not synced; the log brings it up again");
             }
@@ -347,6 +362,7 @@ impl Node {
         // The replica holds the machine, and the machine the stores; the door of the health report holds them, too.
         drop(self.replica);
         drop(self.health);
+        drop(self.routes);
         let deadline = tokio::time::Instant::now() + LETTING_GO;
         while self.stores.strong_count() > 0 {
             if tokio::time::Instant::now() > deadline {
@@ -415,7 +431,7 @@ fn peer_routes(
 
 fn serve_others(
     others: &mut JoinSet<Result<(), String>>,
-    listener: TcpListener,
+    listener: PeerListener,
     tls: Arc<PeerTls>,
     routes: tonic::service::Routes,
     stop: CancellationToken,
@@ -428,10 +444,6 @@ fn serve_others(
 
 async fn drain(tasks: &mut JoinSet<Result<(), String>>) {
     while tasks.join_next().await.is_some() {}
-}
-
-async fn listen(key: &str, address: &str) -> Result<TcpListener, BootError> {
-    TcpListener::bind(address).await.map_err(failed(format!("setting {key}: listen on {address}")))
 }
 
 pub(crate) fn read(key: &str, path: &Path) -> Result<Vec<u8>, BootError> {

@@ -118,7 +118,7 @@ impl Certificates {
         loop {
             next.tick().await;
             let own = Arc::clone(&self);
-            if let Err(error) = tokio::task::spawn_blocking(move || own.look()).await {
+            if let Err(error) = raft::offload(move || own.look()).await {
                 tracing::error!(%error, "the certificates were not looked at");
             }
         }

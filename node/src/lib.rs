@@ -28,6 +28,7 @@ mod lost_log;
 mod managers;
 mod members;
 pub mod memory;
+pub mod network;
 mod repair;
 pub mod restore;
 pub mod seal;

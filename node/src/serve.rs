@@ -71,6 +71,42 @@ pub(crate) struct Services {
     pub(crate) rotation: Arc<Rotation>,
     pub(crate) health: Arc<Health>,
     pub(crate) saving: Arc<Saving>,
+}
+
+impl Services {
+    /// All of them, each behind the gate where it has to be.
+    pub(crate) fn routes(self) -> Routes {
+        let Services { door, replica, seal, rotation, saving, health } = self;
+        let gate = door.gate.clone();
+        Routes::new(gated!(gate, v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
+            .add_service(gated!(gate, v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
+            .add_service(gated!(gate, v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
+            .add_service(gated!(gate, v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
+            .add_service(gated!(gate, v1::roles_server::RolesServer::new(RolesService(door.clone()))))
+            .add_service(gated!(gate, v1::login_server::LoginServer::new(LoginService(door.clone()))))
+            .add_service(gated!(gate, v1::users_server::UsersServer::new(UsersService(door.clone()))))
+            .add_service(gated!(gate, v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
+            .add_service(gated!(gate, v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
+            .add_service(gated!(gate, v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
+            .add_service(gated!(gate, v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
+            .add_service(gated!(gate, v1::audit_server::AuditServer::new(AuditService(door.clone()))))
+            .add_service(gated!(gate, v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
+            .add_service(gated!(gate, v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
+            .add_service(gated!(gate, v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
+            .add_service(gated!(
+                gate,
+                v1::snapshots_server::SnapshotsServer::new(SnapshotsService { door: door.clone(), saving })
+            ))
+            .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica, health })))
+            .add_service(gated!(gate, v1::keys_server::KeysServer::new(KeysService { door, rotation })))
+            .add_service(v1::seal_server::SealServer::new(seal))
+    }
+}
+
+/// How the port for clients is served.
+pub(crate) struct Serving {
+    pub(crate) routes: Routes,
+    pub(crate) health: Arc<Health>,
     /// Connections at a time.
     pub(crate) connections_max: u32,
 }
@@ -79,37 +115,18 @@ pub(crate) struct Services {
 pub(crate) async fn clients(
     listener: TcpListener,
     tls: Arc<ClientTls>,
-    services: Services,
+    serving: Serving,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let Services { door, replica, seal, rotation, saving, health, connections_max } = services;
+    let Serving { routes, health, connections_max } = serving;
     let (reporter, probes) = tonic_health::server::health_reporter();
     let reflection = reflection()?;
     let watching = tokio::spawn(report_health(reporter, health.clone()));
-    let gate = door.gate.clone();
     let incoming = connections::bounded(listener, connections_max as usize, tls);
     let served = server()
+        .add_routes(routes)
         .add_service(probes)
         .add_service(reflection)
-        .add_service(gated!(gate, v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
-        .add_service(gated!(gate, v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
-        .add_service(gated!(gate, v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
-        .add_service(gated!(gate, v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
-        .add_service(gated!(gate, v1::roles_server::RolesServer::new(RolesService(door.clone()))))
-        .add_service(gated!(gate, v1::login_server::LoginServer::new(LoginService(door.clone()))))
-        .add_service(gated!(gate, v1::users_server::UsersServer::new(UsersService(door.clone()))))
-        .add_service(gated!(gate, v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
-        .add_service(gated!(gate, v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
-        .add_service(gated!(gate, v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
-        .add_service(gated!(gate, v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
-        .add_service(gated!(gate, v1::audit_server::AuditServer::new(AuditService(door.clone()))))
-        .add_service(gated!(gate, v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
-        .add_service(gated!(gate, v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
-        .add_service(gated!(gate, v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
-        .add_service(gated!(gate, v1::snapshots_server::SnapshotsServer::new(SnapshotsService { door: door.clone(), saving })))
-        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica, health })))
-        .add_service(gated!(gate, v1::keys_server::KeysServer::new(KeysService { door, rotation })))
-        .add_service(v1::seal_server::SealServer::new(seal))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await;
     watching.abort();

@@ -8,12 +8,14 @@ use crate::engine::values::{ValueKey, Values};
 use node_domain::State;
 use node_domain::ids::{Accessor, EnvironmentName, PolicyName, SecretPath};
 use node_domain::sealed::Payload;
+use parking_lot::Mutex;
 use proto_record::codec::{self, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use storage::materialized::{MaterializedError, RowOp};
+use storage::workers;
 use tokio::sync::watch;
 
 /// Batches that may wait; beyond it the fold waits for the disk.
@@ -56,6 +58,8 @@ enum Work {
 pub(crate) struct Materializer {
     queue: Option<SyncSender<Work>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// In a simulation there is no thread: whoever hands something over writes it.
+    own: Option<Mutex<Writer>>,
     failure: watch::Receiver<Option<String>>,
 }
 
@@ -64,8 +68,11 @@ impl Materializer {
         let (queue, work) = sync_channel(QUEUE_MAX);
         let (failed, failure) = watch::channel(None);
         let writer = Writer { stores, values, newest: None, failure: failed };
+        if workers::are_simulated() {
+            return Ok(Materializer { queue: None, thread: None, own: Some(Mutex::new(writer)), failure });
+        }
         let thread = std::thread::Builder::new().name("materializer".into()).spawn(move || writer.run(&work))?;
-        Ok(Materializer { queue: Some(queue), thread: Some(thread), failure })
+        Ok(Materializer { queue: Some(queue), thread: Some(thread), own: None, failure })
     }
 
     /// Turns into the reason when the state cannot be written any more; the node has to stop then.
@@ -75,6 +82,15 @@ impl Materializer {
 
     /// Hands over what a batch changed; waits when the disk is far behind.
     pub(crate) fn applied(&self, applied: Applied) {
+        if let Some(own) = &self.own {
+            let mut gathered = Gathered::default();
+            gathered.take(applied);
+            let mut writer = own.lock();
+            if let Err(error) = writer.write(&gathered) {
+                writer.fail(&error);
+            }
+            return;
+        }
         let Some(queue) = &self.queue else { return };
         match queue.try_send(Work::Applied(Box::new(applied))) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
@@ -100,19 +116,24 @@ impl Materializer {
 
     /// As [`flush`](Materializer::flush), for whoever goes on meanwhile.
     pub(crate) fn flush_later(&self) -> std::io::Result<Flushing> {
+        if let Some(own) = &self.own {
+            own.lock().flush().map_err(std::io::Error::other)?;
+            return Ok(Flushing(None));
+        }
         let (sender, done) = sync_channel(1);
         self.queue.as_ref().ok_or_else(stopped)?.send(Work::Flush(sender)).map_err(|_| stopped())?;
-        Ok(Flushing(done))
+        Ok(Flushing(Some(done)))
     }
 }
 
-/// A flush under way.
-pub(crate) struct Flushing(Receiver<Result<(), MaterializedError>>);
+/// A flush under way; none where it is done already.
+pub(crate) struct Flushing(Option<Receiver<Result<(), MaterializedError>>>);
 
 impl Flushing {
     /// Waits until all that was handed over before it is durable. Blocking.
     pub(crate) fn wait(self) -> std::io::Result<()> {
-        self.0.recv().map_err(|_| stopped())?.map_err(std::io::Error::other)
+        let Some(done) = self.0 else { return Ok(()) };
+        done.recv().map_err(|_| stopped())?.map_err(std::io::Error::other)
     }
 }
 
@@ -173,14 +194,9 @@ impl Writer {
             let mut gathered = Gathered::default();
             let mut flushes = Vec::new();
             gather(first, work, &mut gathered, &mut flushes);
-            if let Err(error) = self.write_with_patience(&gathered) {
+            if let Err(error) = self.write(&gathered) {
                 return self.give_up(&error, flushes, work);
             }
-            if gathered.state.is_some() {
-                self.newest.clone_from(&gathered.state);
-            }
-            let written = gathered.payloads.iter();
-            self.values.stored(written.filter_map(|((_, key), payload)| payload.as_ref().map(|payload| (*key, payload))));
             for done in flushes {
                 let _ = done.send(self.flush());
             }
@@ -188,6 +204,16 @@ impl Writer {
         if let Err(error) = self.flush() {
             tracing::warn!(%error, "the materialized state could not be made durable; it will be rebuilt from the log");
         }
+    }
+
+    fn write(&mut self, gathered: &Gathered) -> Result<(), MaterializedError> {
+        self.write_with_patience(gathered)?;
+        if gathered.state.is_some() {
+            self.newest.clone_from(&gathered.state);
+        }
+        let written = gathered.payloads.iter();
+        self.values.stored(written.filter_map(|((_, key), payload)| payload.as_ref().map(|payload| (*key, payload))));
+        Ok(())
     }
 
     /// Moves every marker to the newest state, then makes everything durable.
@@ -206,7 +232,7 @@ impl Writer {
             let mut tries = 1;
             while let Err(error) = self.stores.write(&home, rows.clone(), *marker) {
                 tracing::error!(%error, ?home, tries, "materialized state not written");
-                if tries == TRIES_MAX {
+                if tries == TRIES_MAX || workers::are_simulated() {
                     return Err(error);
                 }
                 tries += 1;
@@ -218,8 +244,7 @@ impl Writer {
 
     /// sled does not recover from an error while it is open. The node stops; at its next start the log brings back what is missing.
     fn give_up(&self, error: &MaterializedError, flushes: Vec<Flush>, work: &Receiver<Work>) {
-        let reason = format!("the materialized state cannot be written: {error}");
-        self.failure.send_replace(Some(reason.clone()));
+        let reason = self.fail(error);
         let refuse = |done: Flush| {
             drop(done.send(Err(MaterializedError::Unusable { path: self.stores.directory(), why: reason.clone() })))
         };
@@ -230,6 +255,14 @@ impl Writer {
                 refuse(done);
             }
         }
+    }
+}
+
+impl Writer {
+    fn fail(&self, error: &MaterializedError) -> String {
+        let reason = format!("the materialized state cannot be written: {error}");
+        self.failure.send_replace(Some(reason.clone()));
+        reason
     }
 }
 

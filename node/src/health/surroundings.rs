@@ -42,7 +42,7 @@ impl Surroundings {
         loop {
             next.tick().await;
             let own = Arc::clone(&self);
-            if let Ok(looked) = tokio::task::spawn_blocking(move || look(&own.data)).await {
+            if let Ok(looked) = raft::offload(move || look(&own.data)).await {
                 *self.newest.lock() = looked;
             }
         }

@@ -133,7 +133,7 @@ fn is_beginning(first: u64, timelines: &[Timeline]) -> bool {
 }
 
 async fn blocking(work: impl FnOnce() -> Result<(), JournalError> + Send + 'static) -> Result<(), String> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
+    let done = raft::offload(work).await.map_err(|error| error.to_string())?;
     done.map_err(|error| error.to_string())
 }
 

@@ -183,7 +183,7 @@ pub(crate) async fn by_itself(config: &Config, keeper: &Keeper, file: &SealFile)
         SealKind::Shamir | SealKind::Passphrase => None,
         SealKind::KeyFile => {
             let (path, file) = (config.seal.key_file.clone(), file.clone());
-            let opened = tokio::task::spawn_blocking(move || open_by_key_file(&path, &file)).await;
+            let opened = raft::offload(move || open_by_key_file(&path, &file)).await;
             Some(opened.unwrap_or_else(|error| Err(Hindrance::Wrong(error.to_string()))))
         }
         SealKind::AwsKms => Some(keeper.open(file).await.map_err(Hindrance::Missing)),
