@@ -333,11 +333,12 @@ impl Snapshots {
         })?;
         rebuild.state = standing.state.clone();
         rebuild.write(Vec::new(), gathered)?;
-        let mut rows = everything(&standing.state).peekable();
+        let state = standing.state.clone();
+        let mut rows = everything(&state).peekable();
         while rows.peek().is_some() {
             rebuild.write(rows.by_ref().take(REBUILD_ROWS).collect(), Vec::new())?;
         }
-        materializer.flush_to(standing.state.clone())?;
+        materializer.flush_to(state.clone())?;
         Ok(standing)
     }
 }
