@@ -356,7 +356,7 @@ impl Rebuild<'_> {
         let state = self.state.clone();
         self.materializer.applied(Applied { state, marker: 0, changed, added, removed: Vec::new() });
         self.pieces += 1;
-        if self.pieces % REBUILD_PIECES == 0 {
+        if self.pieces.is_multiple_of(REBUILD_PIECES) {
             let before = self.flushing.replace(self.materializer.flush_later()?);
             before.map_or(Ok(()), Flushing::wait)?;
         }

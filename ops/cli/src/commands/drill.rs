@@ -39,7 +39,7 @@ pub(crate) struct Drill {
     /// Known secrets: a file with lines `environment:path digest`.
     #[arg(long, value_name = "FILE")]
     canaries: Option<PathBuf>,
-    /// Where the signed report goes; drill-<time>.json here when left out.
+    /// Where the signed report goes; drill-TIME.json here when left out.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Tell the cluster that the settings name what was found: its health shows the age of the last drill.
