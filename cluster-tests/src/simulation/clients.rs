@@ -90,7 +90,9 @@ impl Callers {
             if is_snapshot {
                 drop(cluster.trigger_snapshot(self.request(v1::TriggerSnapshotRequest {}, Uuid::new_v4())).await);
             } else {
-                drop(cluster.transfer_leader(self.request(v1::MemberRequest { node_id: 0 }, Uuid::new_v4())).await);
+                drop(
+                    cluster.transfer_leader(self.request(v1::MemberRequest { node_id: 0, even_so: false }, Uuid::new_v4())).await,
+                );
             }
         };
         tokio::select! {

@@ -195,12 +195,22 @@ async fn many_reads_streams_and_watches_see_every_change() {
         matches!(&many.results[40].result, Some(v1::get_many_result::Result::Refused(refused)) if refused.code == Code::NotFound as i32)
     );
 
-    let stream = b.secrets().get_stream(64).await.unwrap();
-    let reads = (0..400).map(|number| {
-        let stream = &stream;
-        async move { stream.read(get(&format!("app/{}", number % 40), 0)).await.map(|answer| (number % 40, answer)) }
-    });
-    for answer in futures::future::join_all(reads).await {
+    // A stream ends when the leader changes, and its caller opens another.
+    let mut tries = 0;
+    let (stream, answers) = loop {
+        let stream = b.secrets().get_stream(64).await.unwrap();
+        let reads = (0..400).map(|number| {
+            let stream = &stream;
+            async move { stream.read(get(&format!("app/{}", number % 40), 0)).await.map(|answer| (number % 40, answer)) }
+        });
+        let answers = futures::future::join_all(reads).await;
+        let ended = answers.iter().any(|answer| answer.as_ref().is_err_and(|error| error.code == Code::Unavailable));
+        tries += 1;
+        if !ended || tries == 5 {
+            break (stream, answers);
+        }
+    };
+    for answer in answers {
         let (number, answer) = answer.unwrap();
         assert_eq!(answer.value, text(&number.to_string()), "each answer belongs to its question");
     }

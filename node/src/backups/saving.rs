@@ -50,16 +50,45 @@ impl Saving {
         let _turn = self.turn.lock().await;
         let store = self.store()?;
         let set = self.own_set().await?;
-        let after = set.newest().filter(|_| incremental).and_then(after);
+        let newest = set.newest().and_then(after);
+        let after = newest.clone().filter(|_| incremental);
         let mut made = self.backups.clone().make(after.clone()).await?;
         if incremental && after.is_none() {
             made.note = "a full snapshot instead of an increment: there is none yet that it could join".to_owned();
+        }
+        if let (EntryKind::Full, Some(newest)) = (made.entry.kind, newest) {
+            self.bridge(&store, newest, &mut made).await?;
         }
         store.put(&made.path, &made.entry, made.signed.clone(), |_| ()).await?;
         let saved = saved(&made, store.place());
         self.tell(RecoveryUpkeep::Saved(saved.clone())).await?;
         tracing::info!(file = saved.file, bytes = saved.bytes, to = store.place(), "saved a snapshot");
         Ok((saved, made.entry.clone()))
+    }
+
+    /// Saves what leads from the newest snapshot of the set to a full one that follows it; where nothing can, the full one says so.
+    async fn bridge(&self, store: &Store, newest: After, full: &mut Made) -> Result<(), BackupError> {
+        if newest.epoch != full.entry.epoch || newest.revision >= full.entry.revision {
+            return Ok(());
+        }
+        let from = newest.revision;
+        match self.backups.clone().make_bridge(newest, full.path.clone()).await {
+            Ok(bridge) => {
+                store.put(&bridge.path, &bridge.entry, bridge.signed.clone(), |_| ()).await?;
+                self.tell(RecoveryUpkeep::Saved(saved(&bridge, store.place()))).await
+            }
+            Err(why) => {
+                let revision = full.entry.revision;
+                tracing::warn!(%why, from, to = revision, "no increment leads to the full snapshot");
+                let gap = format!("no point between records {from} and {revision} can be restored: {why}");
+                full.note = [std::mem::take(&mut full.note), gap]
+                    .into_iter()
+                    .filter(|note| !note.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("; ");
+                Ok(())
+            }
+        }
     }
 
     /// What this cluster has saved in its place.
