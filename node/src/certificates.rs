@@ -22,7 +22,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
-use x509_parser::pem::Pem;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 /// How often the files are looked at.
@@ -278,14 +279,14 @@ fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, B
 }
 
 fn first_end(key: &str, pem: &[u8]) -> Result<i64, BootError> {
-    let mut first: Option<i64> = None;
-    for pem in Pem::iter_from_buffer(pem) {
-        let pem = pem.map_err(failed(format!("setting {key}: read a certificate")))?;
-        let parsed = pem.parse_x509().map_err(failed(format!("setting {key}: read a certificate")))?;
-        let ends = parsed.validity().not_after.timestamp();
-        first = Some(first.map_or(ends, |known| known.min(ends)));
-    }
-    first.ok_or_else(|| failed(format!("setting {key}"))("there is no certificate in the file"))
+    let end = |certificate: CertificateDer<'_>| {
+        let (_, parsed) =
+            X509Certificate::from_der(&certificate).map_err(failed(format!("setting {key}: read a certificate")))?;
+        Ok(parsed.validity().not_after.timestamp())
+    };
+    let ends: Result<Vec<i64>, BootError> = certificates(key, pem)?.into_iter().map(end).collect();
+    // There is at least one.
+    Ok(ends?.into_iter().min().unwrap_or(i64::MIN))
 }
 
 #[cfg(test)]

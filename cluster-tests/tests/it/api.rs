@@ -1,6 +1,6 @@
 //! Every call of the contract against a real cluster of three, through each node.
 
-use cluster_tests::processes::ProcessCluster;
+use cluster_tests::processes::{ProcessCluster, learner};
 use proto::v1;
 use proto_client::{Client, Token};
 use std::collections::BTreeMap;
@@ -302,13 +302,7 @@ async fn a_fourth_node_joins_becomes_a_voter_and_answers_and_an_old_one_leaves()
         client.secrets().put(put(&format!("app/{number}"), text("v"))).await.unwrap();
     }
     let plan = world.cluster.add_node();
-    let learner = v1::AddLearnerRequest {
-        node_id: plan.id,
-        zone: plan.zone.clone(),
-        peer_address: plan.peer.clone(),
-        client_address: plan.client.clone(),
-    };
-    client.cluster().add_learner(learner).await.unwrap();
+    client.cluster().add_learner(learner(&plan)).await.unwrap();
     client.cluster().promote(v1::MemberRequest { node_id: plan.id, even_so: false }).await.unwrap();
     world.cluster.ready().await;
     let joined = world.cluster.client(Some(3)).await;

@@ -1,6 +1,6 @@
 //! Who belongs to the cluster: what is remembered of nodes that left, and what all of them understand.
 
-use cluster_tests::processes::{ProcessCluster, READY};
+use cluster_tests::processes::{ProcessCluster, READY, learner};
 use futures::TryStreamExt;
 use node::kit::NodePlan;
 use proto::v1;
@@ -27,15 +27,6 @@ async fn recorded(client: &Client, operation: &str) -> Vec<String> {
         if record.version == 0 { record.subject } else { format!("{} {}", record.subject, record.version) }
     };
     records.into_iter().map(about).collect()
-}
-
-fn learner(plan: &NodePlan) -> v1::AddLearnerRequest {
-    v1::AddLearnerRequest {
-        node_id: plan.id,
-        zone: plan.zone.clone(),
-        peer_address: plan.peer.clone(),
-        client_address: plan.client.clone(),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

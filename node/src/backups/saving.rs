@@ -59,11 +59,17 @@ impl Saving {
         if let (EntryKind::Full, Some(newest)) = (made.entry.kind, newest) {
             self.bridge(&store, newest, &mut made).await?;
         }
+        let saved = self.keep(&store, &made).await?;
+        Ok((saved, made.entry.clone()))
+    }
+
+    /// Puts what was made where it should lie, and tells the journal.
+    async fn keep(&self, store: &Store, made: &Made) -> Result<SavedSnapshot, BackupError> {
         store.put(&made.path, &made.entry, made.signed.clone(), |_| ()).await?;
-        let saved = saved(&made, store.place());
+        let saved = saved(made, store.place());
         self.tell(RecoveryUpkeep::Saved(saved.clone())).await?;
         tracing::info!(file = saved.file, bytes = saved.bytes, to = store.place(), "saved a snapshot");
-        Ok((saved, made.entry.clone()))
+        Ok(saved)
     }
 
     /// Saves what leads from the newest snapshot of the set to a full one that follows it; where nothing can, the full one says so.
@@ -73,10 +79,7 @@ impl Saving {
         }
         let from = newest.revision;
         match self.backups.clone().make_bridge(newest, full.path.clone()).await {
-            Ok(bridge) => {
-                store.put(&bridge.path, &bridge.entry, bridge.signed.clone(), |_| ()).await?;
-                self.tell(RecoveryUpkeep::Saved(saved(&bridge, store.place()))).await
-            }
+            Ok(bridge) => self.keep(store, &bridge).await.map(drop),
             Err(why) => {
                 let revision = full.entry.revision;
                 tracing::warn!(%why, from, to = revision, "no increment leads to the full snapshot");

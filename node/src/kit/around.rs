@@ -1,7 +1,7 @@
 //! A kit for new nodes of a cluster of which only the seal is left: a new authority, new certificates, the old seal.
 
 use super::{
-    Keys, KitError, NodePlan, check, client_settings, lay_out, make_directory, node_directory, seal_node, write_authority,
+    Keys, KitError, NodePlan, check, client_settings, lay_out, make_directory, node_directory, read, seal_node, write_authority,
     write_public,
 };
 use std::path::Path;
@@ -17,14 +17,10 @@ use zeroize::Zeroizing;
 /// When the directory is not empty, the plan does not make sense, or the seal does not open.
 pub fn create_around(directory: &Path, nodes: &[NodePlan], seal: &Path, entropy: &dyn Entropy) -> Result<(), KitError> {
     check(nodes)?;
-    let read = |name: &str| {
-        let path = seal.join(name);
-        std::fs::read(&path).map_err(|cause| KitError::File { doing: "read", path, cause })
-    };
-    let seal_file = read("seal.json")?;
+    let seal_file = read(seal.join("seal.json"))?;
     let unusable = |error: SealFileError| KitError::Plan(format!("the seal in {}: {error}", seal.display()));
     let file = SealFile::parse(&seal_file).map_err(unusable)?;
-    let seal_text = seal.join("seal.key").exists().then(|| read("seal.key").map(Zeroizing::new)).transpose()?;
+    let seal_text = seal.join("seal.key").exists().then(|| read(seal.join("seal.key")).map(Zeroizing::new)).transpose()?;
     let ring = seal_text
         .as_ref()
         .map(|text| {

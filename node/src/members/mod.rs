@@ -43,7 +43,7 @@ pub(crate) fn check_level(needed: u32) -> Result<(), String> {
 }
 
 /// Where a member stands, as the state keeps it.
-pub(crate) fn seat(member: &MemberState) -> Seat {
+fn seat(member: &MemberState) -> Seat {
     Seat { zone: limits::cut(member.member.zone.clone(), limits::NAME_BYTES_MAX), voter: member.voter }
 }
 
@@ -59,9 +59,10 @@ pub(crate) async fn keep_told(door: Arc<Door>, replica: Replica) {
         }
         let members = view.state.members();
         let seen: Vec<_> = replica.members().values().map(|member| (member.id, seat(member))).collect();
+        let is_member = seen.iter().any(|(node, _)| *node == door.node_id);
         if matches!(*replica.watch_role().borrow(), Role::Leader { .. }) && !members.are(&seen) {
             say(&door, MembersUpkeep::See { members: seen }).await;
-        } else if replica.members().contains_key(&door.node_id) && members.build(door.node_id) != Some(&build()) {
+        } else if is_member && members.build(door.node_id) != Some(&build()) {
             say(&door, MembersUpkeep::Announce { node: door.node_id, build: build() }).await;
         }
     }

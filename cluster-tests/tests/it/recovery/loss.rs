@@ -1,6 +1,7 @@
 //! A majority is lost for good, and one survivor goes on.
 
 use super::*;
+use cluster_tests::processes::learner;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_survivor_goes_on_with_all_that_it_has_and_others_join_it() {
@@ -40,13 +41,7 @@ async fn the_last_survivor_goes_on_with_all_that_it_has_and_others_join_it() {
 
     // A new node joins and gets everything.
     let plan = desk.cluster.add_node();
-    let request = v1::AddLearnerRequest {
-        node_id: plan.id,
-        zone: plan.zone.clone(),
-        peer_address: plan.peer.clone(),
-        client_address: plan.client.clone(),
-    };
-    own.cluster().add_learner(request).await.unwrap();
+    own.cluster().add_learner(learner(&plan)).await.unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while own.cluster().promote(v1::MemberRequest { node_id: plan.id, even_so: false }).await.is_err() {
         assert!(std::time::Instant::now() < deadline, "the new node did not catch up");

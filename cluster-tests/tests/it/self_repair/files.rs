@@ -1,6 +1,7 @@
 //! One file after the other.
 
 use super::*;
+use cluster_tests::processes::learner;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_journal_is_fetched_from_the_other_nodes() {
@@ -126,13 +127,7 @@ async fn a_destroyed_disk_is_replaced_by_a_node_with_a_new_number_that_fetches_e
     std::fs::remove_dir_all(cluster.home(victim).join("data")).unwrap();
     put_all(&client, 80..100).await;
     let plan = cluster.add_node();
-    let learner = v1::AddLearnerRequest {
-        node_id: plan.id,
-        zone: plan.zone.clone(),
-        peer_address: plan.peer.clone(),
-        client_address: plan.client.clone(),
-    };
-    client.cluster().add_learner(learner).await.unwrap();
+    client.cluster().add_learner(learner(&plan)).await.unwrap();
     let joined = cluster.client(Some(3)).await;
     let replace = v1::ReplaceRequest { node_id: victim as u64 + 1, by_node_id: plan.id };
     until("the new node votes", || async { client.cluster().replace(replace).await.is_ok() }).await;
