@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 /// Every bug that can be put back, with what it is.
-pub const BUGS: [(&str, &str); 14] = [
+pub const BUGS: [(&str, &str); 20] = [
     ("vote-not-synced", "a vote counts as saved before it is durable"),
     ("append-not-synced", "an entry counts as appended before it is durable"),
     ("committed-first", "the log calls back before it writes"),
@@ -14,10 +14,16 @@ pub const BUGS: [(&str, &str); 14] = [
     ("answer-before-commit", "writes are answered when they are proposed"),
     ("reveal-before-record", "values are given out before the record of it has committed"),
     ("answer-before-apply", "a node answers from a state that does not hold the answer's record yet"),
-    ("stale-head", "a leader goes on deciding on what it decided in an earlier term"),
+    ("stale-head", "a leader goes on deciding on what it decided in an earlier term, and takes it for the ground of today"),
     ("late-batch-applied", "a batch that rests on an earlier ground is folded all the same"),
     ("request-forgotten", "a second asking with the same request id is another request"),
     ("receipts-not-in-snapshots", "what was answered is forgotten by whoever starts from a snapshot"),
+    ("failed-sync-ignored", "a sync of the log that failed counts as done"),
+    ("damage-cut-off", "a log that is damaged in its middle is cut off there, and goes on"),
+    ("lease-read", "a node that believes that it leads gives out what it holds, and asks nobody"),
+    ("own-clock", "each node stamps what it applies by its own clock"),
+    ("retried-as-new", "another try of a command is another request"),
+    ("doubt-forgotten", "a command that was lost on its way is told to have not happened"),
 ];
 
 /// Whether a bug was put back.

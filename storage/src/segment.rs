@@ -15,6 +15,9 @@ pub(crate) mod appender;
 pub(crate) mod frame;
 pub(crate) mod maker;
 pub(crate) mod recovery;
+mod vouched;
+
+pub use vouched::vouched;
 
 use std::{
     io,

@@ -32,12 +32,20 @@ struct State {
     faults: Faults,
     syncs: u64,
     generation: u64,
+    fuse: Option<Fuse>,
+}
+
+/// A power cut that comes at an operation of the disk.
+struct Fuse {
+    operations_left: u64,
+    chance: Arc<dyn Entropy>,
 }
 
 /// What is to go wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
-    /// The sync with this number, counted from 1 over the disk's life, and every later one fail with EIO.
+    /// The sync with this number, counted from 1 over the disk's life, and every later one fail with EIO. What a failed sync was to
+    /// make durable is never made so by a later one: the system takes it for written.
     pub fail_sync_from: Option<u64>,
     /// Bytes that all files together may hold; beyond that writes fail with ENOSPC.
     pub capacity: Option<u64>,
@@ -74,9 +82,10 @@ impl MemoryDisk {
         if self.1.is_none_or(|booted| booted == state.generation) { Ok(state) } else { Err(io::Error::from_raw_os_error(EIO)) }
     }
 
-    /// Replaces the faults to inject.
+    /// Replaces the faults to inject; a power cut that was still to come is off.
     pub fn set_faults(&self, faults: Faults) {
-        self.0.lock().faults = faults;
+        let mut state = self.0.lock();
+        (state.faults, state.fuse) = (faults, None);
     }
 
     /// How many syncs of files there were.
@@ -89,23 +98,31 @@ impl MemoryDisk {
     pub fn kill(&self) {
         let mut state = self.0.lock();
         state.generation += 1;
+        state.fuse = None;
     }
 
     /// Cuts the power: names and bytes that were not synced are lost, or kept, by chance, sector by sector. Files that are still
     /// open belong to the time before the cut: using them fails.
     pub fn cut_power(&self, chance: &dyn Entropy) {
-        let mut state = self.0.lock();
-        state.generation += 1;
-        let flip = || entropy::random::<1>(chance)[0] & 1 == 1;
-        // One transaction of names reached the disk, or none did: a journaling file system keeps their order.
-        let survivors = if flip() { state.names.clone() } else { state.durable_names.clone() };
-        let mut names = BTreeMap::new();
-        for (path, inode) in survivors {
-            let contents = inode.lock().after_power_cut(&flip);
-            names.insert(path, Arc::new(Mutex::new(contents)));
-        }
-        state.durable_names.clone_from(&names);
-        state.names = names;
+        self.0.lock().lose_power(chance);
+    }
+
+    /// Cuts the power within the operation after `operations` more that change bytes or names: at a place between two lines of whoever
+    /// uses the disk. A write at that place may arrive in part.
+    pub fn cut_power_within(&self, operations: u64, chance: Arc<dyn Entropy>) {
+        self.0.lock().fuse = Some(Fuse { operations_left: operations, chance });
+    }
+
+    /// Whether the process that the disk was [booted](MemoryDisk::booted) for can use it still.
+    #[must_use]
+    pub fn has_power(&self) -> bool {
+        self.powered().is_ok()
+    }
+
+    /// Bytes in all files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        Self::used(&self.0.lock())
     }
 
     /// Changes the stored bytes of a file behind everybody's back.
@@ -120,12 +137,48 @@ impl MemoryDisk {
         contents.dirty.clear();
     }
 
+    /// As [`powered`](MemoryDisk::powered), for an operation that changes something.
+    fn changing(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+        let mut state = self.powered()?;
+        state.burn()?;
+        Ok(state)
+    }
+
     fn used(state: &State) -> u64 {
         state.names.values().map(|inode| inode.lock().current.len() as u64).sum()
     }
 
     fn file(&self, inode: Inode, generation: u64) -> Arc<dyn DiskFile> {
         Arc::new(MemoryFile { inode, disk: self.clone(), generation })
+    }
+}
+
+impl State {
+    /// One more operation: the one at the end of the fuse finds no power.
+    fn burn(&mut self) -> io::Result<()> {
+        let Some(fuse) = &mut self.fuse else { return Ok(()) };
+        if fuse.operations_left > 0 {
+            fuse.operations_left -= 1;
+            return Ok(());
+        }
+        let chance = Arc::clone(&fuse.chance);
+        self.lose_power(&*chance);
+        Err(io::Error::from_raw_os_error(EIO))
+    }
+
+    fn lose_power(&mut self, chance: &dyn Entropy) {
+        self.generation += 1;
+        self.fuse = None;
+        let flip = || entropy::random::<1>(chance)[0] & 1 == 1;
+        // One transaction of names reached the disk, or none did: a journaling file system keeps their order.
+        let survivors = if flip() { self.names.clone() } else { self.durable_names.clone() };
+        let mut names = BTreeMap::new();
+        for (path, inode) in survivors {
+            let contents = inode.lock().after_power_cut(&flip);
+            names.insert(path, Arc::new(Mutex::new(contents)));
+        }
+        self.durable_names.clone_from(&names);
+        self.names = names;
     }
 }
 
@@ -165,7 +218,7 @@ impl Disk for MemoryDisk {
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.powered()?;
+        let mut state = self.changing()?;
         if state.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -175,18 +228,18 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.powered()?;
+        let mut state = self.changing()?;
         let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), inode);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.powered()?.names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.changing()?.names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.powered()?;
+        let mut state = self.changing()?;
         state.durable_names.retain(|path, _| path.parent() != Some(dir));
         let inside: Vec<_> = state
             .names
@@ -226,7 +279,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let state = self.disk.0.lock();
+        let mut state = self.disk.0.lock();
         self.check_power(&state)?;
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let end = start + bytes.len();
@@ -240,7 +293,8 @@ impl DiskFile for MemoryFile {
         }
         contents.current[start..end].copy_from_slice(bytes);
         contents.dirty.push(start..end);
-        Ok(())
+        drop(contents);
+        state.burn()
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -251,8 +305,10 @@ impl DiskFile for MemoryFile {
             state = self.disk.0.lock();
         }
         self.check_power(&state)?;
+        state.burn()?;
         state.syncs += 1;
         if state.faults.fail_sync_from.is_some_and(|first| state.syncs >= first) {
+            self.inode.lock().dirty.clear();
             return Err(io::Error::from_raw_os_error(EIO));
         }
         let mut contents = self.inode.lock();
@@ -301,6 +357,39 @@ mod tests {
             lost += usize::from(bytes[4096..].iter().any(|byte| *byte != 2) || bytes.len() < 8192);
         }
         assert!(lost > 40, "an unsynced write survived whole in {} of 50 cuts", 50 - lost);
+    }
+
+    #[test]
+    fn the_power_can_go_at_any_operation_and_what_comes_after_it_is_not_done() {
+        let seeds = (0..8).map(|seed| Arc::new(SeededEntropy::new(seed)));
+        for (operations, chance) in (0..8).zip(seeds) {
+            let disk = MemoryDisk::new();
+            let before = disk.booted();
+            before.cut_power_within(operations, chance);
+            let done = (0..8).take_while(|_| {
+                let path = PathBuf::from("/file");
+                let file = before.open(&path).or_else(|_| before.create_new(&path));
+                file.is_ok_and(|file| file.write_all_at(&[1; 512], 0).is_ok())
+            });
+            // The first makes the file and writes; each later one writes.
+            assert_eq!(done.count() as u64, operations.saturating_sub(1));
+            assert!(!before.has_power() && disk.booted().has_power());
+        }
+    }
+
+    #[test]
+    fn what_a_failed_sync_left_is_not_made_durable_by_the_next() {
+        let disk = MemoryDisk::new();
+        let file = disk.create_new(Path::new("/file")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        file.write_all_at(&[1; 512], 0).unwrap();
+        disk.set_faults(Faults { fail_sync_from: Some(1), ..Faults::default() });
+        file.sync_data().unwrap_err();
+        disk.set_faults(Faults::default());
+        file.sync_data().unwrap();
+        disk.cut_power(&SeededEntropy::new(1));
+        let file = disk.open(Path::new("/file")).unwrap();
+        assert_eq!(super::super::read_all(&*file, 512).unwrap(), [0; 512]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::{
     maker, segment_id, segment_path,
 };
 use crate::disk::{Disk, DiskFile, read_all, read_exact_at};
+use crate::planted;
 
 /// No segment is longer; a length beyond is damage, not something to allocate.
 const SEGMENT_BYTES_MAX: u64 = 1 << 31;
@@ -149,7 +150,8 @@ impl Survey {
             resume.next_number = stop.number;
             stop_at = Some((segment.path.clone(), stop.offset));
             refuse_damage(&stop_at, stop.number, &segment.path, segment.id, &bytes, stop.offset)?;
-            torn.push((&segment.path, file, bytes, stop.offset));
+            let doubtful = first_not_vouched_for(segment.id, &bytes, stop.offset);
+            torn.push((&segment.path, file, bytes, doubtful, stop.offset));
         } else if let Some(first) = self.unused.first() {
             resume.next_segment = first.id;
         }
@@ -159,14 +161,15 @@ impl Survey {
             let bytes = read_segment(&unused.path, &*file)?;
             refuse_damage(&stop_at, resume.next_number, &unused.path, unused.id, &bytes, 0)?;
             spare.get_or_insert_with(|| (unused.id, Arc::clone(&file)));
-            torn.push((&unused.path, file, bytes, 0));
+            torn.push((&unused.path, file, bytes, 0, 0));
         }
         if self.segments.is_empty() && self.unused.first().is_some_and(|first| first.id != super::FIRST_SEGMENT) {
             let first = &self.unused[0].path;
             return Err(SegmentError::corrupt(first, 0, "no frame in the directory reads, and it is not the first segment"));
         }
-        for (path, file, bytes, from) in torn {
-            erase(path, &*file, &bytes, from)?;
+        for (path, file, bytes, doubtful, end) in torn {
+            write_again(path, &*file, &bytes, doubtful, end)?;
+            erase(path, &*file, &bytes, end)?;
         }
         Ok((resume, spare))
     }
@@ -235,7 +238,7 @@ fn refuse_damage(
     for offset in (from..bytes.len()).step_by(ALIGNMENT) {
         let Some(frame) = Frame::at(bytes, id, offset) else { continue };
         let Header { number, watermark, .. } = frame.header;
-        if watermark > stop {
+        if watermark > stop && !planted::is_back("damage-cut-off") {
             let (at, at_offset) = stop_at.clone().unwrap_or_else(|| (path.to_owned(), 0));
             let why = format!(
                 "frame {stop} does not read, but frame {number} at offset {offset} of {} says that all before {watermark} were durable",
@@ -245,6 +248,22 @@ fn refuse_damage(
         }
     }
     Ok(())
+}
+
+/// Where the first frame before `end` stands of which no later one says that it was durable.
+fn first_not_vouched_for(segment: u64, bytes: &[u8], end: u64) -> u64 {
+    let offsets = (0..usize::try_from(end).expect("offsets lie within a segment in memory")).step_by(ALIGNMENT);
+    let headers: Vec<Header> = offsets.filter_map(|offset| Some(Frame::at(bytes, segment, offset)?.header)).collect();
+    let durable = headers.iter().map(|header| header.watermark).max().unwrap_or(0);
+    headers.iter().find(|header| header.number >= durable).map_or(end, |header| header.offset)
+}
+
+/// Writes what stands at the end of the log once more, as it is. After a sync that failed the system takes for written what may stand in
+/// its memory alone: whoever reads it there, in a process started later, would call durable what no sync writes any more.
+fn write_again(path: &Path, file: &dyn DiskFile, bytes: &[u8], from: u64, end: u64) -> Result<(), SegmentError> {
+    let place = |offset| usize::try_from(offset).expect("offsets lie within a segment in memory");
+    let written = &bytes[place(from)..place(end)];
+    if written.is_empty() { Ok(()) } else { file.write_all_at(written, from).map_err(SegmentError::io("writing again", path)) }
 }
 
 /// Overwrites whatever is behind the stop with zeros, and syncs it.

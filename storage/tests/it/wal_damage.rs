@@ -44,6 +44,22 @@ enum Outcome {
     Lost,
 }
 
+#[test]
+fn damage_where_a_later_frame_vouches_for_what_stood_there_is_always_refused() {
+    let whole = written(false);
+    let mut tried = 0;
+    for (at_file, (path, bytes)) in whole.iter().enumerate() {
+        for frame in storage::segment::vouched(path, bytes) {
+            for at in [frame.start, frame.start + 5, frame.end - 1] {
+                let outcome = outcome(&whole, |files| files[at_file].1[at] ^= 1);
+                assert_eq!(outcome, Outcome::Refused, "byte {at} of {}", path.display());
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 30, "only {tried} places were vouched for");
+}
+
 /// Opens a damaged copy. A refusal must name a file and must have changed nothing.
 fn outcome(whole: &[(PathBuf, Vec<u8>)], damage: impl FnOnce(&mut Vec<(PathBuf, Vec<u8>)>)) -> Outcome {
     static PAYLOADS: LazyLock<Vec<Bytes>> = LazyLock::new(|| (0..=ENTRIES + 4).map(|index| payload(index, 0, 300)).collect());

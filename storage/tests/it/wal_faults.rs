@@ -58,6 +58,29 @@ fn the_first_failed_sync_is_final_and_nothing_after_it_is_acknowledged() {
 }
 
 #[test]
+fn what_a_failed_sync_left_in_memory_is_durable_once_the_next_process_has_read_it() {
+    for seed in 0..20 {
+        let disk = MemoryDisk::new();
+        let (wal, mut driver, _) = open_manual(&disk, 16 * 1024).unwrap();
+        for index in 1..=5 {
+            wal.append(vec![(index, payload(index, 0, 300))], Done::new(|result| result.unwrap()));
+            driver.step();
+        }
+        disk.set_faults(Faults { fail_sync_from: Some(disk.syncs() + 1), ..Faults::default() });
+        wal.append(vec![(6, payload(6, 0, 300))], Done::new(|result| drop(result.unwrap_err())));
+        driver.step();
+        disk.kill();
+        disk.set_faults(Faults::default());
+        let (_, _, recovered) = open_manual(&disk, 16 * 1024).unwrap();
+        let found = recovered.last.unwrap().0;
+        assert_eq!(found, 6, "its bytes are in the memory of the system");
+        disk.cut_power(&SeededEntropy::new(seed));
+        let (_, _, recovered) = open_manual(&disk, 16 * 1024).unwrap();
+        assert_eq!(recovered.last.unwrap().0, found, "what a process was given is gone (seed {seed})");
+    }
+}
+
+#[test]
 fn requests_are_answered_in_order_and_a_closed_log_answers_too() {
     let disk = MemoryDisk::new();
     let wal = open(&disk);
