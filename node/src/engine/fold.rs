@@ -6,7 +6,7 @@ use crate::engine::standing::Standing;
 use crate::engine::values::{ValueKey, Values};
 use crate::engine::{Published, Sealing, View};
 use bytes::Bytes;
-use node_domain::ids::{EnvironmentName, Revision, SecretId};
+use node_domain::ids::{EnvironmentName, Revision, SecretId, Stamp};
 use node_domain::keys::KeysEvent;
 use node_domain::sealed::Payload;
 use node_domain::{Batch, Event, State};
@@ -63,6 +63,13 @@ impl Fold {
         let View { state, chain } = &mut *folding;
         if batch.based_on != state.revision() && planted::is_back("late-batch-applied") {
             batch.based_on = state.revision();
+        }
+        if planted::is_back("own-clock") {
+            let mut stamp = self.snapshots.now().0.max(state.stamp().0 + 1);
+            for decision in &mut batch.decisions {
+                decision.stamp = Stamp(stamp);
+                stamp += decision.events.len() as u64;
+            }
         }
         if batch.based_on != state.revision() {
             return Ok(Reply::Stale { revision: state.revision().0 });

@@ -124,6 +124,8 @@ pub(crate) struct Proposer {
     clock: Arc<dyn Clock>,
     head: Option<Head>,
     gathering: Gathering,
+    /// Whether no batch is in flight.
+    is_idle: bool,
     /// Cancelled, and replaced, when the batches in flight will not be waited for any more.
     stranded: CancellationToken,
 }
@@ -132,7 +134,8 @@ type Flights = FuturesOrdered<std::pin::Pin<Box<dyn Future<Output = (Result<(u64
 
 impl Proposer {
     pub(crate) fn new(replica: Replica, published: Arc<Published>, clock: Arc<dyn Clock>) -> Proposer {
-        Proposer { replica, published, clock, head: None, gathering: Gathering::default(), stranded: CancellationToken::new() }
+        let (gathering, stranded) = (Gathering::default(), CancellationToken::new());
+        Proposer { replica, published, clock, head: None, gathering, is_idle: true, stranded }
     }
 
     /// Works until the submissions end.
@@ -151,6 +154,7 @@ impl Proposer {
                 self.build_head().await;
             }
             self.cut(&mut flights);
+            self.is_idle = flights.is_empty();
             tokio::select! {
                 biased;
                 Some((outcome, waiting)) = flights.next(), if !flights.is_empty() => self.landed(outcome, waiting),
@@ -200,6 +204,9 @@ impl Proposer {
         };
         if self.gathering.decisions.is_empty() {
             self.gathering.based_on = head.revision();
+            if planted::is_back("stale-head") && self.is_idle {
+                self.gathering.based_on = self.published.view().state.revision();
+            }
         }
         match head.decide(self.clock.now(), ask, command) {
             Ok((decision, answer)) => {

@@ -10,7 +10,7 @@ use crate::engine::stores::{Home, Stores};
 use crate::engine::values::{ValueKey, Values};
 use crate::engine::{Published, Sealing};
 use node_domain::State;
-use node_domain::ids::EnvironmentName;
+use node_domain::ids::{EnvironmentName, Stamp};
 use node_domain::sealed::Payload;
 use node_domain::state::Piece;
 use parking_lot::Mutex;
@@ -108,6 +108,11 @@ impl Snapshots {
         };
         snapshots.sweep()?;
         Ok(snapshots)
+    }
+
+    /// What this node's clock says.
+    pub(crate) fn now(&self) -> Stamp {
+        self.clock.now()
     }
 
     pub(crate) fn disk(&self) -> Arc<dyn Disk> {
