@@ -6,9 +6,8 @@ use super::{chance, watch::Watch};
 use chaos_history::{Call, Expect, Operation, Outcome, version_named};
 use parking_lot::Mutex;
 use proto::v1;
-use proto::v1::cluster_client::ClusterClient;
 use proto::v1::secrets_client::SecretsClient;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,9 +18,11 @@ use uuid::Uuid;
 /// The environment that callers work in.
 pub(super) const ENVIRONMENT: &str = "development";
 /// How long one attempt may take.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// Attempts with one request id, each at another node.
-const ATTEMPTS_MAX: u64 = 3;
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
+/// Attempts with one request id, each at another node: some callers give up early.
+const ATTEMPTS: std::ops::RangeInclusive<u64> = 1..=3;
+/// Acknowledged changes that may be asked for again.
+const CHANGES_REMEMBERED: usize = 400;
 /// The wait before another.
 const AGAIN_MS: std::ops::RangeInclusive<u64> = 5..=150;
 
@@ -39,6 +40,8 @@ struct Shared {
     told: Vec<Operation>,
     last_ns: u64,
     newest: HashMap<String, u64>,
+    /// The newest changes that were acknowledged: asked again with the same request id they have the same answer.
+    changes: VecDeque<Operation>,
     watch: Watch,
 }
 
@@ -82,23 +85,18 @@ impl Callers {
         self.shared.lock().newest.get(key).copied().unwrap_or(0)
     }
 
-    /// What operators do: a snapshot, or a hand-over. That it is refused is no news.
-    pub(super) async fn operate(&self, node: u64, is_snapshot: bool) {
-        let Some((routes, life)) = self.door(node) else { return };
-        let mut cluster = ClusterClient::new(routes);
-        let operating = async {
-            if is_snapshot {
-                drop(cluster.trigger_snapshot(self.request(v1::TriggerSnapshotRequest {}, Uuid::new_v4())).await);
-            } else {
-                drop(
-                    cluster.transfer_leader(self.request(v1::MemberRequest { node_id: 0, even_so: false }, Uuid::new_v4())).await,
-                );
-            }
-        };
-        tokio::select! {
-            biased;
-            () = life.ended() => {}
-            _ = tokio::time::timeout(PATIENCE, operating) => {}
+    /// Asks for an acknowledged change again, some time after it was acknowledged: whatever else has happened, the answer is the same.
+    pub(super) async fn ask_again(&self, node: u64) {
+        let changes: Vec<Operation> = self.shared.lock().changes.iter().cloned().collect();
+        if changes.is_empty() {
+            return;
+        }
+        let which = usize::try_from(chance::of(0..=changes.len() as u64 - 1)).unwrap_or(0);
+        let first = &changes[which];
+        let again = self.attempt(node, first.request, &first.key, &first.call).await;
+        if matches!(again.outcome, Outcome::Written { .. } | Outcome::Hidden { .. }) && again.outcome != first.outcome {
+            let found = format!("{first}, and when it was asked for again node {node} answered {:?}", again.outcome);
+            self.shared.lock().watch.found(found);
         }
     }
 
@@ -113,10 +111,11 @@ impl Callers {
         let mut node = first;
         let mut doubt = false;
         let mut told = Told { outcome: Outcome::NotDone, record: None, words: String::new() };
-        for attempt in 1..=ATTEMPTS_MAX {
+        let attempts = chance::of(ATTEMPTS);
+        for attempt in 1..=attempts {
             told = self.attempt(node, request, &key, &call).await;
             doubt |= told.outcome == Outcome::Unknown;
-            if !matches!(told.outcome, Outcome::Unknown | Outcome::NotDone) || attempt == ATTEMPTS_MAX {
+            if !matches!(told.outcome, Outcome::Unknown | Outcome::NotDone) || attempt == attempts {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(chance::of(AGAIN_MS))).await;
@@ -134,6 +133,12 @@ impl Callers {
             operation.outcome
         {
             shared.newest.insert(operation.key.clone(), version);
+        }
+        if operation.changed_version().is_some() {
+            shared.changes.push_back(operation.clone());
+            if shared.changes.len() > CHANGES_REMEMBERED {
+                shared.changes.pop_front();
+            }
         }
         shared.told.push(operation);
     }

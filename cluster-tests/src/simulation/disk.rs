@@ -1,10 +1,12 @@
 //! Disks of simulated nodes: in memory, slow by chance, and one life of a node's process at a time.
 
 use super::chance;
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use storage::workers::{Drive, Step, Wake};
 use storage::{Disk, DiskFile, MemoryDisk};
@@ -15,14 +17,34 @@ const LATENCY_MS: std::ops::RangeInclusive<u64> = 1..=4;
 /// And now and then.
 const SLOW_MS: u64 = 60;
 
+thread_local! {
+    /// The pace of the disk that was used last. A log is opened in one go: whoever takes its steps over learns here whose it is.
+    static LAST_USED: RefCell<Pace> = RefCell::default();
+}
+
+/// How slow a disk is: what is queued for it waits up to so many milliseconds longer. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pace(Arc<AtomicU64>);
+
+impl Pace {
+    pub(super) fn slow(&self, ms_max: u64) {
+        self.0.store(ms_max, Ordering::Relaxed);
+    }
+
+    fn wait(&self) -> Duration {
+        let usual = if chance::happens(1) { SLOW_MS } else { chance::of(LATENCY_MS) };
+        Duration::from_millis(usual + chance::of(0..=self.0.load(Ordering::Relaxed)))
+    }
+}
+
 /// Takes the steps of logs and journals, each some time after it was woken.
 pub(super) fn drive() -> Drive {
     Rc::new(|mut step: Step| -> Wake {
+        let pace = LAST_USED.with_borrow(Clone::clone);
         let (sender, mut wakes) = mpsc::unbounded_channel::<()>();
         tokio::spawn(async move {
             while wakes.recv().await.is_some() {
-                let wait = if chance::happens(1) { SLOW_MS } else { chance::of(LATENCY_MS) };
-                tokio::time::sleep(Duration::from_millis(wait)).await;
+                tokio::time::sleep(pace.wait()).await;
                 while wakes.try_recv().is_ok() {}
                 step();
             }
@@ -36,17 +58,19 @@ pub(super) fn drive() -> Drive {
 
 /// A node's disk as one life of it has it: its data lies in another directory each time, because sled and the lock are real files there.
 pub(super) struct LifeDisk {
-    /// What outlives it.
     disk: MemoryDisk,
     data: PathBuf,
+    pace: Pace,
 }
 
 impl LifeDisk {
-    pub(super) fn new(disk: &MemoryDisk, data: &Path) -> LifeDisk {
-        LifeDisk { disk: disk.booted(), data: data.to_owned() }
+    /// `booted` is the disk as this life sees it.
+    pub(super) fn new(booted: MemoryDisk, data: &Path, pace: Pace) -> LifeDisk {
+        LifeDisk { disk: booted, data: data.to_owned(), pace }
     }
 
     fn place<'a>(&self, path: &'a Path) -> &'a Path {
+        LAST_USED.with_borrow_mut(|last| last.clone_from(&self.pace));
         path.strip_prefix(&self.data).unwrap_or(path)
     }
 }
@@ -91,4 +115,36 @@ pub(super) fn lay_down(disk: &MemoryDisk, name: &Path, contents: &[u8]) -> io::R
     file.write_all_at(contents, 0)?;
     file.sync_data()?;
     disk.sync_dir(name.parent().unwrap_or(Path::new("")))
+}
+
+/// One bit of a log that is not what it was.
+pub(super) struct Rotten {
+    path: PathBuf,
+    at: usize,
+    bit: u8,
+}
+
+impl Rotten {
+    /// Turns a bit of a log, at a place where it cannot pass for a write that was cut off; none where there is no such place.
+    pub(super) fn turn_one(disk: &MemoryDisk, log: &Path) -> io::Result<Option<Rotten>> {
+        let mut places = Vec::new();
+        for path in disk.list(log)?.into_iter().map(|name| log.join(name)) {
+            let bytes = storage::disk::read_all(&*disk.open(&path)?, 1 << 30)?;
+            places.extend(storage::segment::vouched(&path, &bytes).into_iter().map(|frame| (path.clone(), frame)));
+        }
+        let count = places.len() as u64;
+        if count == 0 {
+            return Ok(None);
+        }
+        let (path, frame) = places.swap_remove(usize::try_from(chance::of(0..=count - 1)).unwrap_or(0));
+        let at = usize::try_from(chance::of(frame.start as u64..=frame.end as u64 - 1)).unwrap_or(0);
+        let rotten = Rotten { path, at, bit: 1 << chance::of(0..=7) };
+        rotten.turn(disk);
+        Ok(Some(rotten))
+    }
+
+    /// Puts back what was there: as an operator does who has the file.
+    pub(super) fn turn(&self, disk: &MemoryDisk) {
+        disk.tamper(&self.path, |bytes| bytes[self.at] ^= self.bit);
+    }
 }

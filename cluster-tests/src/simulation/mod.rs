@@ -13,7 +13,10 @@ pub mod chance;
 mod clients;
 mod disk;
 mod ending;
+mod faults;
 mod network;
+mod operators;
+mod steps;
 mod trace;
 mod walk;
 mod watch;
@@ -21,6 +24,7 @@ mod world;
 
 use chaos_history::Verdict;
 
+pub use steps::Without;
 pub use trace::Trace;
 
 /// One run.
@@ -32,6 +36,8 @@ pub struct Order {
     pub steps: u64,
     /// Nodes at the start.
     pub nodes: u64,
+    /// Kinds of steps that are left out.
+    pub without: Without,
 }
 
 /// What a run came to.
@@ -45,6 +51,8 @@ pub struct Outcome {
     pub counts: std::collections::BTreeMap<&'static str, u64>,
     /// How long it took for the nodes.
     pub virtual_ms: u64,
+    /// Steps that were walked: fewer than wanted where something was found on the way.
+    pub walked: u64,
 }
 
 /// Runs one seed on this thread, which must be a new one, and in whose process [`chance_by_seed`](crate::chance_by_seed) stands.

@@ -1,95 +1,25 @@
 //! The walk: step by step, by chance, something is asked or something breaks; after each step what must hold is looked at.
 
 use super::clients::Callers;
-use super::world::World;
-use super::{Order, Outcome, Trace, chance, ending};
+use super::operators::Operating;
+use super::steps::Step;
+use super::world::{Ended, World};
+use super::{Order, Outcome, Trace, Without, chance, ending};
 use chaos_history::{Call, Expect};
-use raft::Role;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Calls under way at once.
-const CALLS_MAX: usize = 8;
+const CALLS_MAX: usize = 10;
 /// Secrets in use at a time, and for how many steps: each has a history that can be judged.
 const KEYS: u64 = 12;
 const KEYS_FOR_STEPS: u64 = 600;
+/// How often somebody tries to open a sealed environment again before the end of the walk does.
+const OPENINGS: u32 = 40;
 /// How long the first founding may take.
 const FOUNDED: Duration = Duration::from_secs(30);
-/// Clocks are off by so much at most.
-const CLOCK_OFF_MS: u64 = 10 * 60 * 1000;
-
-/// What the next step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Ask,
-    Wait,
-    Kill,
-    CutPower,
-    CutPowerOfAll,
-    Stop,
-    Start,
-    Isolate,
-    CutOneWay,
-    Slow,
-    Heal,
-    Clock,
-    HandOver,
-    Snapshot,
-}
-
-/// How often each comes, against the others.
-const WEIGHTS: [(Step, u64); 14] = [
-    (Step::Ask, 700),
-    (Step::Wait, 150),
-    (Step::Start, 30),
-    (Step::Heal, 20),
-    (Step::Kill, 6),
-    (Step::CutPower, 6),
-    (Step::CutPowerOfAll, 2),
-    (Step::Stop, 4),
-    (Step::Isolate, 5),
-    (Step::CutOneWay, 5),
-    (Step::Slow, 4),
-    (Step::Clock, 4),
-    (Step::HandOver, 5),
-    (Step::Snapshot, 5),
-];
-
-impl Step {
-    fn word(self) -> &'static str {
-        match self {
-            Step::Ask => "ask",
-            Step::Wait => "wait",
-            Step::Kill => "kill",
-            Step::CutPower => "power cut",
-            Step::CutPowerOfAll => "power cut of all",
-            Step::Stop => "stop",
-            Step::Start => "start",
-            Step::Isolate => "isolate",
-            Step::CutOneWay => "cut one way",
-            Step::Slow => "slow network",
-            Step::Heal => "heal",
-            Step::Clock => "clock off",
-            Step::HandOver => "hand-over",
-            Step::Snapshot => "snapshot",
-        }
-    }
-
-    fn draw() -> Step {
-        let total = WEIGHTS.iter().map(|(_, weight)| weight).sum();
-        let mut at = chance::of(1..=total);
-        for (step, weight) in WEIGHTS {
-            if at <= weight {
-                return step;
-            }
-            at -= weight;
-        }
-        Step::Wait
-    }
-}
-
 /// A world on its way.
 pub(super) struct Walk {
     pub(super) world: World,
@@ -102,8 +32,13 @@ pub(super) struct Walk {
     values: u64,
     /// Each call is a caller's of its own.
     asked: u32,
-    counts: BTreeMap<&'static str, u64>,
-    findings: Vec<String>,
+    pub(super) counts: BTreeMap<&'static str, u64>,
+    pub(super) findings: Vec<String>,
+    without: Without,
+    /// Who led, as each node that is up knew it at the last look.
+    pub(super) leaders: BTreeMap<u64, Option<u64>>,
+    /// Nodes that start again with the next step: machines that boot when their power is back, processes that somebody looks after.
+    pub(super) at_once: Vec<u64>,
 }
 
 /// Lays a world out, walks, heals, and judges.
@@ -111,11 +46,26 @@ pub(super) async fn run(order: Order, trace: Trace) -> Result<Outcome, String> {
     let began = Instant::now();
     let world = World::lay_out(order.nodes)?;
     let callers = Callers::new(world.doors.clone(), world.token.clone(), began);
-    let (calls, counts, findings) = (JoinSet::new(), BTreeMap::new(), Vec::new());
-    let mut walk = Walk { world, callers, trace, began, calls, traced: 0, values: 0, asked: ending::JUDGE, counts, findings };
+    let mut walk = Walk {
+        world,
+        callers,
+        trace,
+        began,
+        calls: JoinSet::new(),
+        traced: 0,
+        values: 0,
+        asked: ending::JUDGE,
+        counts: BTreeMap::new(),
+        findings: Vec::new(),
+        without: order.without,
+        leaders: BTreeMap::new(),
+        at_once: Vec::new(),
+    };
     walk.found().await?;
+    let mut walked = 0;
     for step in 0..order.steps {
         walk.step(step).await?;
+        walked = step + 1;
         if !walk.findings.is_empty() {
             break;
         }
@@ -129,7 +79,7 @@ pub(super) async fn run(order: Order, trace: Trace) -> Result<Outcome, String> {
     walk.counts.insert("operations", told.len() as u64);
     walk.counts.insert("answered", told.iter().filter(|operation| operation.is_answered()).count() as u64);
     let virtual_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Outcome { trace: walk.trace, findings, counts: walk.counts, virtual_ms })
+    Ok(Outcome { trace: walk.trace, findings, counts: walk.counts, virtual_ms, walked })
 }
 
 impl Walk {
@@ -137,7 +87,12 @@ impl Walk {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn tell(&mut self, what: impl std::fmt::Display) {
+    /// What is known to be broken.
+    pub(super) fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
+    pub(super) fn tell(&mut self, what: impl std::fmt::Display) {
         let now = self.now_ms();
         self.trace.line(now, what);
     }
@@ -160,20 +115,12 @@ impl Walk {
     }
 
     async fn step(&mut self, number: u64) -> Result<(), String> {
+        for id in std::mem::take(&mut self.at_once) {
+            self.start(id)?;
+        }
         let step = Step::draw();
-        *self.counts.entry(step.word()).or_default() += 1;
-        match step {
-            Step::Ask => self.ask(number / KEYS_FOR_STEPS),
-            Step::Wait => tokio::time::sleep(Duration::from_millis(chance::of(1..=300))).await,
-            Step::Start => self.start_one()?,
-            Step::Kill | Step::CutPower | Step::Stop => self.end_one(step).await,
-            Step::CutPowerOfAll => {
-                self.tell("the power of all is cut");
-                self.world.ids().into_iter().for_each(|id| self.world.cut_power(id));
-            }
-            Step::Isolate | Step::CutOneWay | Step::Slow | Step::Heal => self.network(step),
-            Step::Clock => self.clock(),
-            Step::HandOver | Step::Snapshot => self.operate(step),
+        if !self.without.has(step) {
+            self.take(step, number).await?;
         }
         // Little at a time, so that steps come upon each other.
         if chance::happens(60) {
@@ -183,6 +130,35 @@ impl Walk {
         }
         while self.calls.try_join_next().is_some() {}
         self.look().await;
+        if !self.without.has(Step::Unrest) {
+            self.strike_at_elections();
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, step: Step, number: u64) -> Result<(), String> {
+        let taken = match step {
+            Step::Ask => self.ask(number / KEYS_FOR_STEPS),
+            Step::AskAgain => self.ask_again(),
+            Step::Wait => {
+                tokio::time::sleep(Duration::from_millis(chance::of(1..=300))).await;
+                true
+            }
+            Step::Start => self.start_one()?,
+            Step::Stop => self.stop_one().await,
+            Step::Kill | Step::CutPower | Step::CutPowerWithin | Step::CutPowerOfAll | Step::Unrest => self.end(step),
+            Step::Isolate | Step::CutOneWay | Step::Slow | Step::Heal => self.network(step),
+            Step::SlowDisk | Step::FailSyncs | Step::FullDisk => self.spoil(step),
+            Step::Rot => self.rot()?,
+            Step::Clock => self.clock(),
+            Step::HandOver => self.operate(step, Operating::HandOver),
+            Step::Snapshot => self.operate(step, Operating::Snapshot),
+            Step::RotateKey => self.operate(step, Operating::RotateKey),
+            Step::SealEnvironment => self.seal_for_a_while(),
+        };
+        if taken {
+            *self.counts.entry(step.word()).or_default() += 1;
+        }
         Ok(())
     }
 
@@ -204,34 +180,43 @@ impl Walk {
     pub(super) async fn settle(&mut self) {
         for (id, outcome) in self.world.settle().await {
             match outcome {
+                Ok(()) if self.world.is_rotten(id) => {
+                    self.findings.push(format!("node {id} started though its log is damaged where it had been durable"));
+                }
                 Ok(()) => self.tell(format!("node {id} is up")),
                 Err(why) => {
+                    let why = self.world.without_place(&why);
                     self.tell(format!("node {id} did not start: {why}"));
-                    self.findings.push(format!("node {id} did not start: {why}"));
+                    if self.world.put_back(id) {
+                        *self.counts.entry("damaged log refused").or_default() += 1;
+                    } else if !self.world.is_excused(id) {
+                        self.findings.push(format!("node {id} did not start: {why}"));
+                    }
                 }
             }
         }
-        self.bury().await;
+        self.bury();
     }
 
-    /// A node whose replication has stopped by itself, though nothing was done to it, is a finding; it is started again all the same.
-    async fn bury(&mut self) {
-        let stopped = self.world.up().into_iter().find_map(|(id, node)| match &*node.replica().watch_role().borrow() {
-            Role::Stopped { reason } => Some((id, reason.clone())),
-            _ => None,
-        });
-        if let Some((id, reason)) = stopped {
-            self.findings.push(format!("node {id} stopped by itself: {reason}"));
-            self.world.kill(id);
+    /// A node that ends by itself, though nothing was done to its disk, is a finding.
+    fn bury(&mut self) {
+        for Ended { node, why, excused, .. } in self.world.ended() {
+            let why = self.world.without_place(&why);
+            self.tell(format!("node {node} ended: {why}"));
+            if !excused {
+                self.findings.push(format!("node {node} stopped by itself: {why}"));
+            }
         }
     }
 
-    fn ask(&mut self, folder: u64) {
+    fn ask(&mut self, folder: u64) -> bool {
         if self.calls.len() >= CALLS_MAX {
-            return;
+            return false;
         }
         let nodes = self.world.ids();
-        let (Some(node), key) = (chance::one(&nodes), format!("sim/{folder:04}/k{}", chance::of(0..=KEYS - 1))) else { return };
+        let (Some(node), key) = (chance::one(&nodes), format!("sim/{folder:04}/k{}", chance::of(0..=KEYS - 1))) else {
+            return false;
+        };
         let call = match chance::of(1..=100) {
             1..=25 => self.put(Expect::Anything),
             26..=45 => {
@@ -246,6 +231,14 @@ impl Walk {
         self.asked += 1;
         let (callers, client) = (self.callers.clone(), self.asked);
         self.calls.spawn(async move { callers.ask(client, key, call, node).await });
+        true
+    }
+
+    fn ask_again(&mut self) -> bool {
+        let Some(node) = chance::one(&self.world.ids()) else { return false };
+        let callers = self.callers.clone();
+        self.calls.spawn(async move { callers.ask_again(node).await });
+        true
     }
 
     fn put(&mut self, expect: Expect) -> Call {
@@ -253,9 +246,9 @@ impl Walk {
         Call::Put { value: format!("w{}", self.values), expect }
     }
 
-    fn start_one(&mut self) -> Result<(), String> {
-        let Some(id) = chance::one(&self.world.down()) else { return Ok(()) };
-        self.start(id)
+    fn start_one(&mut self) -> Result<bool, String> {
+        let Some(id) = chance::one(&self.world.down()) else { return Ok(false) };
+        self.start(id).map(|()| true)
     }
 
     pub(super) fn start(&mut self, id: u64) -> Result<(), String> {
@@ -264,51 +257,34 @@ impl Walk {
         self.world.start(id, self.began)
     }
 
-    async fn end_one(&mut self, step: Step) {
-        let up: Vec<u64> = self.world.up().iter().map(|(id, _)| *id).collect();
-        let Some(id) = chance::one(&up) else { return };
-        self.tell(format!("{} of node {id}", step.word()));
-        match step {
-            Step::Kill => self.world.kill(id),
-            Step::CutPower => self.world.cut_power(id),
-            _ => {
-                if !self.world.stop(id).await {
-                    self.findings.push(format!("node {id} did not stop when it was asked to"));
-                }
-            }
-        }
-    }
-
-    fn network(&mut self, step: Step) {
-        let ids = self.world.ids();
-        let (Some(one), Some(other)) = (chance::one(&ids), chance::one(&ids)) else { return };
-        self.tell(format!("{} ({one}, {other})", step.word()));
-        match step {
-            Step::Isolate => {
-                for id in ids.into_iter().filter(|id| *id != one) {
-                    self.world.net.cut(one, id);
-                    self.world.net.cut(id, one);
-                }
-            }
-            Step::CutOneWay => self.world.net.cut(one, other),
-            Step::Slow => self.world.net.slow(chance::of(5..=120)),
-            _ => self.world.net.heal(),
-        }
-    }
-
-    fn clock(&mut self) {
-        let Some(id) = chance::one(&self.world.ids()) else { return };
-        let off = i64::try_from(chance::of(0..=2 * CLOCK_OFF_MS)).unwrap_or(0) - i64::try_from(CLOCK_OFF_MS).unwrap_or(0);
-        // Half of the time it is right again.
-        let off = if chance::happens(50) { off } else { 0 };
-        self.tell(format!("the clock of node {id} is {off} ms off"));
-        self.world.set_clock(id, off);
-    }
-
-    fn operate(&mut self, step: Step) {
-        let Some(id) = chance::one(&self.world.ids()) else { return };
+    fn operate(&mut self, step: Step, what: Operating) -> bool {
+        // Whoever leads can hand it over, as far as anybody knows.
+        let leads = self.leaders.values().copied().flatten().next().filter(|_| what == Operating::HandOver);
+        let Some(id) = leads.or_else(|| chance::one(&self.world.ids())) else { return false };
         self.tell(format!("{} at node {id}", step.word()));
-        let (callers, is_snapshot) = (self.callers.clone(), step == Step::Snapshot);
-        self.calls.spawn(async move { callers.operate(id, is_snapshot).await });
+        let callers = self.callers.clone();
+        self.calls.spawn(async move {
+            callers.operate(id, what).await;
+        });
+        true
+    }
+
+    /// Nobody is answered meanwhile. Whether it came about or not: it is opened again.
+    fn seal_for_a_while(&mut self) -> bool {
+        let nodes = self.world.ids();
+        let Some(id) = chance::one(&nodes) else { return false };
+        self.tell(format!("the environment is sealed at node {id}"));
+        let callers = self.callers.clone();
+        self.calls.spawn(async move {
+            callers.operate(id, Operating::Seal).await;
+            for _ in 0..OPENINGS {
+                tokio::time::sleep(Duration::from_millis(chance::of(50..=500))).await;
+                let Some(id) = chance::one(&nodes) else { return };
+                if callers.operate(id, Operating::Unseal).await {
+                    return;
+                }
+            }
+        });
+        true
     }
 }

@@ -1,6 +1,7 @@
 //! What must hold after every step, by name.
 
 use node::boot::Node;
+use raft::Role;
 use std::collections::BTreeMap;
 
 /// Remembers what was seen, and says where what is seen now cannot be.
@@ -10,6 +11,12 @@ pub(super) struct Watch {
     seen: BTreeMap<u64, ([u8; 32], [u8; 32])>,
     /// Where each node stood when it was looked at last, in its life.
     stood: BTreeMap<u64, u64>,
+    /// The newest term that each node was in, in all of its lives: it is published when the vote for it is durable.
+    terms: BTreeMap<u64, u64>,
+    /// How often each node has begun.
+    lives: BTreeMap<u64, u64>,
+    /// In which of its lives a node led in a term.
+    led: BTreeMap<(u64, u64), u64>,
     /// The newest record that an answer named, and by whom it was answered since the last look.
     answered: Vec<(u64, u64)>,
     findings: Vec<String>,
@@ -23,6 +30,7 @@ impl Watch {
 
     /// A node begins another life: it may stand where its disk says.
     pub(super) fn begins(&mut self, node: u64) {
+        *self.lives.entry(node).or_default() += 1;
         self.stood.remove(&node);
         self.answered.retain(|(by, _)| *by != node);
     }
@@ -33,8 +41,15 @@ impl Watch {
             let (revision, chain, digest) = node.standing();
             self.state_is_one(*id, revision, chain, digest);
             self.nobody_goes_back(*id, revision);
+            self.no_vote_is_forgotten(*id, node.replica().status().term);
+            self.nobody_leads_twice_in_a_term(*id, &node.replica().watch_role().borrow());
             self.nothing_is_answered_before_its_record(*id, revision);
         }
+    }
+
+    /// Takes note of what somebody else found.
+    pub(super) fn found(&mut self, what: String) {
+        self.findings.push(what);
     }
 
     /// What was found so far.
@@ -51,6 +66,23 @@ impl Watch {
         // Far behind nobody stands any more, but who comes back: enough is kept for that.
         while self.seen.len() > 100_000 {
             self.seen.pop_first();
+        }
+    }
+
+    fn no_vote_is_forgotten(&mut self, node: u64, term: u64) {
+        let newest = self.terms.entry(node).or_default();
+        if term < *newest {
+            self.findings.push(format!("node {node} was in term {newest} and is in term {term}: it has forgotten its vote"));
+        }
+        *newest = term.max(*newest);
+    }
+
+    fn nobody_leads_twice_in_a_term(&mut self, node: u64, role: &Role) {
+        let Role::Leader { term } = role else { return };
+        let life = self.lives.get(&node).copied().unwrap_or(0);
+        let first = *self.led.entry((*term, node)).or_insert(life);
+        if first != life {
+            self.findings.push(format!("node {node} leads in term {term} in two of its lives"));
         }
     }
 

@@ -1,19 +1,22 @@
 //! The world: nodes with their disks, clocks and lives.
 
 use super::chance::WorldEntropy;
-use super::disk::{LifeDisk, lay_down};
+use super::disk::{LifeDisk, Pace, Rotten, lay_down};
 use super::network::{Life, Net};
+use futures::FutureExt;
 use node::boot::{Ambient, BootError, Node};
 use node::clock::Clock;
 use node::config::Config;
 use node::kit::{self, NodePlan};
 use node_domain::ids::Stamp;
 use parking_lot::Mutex;
+use raft::Role;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use storage::disk::memory::Faults;
 use storage::{Disk, MemoryDisk};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -25,8 +28,8 @@ const BEGINNING_US: u64 = 1_790_000_000_000_000;
 const SETTINGS: [&str; 5] = [
     "listen.client=127.0.0.1:0",
     "storage.segment_bytes=1048576",
-    "replication.snapshot_entries=150",
-    "replication.entries_kept=20",
+    "replication.snapshot_entries=60",
+    "replication.entries_kept=10",
     "storage.value_cache_bytes=1048576",
 ];
 /// What the first node founds the cluster from.
@@ -49,6 +52,12 @@ pub(super) struct World {
 /// Where a node stands, whether it is up or not.
 struct Seat {
     disk: MemoryDisk,
+    /// The disk as the present life sees it.
+    booted: MemoryDisk,
+    pace: Pace,
+    /// Whether something was done to the disk for which the node may end, or not start.
+    spoiled: bool,
+    rotten: Option<Rotten>,
     clock: Arc<AtomicI64>,
     lives: u64,
     life: Life,
@@ -61,6 +70,23 @@ enum State {
     Up(Box<Node>),
 }
 
+/// Why a node's replication has stopped, where it has.
+fn stopped(node: &Node) -> Option<String> {
+    match &*node.replica().watch_role().borrow() {
+        Role::Stopped { reason } => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// A node that ended by itself.
+pub(super) struct Ended {
+    pub(super) node: u64,
+    pub(super) why: String,
+    /// Whether its disk was to blame.
+    pub(super) excused: bool,
+    out_of_power: bool,
+}
+
 /// A node's clock: simulated time, and how far it is off.
 struct NodeClock {
     began: Instant,
@@ -71,6 +97,13 @@ impl Clock for NodeClock {
     fn now(&self) -> Stamp {
         let since = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         Stamp((BEGINNING_US + since).saturating_add_signed(self.offset_ms.load(Ordering::Relaxed) * 1000))
+    }
+}
+
+impl Seat {
+    fn of(disk: MemoryDisk) -> Seat {
+        let (booted, pace, clock, life) = (disk.booted(), Pace::default(), Arc::default(), Life::default());
+        Seat { disk, booted, pace, spoiled: false, rotten: None, clock, lives: 0, life, state: State::Down }
     }
 }
 
@@ -92,8 +125,7 @@ impl World {
                 let contents = std::fs::read(&path).map_err(failed)?;
                 lay_down(&disk, Path::new(path.file_name().unwrap_or_default()), &contents).map_err(failed)?;
             }
-            let seat = Seat { disk, clock: Arc::default(), lives: 0, life: Life::default(), state: State::Down };
-            seats.insert(id, seat);
+            seats.insert(id, Seat::of(disk));
         }
         Ok(World { home, net: Net::new(), doors: Doors::default(), token, seats })
     }
@@ -127,6 +159,9 @@ impl World {
         let Some(seat) = self.seats.get_mut(&id).filter(|seat| matches!(seat.state, State::Down)) else { return Ok(()) };
         seat.lives += 1;
         seat.life = Life::default();
+        seat.disk.set_faults(Faults::default());
+        seat.spoiled = false;
+        seat.booted = seat.disk.booted();
         let data = place.join(format!("life{}", seat.lives));
         let failed = |error: std::io::Error| format!("make a directory for a life of node {id}: {error}");
         std::fs::create_dir_all(&data).map_err(failed)?;
@@ -139,7 +174,7 @@ impl World {
         let config =
             Config::load(&place.join("holdfast.toml"), std::iter::empty(), &settings).map_err(|error| error.to_string())?;
         let ambient = Ambient {
-            disk: Arc::new(LifeDisk::new(&seat.disk, &data)),
+            disk: Arc::new(LifeDisk::new(seat.booted.clone(), &data, seat.pace.clone())),
             clock: Arc::new(NodeClock { began, offset_ms: seat.clock.clone() }),
             peers: net.of(id, &seat.life),
             ..Ambient::real()
@@ -204,15 +239,98 @@ impl World {
         }
     }
 
-    /// Asks a node to stop, and waits until it has.
+    /// Asks a node to stop, and waits until it has. One whose disk is spoiled need not.
     pub(super) async fn stop(&mut self, id: u64) -> bool {
         let Some(seat) = self.seats.get_mut(&id) else { return false };
         let State::Up(node) = std::mem::replace(&mut seat.state, State::Down) else { return false };
+        let excused = seat.spoiled;
         self.doors.lock().remove(&id);
         let stopped = tokio::time::timeout(UNDEAD, node.shutdown()).await.is_ok();
         seat.life.kill();
         seat.disk.kill();
-        stopped
+        stopped || excused
+    }
+
+    /// Nodes that ended by themselves since the last look, and why. They are let go of.
+    pub(super) fn ended(&mut self) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        for (id, seat) in &mut self.seats {
+            let out_of_power = !matches!(seat.state, State::Down) && !seat.booted.has_power();
+            let why = match &mut seat.state {
+                _ if out_of_power => Some("its power was cut within a write".to_owned()),
+                State::Up(node) => match stopped(node) {
+                    Some(why) => Some(why),
+                    None => node.failed().now_or_never(),
+                },
+                _ => None,
+            };
+            if let Some(why) = why {
+                ended.push(Ended { node: *id, why, excused: out_of_power || seat.spoiled, out_of_power });
+            }
+        }
+        for Ended { node, out_of_power, .. } in &ended {
+            if *out_of_power {
+                self.end(*node, |seat| seat.life.go_dark());
+            } else {
+                self.kill(*node);
+            }
+        }
+        ended
+    }
+
+    /// The disk of a node, to be spoiled: whatever ends the node from now on until its disk is mended is no wonder.
+    pub(super) fn spoil(&mut self, id: u64) -> Option<MemoryDisk> {
+        let seat = self.seats.get_mut(&id)?;
+        seat.spoiled = true;
+        Some(seat.disk.clone())
+    }
+
+    /// The disk of a node, whose power is about to go.
+    pub(super) fn disk(&self, id: u64) -> Option<&MemoryDisk> {
+        self.seats.get(&id).map(|seat| &seat.disk)
+    }
+
+    /// Makes a node's disk slow.
+    pub(super) fn slow_disk(&self, id: u64, ms_max: u64) {
+        if let Some(seat) = self.seats.get(&id) {
+            seat.pace.slow(ms_max);
+        }
+    }
+
+    /// Makes the disk of a node one that works. A bit that turned stays, and what the node has noticed so far may still end it.
+    pub(super) fn mend(&mut self, id: u64) {
+        let Some(seat) = self.seats.get(&id) else { return };
+        seat.pace.slow(0);
+        seat.disk.set_faults(Faults::default());
+    }
+
+    /// Turns a bit in the log of a node that is down, where it can.
+    pub(super) fn rot(&mut self, id: u64) -> Result<bool, String> {
+        let fit = |seat: &&mut Seat| seat.rotten.is_none() && matches!(seat.state, State::Down);
+        let Some(seat) = self.seats.get_mut(&id).filter(fit) else { return Ok(false) };
+        seat.rotten = Rotten::turn_one(&seat.disk, Path::new("wal")).map_err(|error| format!("damage a log: {error}"))?;
+        Ok(seat.rotten.is_some())
+    }
+
+    /// Puts back what a damaged log was, on a node that is down; says whether it was damaged.
+    pub(super) fn put_back(&mut self, id: u64) -> bool {
+        let Some(seat) = self.seats.get_mut(&id).filter(|seat| matches!(seat.state, State::Down)) else { return false };
+        seat.rotten.take().map(|rotten| rotten.turn(&seat.disk)).is_some()
+    }
+
+    /// A text about files without the place where this run's lie: that one differs from run to run.
+    pub(super) fn without_place(&self, text: &str) -> String {
+        text.replace(&*self.home.path().to_string_lossy(), "")
+    }
+
+    /// Whether a node's log is damaged.
+    pub(super) fn is_rotten(&self, id: u64) -> bool {
+        self.seats.get(&id).is_some_and(|seat| seat.rotten.is_some())
+    }
+
+    /// Whether something was done to a node's disk for which it may end, or not start.
+    pub(super) fn is_excused(&self, id: u64) -> bool {
+        self.seats.get(&id).is_some_and(|seat| seat.spoiled || !seat.booted.has_power())
     }
 
     /// Sets a node's clock off.

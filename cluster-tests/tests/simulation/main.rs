@@ -16,6 +16,12 @@ fn a_few_walks_keep_every_promise() {
 }
 
 #[test]
+fn walks_that_found_something_once_find_nothing_now() {
+    let (kept, said) = simulate(&["--kept", concat!(env!("CARGO_MANIFEST_DIR"), "/seeds.txt")]);
+    assert!(kept, "{said}");
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (same, said) = simulate(&["--seed", "7", "--steps", "300", "--twice"]);
     assert!(same && said.contains("the two runs are the same"), "{said}");
@@ -25,4 +31,21 @@ fn the_same_seed_is_the_same_run() {
 fn another_seed_is_another_run() {
     let trace = |seed| simulate(&["--seed", seed, "--steps", "50"]).1;
     assert_ne!(trace("8").split("trace ").nth(1), trace("9").split("trace ").nth(1));
+}
+
+#[test]
+fn a_bug_that_is_put_back_is_found() {
+    let (found, said) = simulate(&["--bugs", "--only", "own-clock", "--seeds", "3", "--steps", "200"]);
+    assert!(found && said.contains("1 of 1 bugs were found"), "{said}");
+}
+
+#[test]
+fn a_failing_seed_is_made_smaller() {
+    let mut simulate = Command::new(env!("CARGO_BIN_EXE_holdfast-simulate"));
+    let asked = simulate.args(["--seed", "1", "--steps", "200", "--shrink"]).env("HOLDFAST_FAULT", "bug:own-clock");
+    let output = asked.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let again = said.split("again: holdfast-simulate --seed 1 --steps ").nth(1).expect("it says how to walk the smaller one");
+    let steps: u64 = again.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(!output.status.success() && steps < 200, "{said}");
 }

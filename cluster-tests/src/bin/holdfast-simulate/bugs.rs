@@ -12,11 +12,17 @@ pub(crate) fn missed(wanted: &Wanted) -> bool {
         say("error: bugs can be put back in debug builds only");
         return true;
     }
+    let wanted_ones = |(name, _): &&(&str, &str)| wanted.only_bug.as_ref().is_none_or(|only| only == name);
+    let bugs: Vec<(&str, &str)> = BUGS.iter().filter(wanted_ones).copied().collect();
+    if bugs.is_empty() {
+        say("error: --only names no bug that can be put back");
+        return true;
+    }
     let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {
         for _ in 0..wanted.jobs {
             scope.spawn(|| {
-                while let Some((bug, about)) = BUGS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((bug, about)) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let took = hunt(bug, wanted);
                     show(&match &took {
                         Some((seeds, finding)) => format!("found {bug} ({about}) after {seeds} seeds: {finding}"),
@@ -33,8 +39,8 @@ pub(crate) fn missed(wanted: &Wanted) -> bool {
     let mut seeds: Vec<u64> = found.values().copied().flatten().collect();
     seeds.sort_unstable();
     let median = seeds.get(seeds.len() / 2).map_or("none".to_owned(), u64::to_string);
-    show(&format!("{} of {} bugs were found; seeds needed, median: {median}", seeds.len(), BUGS.len()));
-    seeds.len() < BUGS.len()
+    show(&format!("{} of {} bugs were found; seeds needed, median: {median}", seeds.len(), bugs.len()));
+    seeds.len() < bugs.len()
 }
 
 /// How many seeds it took, and what was found.

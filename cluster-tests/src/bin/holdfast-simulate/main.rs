@@ -3,10 +3,12 @@
 //! Each seed has a process of its own: a few counters of libraries belong to the process, and the same seed must be the same run.
 
 mod bugs;
+mod kept;
 mod process;
+mod shrink;
 
 use crate::process::Report;
-use cluster_tests::simulation::{self, Order, Outcome};
+use cluster_tests::simulation::{self, Order, Outcome, Without};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
@@ -17,14 +19,17 @@ use std::time::{Duration, Instant};
 cluster_tests::chance_by_seed!();
 
 const HELP: &str = "usage: holdfast-simulate [--seeds N] [--from SEED] [--steps N] [--nodes N] [--jobs N]
-       holdfast-simulate --seed SEED [--steps N] [--nodes N] [--trace] [--twice]
-       holdfast-simulate --bugs [--seeds N] [--steps N]
+       holdfast-simulate --seed SEED [--steps N] [--nodes N] [--without KIND,…] [--trace] [--twice] [--shrink]
+       holdfast-simulate --kept FILE
+       holdfast-simulate --bugs [--only BUG] [--seeds N] [--steps N]
 
 Walks N seeds from SEED on (default: 20 from 1) by N steps each (default 2000), and judges each. --seed runs one, --trace shows all that
-happens, --twice runs it two times and compares. --bugs puts
-one classic bug after the other back (debug builds) and says how many seeds it took to find it. Exit codes: 0 nothing was found (with --bugs:
-all were), 1 otherwise, 2 usage.";
+happens, --twice runs it two times and compares, --shrink looks for fewer steps and fewer kinds of them that still fail. --without leaves
+kinds of steps out, by the words of the counts. --kept runs what stands in a file, line by line. --bugs puts one classic bug after the
+other back (debug builds) and says how many seeds it took to find it. Exit codes: 0 nothing was found (with --bugs: all were), 1 otherwise,
+2 usage.";
 
+#[derive(Clone)]
 struct Wanted {
     seeds: u64,
     from: u64,
@@ -35,6 +40,10 @@ struct Wanted {
     trace: bool,
     twice: bool,
     bugs: bool,
+    without: Without,
+    shrink: bool,
+    kept: Option<String>,
+    only_bug: Option<String>,
     /// Set for the process of one seed.
     one: bool,
 }
@@ -49,7 +58,9 @@ fn main() -> ExitCode {
     };
     let found = match wanted.only {
         _ if wanted.bugs => bugs::missed(&wanted),
+        _ if wanted.kept.is_some() => kept::found(&wanted),
         Some(seed) if wanted.one => one(seed, &wanted),
+        Some(seed) if wanted.shrink => shrink::found(seed, &wanted),
         Some(seed) => several(&[seed, seed][..if wanted.twice { 2 } else { 1 }], &wanted),
         None => several(&(wanted.from..wanted.from + wanted.seeds).collect::<Vec<_>>(), &wanted),
     };
@@ -68,11 +79,16 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
         trace: false,
         twice: false,
         bugs: false,
+        without: Without::default(),
+        shrink: false,
+        kept: None,
+        only_bug: None,
         one: false,
     };
     while let Some(argument) = arguments.next() {
+        let mut text = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
         let mut number = || {
-            let value = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;
+            let value = text()?;
             value.parse::<u64>().map_err(|_| format!("{argument}: {value:?} is not a whole number"))
         };
         match argument.as_str() {
@@ -85,6 +101,10 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--trace" => wanted.trace = true,
             "--twice" => wanted.twice = true,
             "--bugs" => wanted.bugs = true,
+            "--shrink" => wanted.shrink = true,
+            "--without" => wanted.without = without(&text()?)?,
+            "--kept" => wanted.kept = Some(text()?),
+            "--only" => wanted.only_bug = Some(text()?),
             "--one" => wanted.one = true,
             _ => return Err(format!("{argument} is unknown")),
         }
@@ -92,9 +112,16 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
     Ok(wanted)
 }
 
+fn without(words: &str) -> Result<Without, String> {
+    words.split(',').filter(|word| !word.is_empty()).try_fold(Without::default(), |without, word| {
+        let known = || Without::words().collect::<Vec<_>>().join(", ");
+        without.and(word).ok_or_else(|| format!("--without: {word:?} is no kind that can be left out; there are {}", known()))
+    })
+}
+
 /// In the process of one seed: runs it, and writes what it came to as lines.
 fn one(seed: u64, wanted: &Wanted) -> bool {
-    let order = Order { seed, steps: wanted.steps, nodes: wanted.nodes };
+    let order = Order { seed, steps: wanted.steps, nodes: wanted.nodes, without: wanted.without };
     let trace = wanted.trace;
     // A thread of its own has no stream of chance but the seed's.
     let ran = std::thread::Builder::new().stack_size(16 << 20).spawn(move || simulation::run(order, trace));
@@ -104,9 +131,10 @@ fn one(seed: u64, wanted: &Wanted) -> bool {
         Ok(Err(_)) => return failed("a part of the simulation panicked"),
         Err(error) => return failed(&error.to_string()),
     };
-    let Outcome { trace, findings, counts, virtual_ms } = outcome;
+    let Outcome { trace, findings, counts, virtual_ms, walked } = outcome;
     show(&format!("trace {:016x} {}", trace.hash(), trace.lines()));
     show(&format!("count virtual_ms {virtual_ms}"));
+    show(&format!("count steps {walked}"));
     counts.iter().for_each(|(what, count)| show(&format!("count {} {count}", what.replace(' ', "-"))));
     findings.iter().for_each(|finding| show(&format!("finding {}", finding.replace('\n', "\nfinding "))));
     !findings.is_empty()
@@ -149,10 +177,8 @@ fn several(seeds: &[u64], wanted: &Wanted) -> bool {
 fn tell(seed: u64, wanted: &Wanted, report: &Report) {
     if !report.findings.is_empty() {
         let found = report.findings.join("\n  ");
-        let Wanted { steps, nodes, .. } = wanted;
-        show(&format!(
-            "seed {seed}:\n  {found}\n  again: holdfast-simulate --seed {seed} --steps {steps} --nodes {nodes} --trace"
-        ));
+        let again = process::again(seed, wanted);
+        show(&format!("seed {seed}:\n  {found}\n  again: {again} --trace\n  a smaller one: {again} --shrink"));
     } else if wanted.only.is_some() {
         show(&format!("seed {seed}: nothing found; trace {}", report.trace));
     }

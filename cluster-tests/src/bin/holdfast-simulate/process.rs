@@ -20,6 +20,14 @@ pub(crate) struct Report {
     pub(crate) counts: BTreeMap<String, u64>,
 }
 
+/// The command that walks the same way again.
+pub(crate) fn again(seed: u64, wanted: &Wanted) -> String {
+    let Wanted { steps, nodes, without, .. } = wanted;
+    let without = without.to_string();
+    let without = if without.is_empty() { without } else { format!(" --without {without}") };
+    format!("holdfast-simulate --seed {seed} --steps {steps} --nodes {nodes}{without}")
+}
+
 /// Runs a seed, with a bug where one is named.
 pub(crate) fn of(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Report {
     match run(seed, wanted, bug) {
@@ -35,6 +43,7 @@ fn run(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Result<String, String> 
     for (name, number) in [("--seed", seed), ("--steps", wanted.steps), ("--nodes", wanted.nodes)] {
         command.arg(name).arg(number.to_string());
     }
+    command.arg("--without").arg(wanted.without.to_string());
     command.arg("--one").stdin(Stdio::null()).stdout(said.try_clone().map_err(failed)?);
     if wanted.trace {
         command.arg("--trace");
