@@ -18,6 +18,7 @@ pub mod keys;
 pub mod limits;
 pub mod operation;
 pub mod policy;
+pub mod quoting;
 pub mod recovery;
 pub mod rejection;
 pub mod repair;

@@ -15,6 +15,7 @@ mod matrix;
 mod meeting;
 mod moving;
 mod policies;
+mod quoting;
 mod reading;
 mod receipts;
 pub(crate) mod recovery;
