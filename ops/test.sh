@@ -10,6 +10,9 @@ if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/n
     apt-get update -qq && apt-get install -y -qq "${missing[@]}" > /dev/null
 fi
 
+# Each thing is built once here: what a second build would reuse only fills the disk.
+export CARGO_INCREMENTAL=0
+
 cargo xtask verify
 # The tests of whole clusters run the programs themselves.
 cargo build --workspace --bins

@@ -10,4 +10,5 @@ pub mod disks;
 pub mod ports;
 pub mod processes;
 pub mod receivers;
+pub mod simulation;
 pub mod workload;

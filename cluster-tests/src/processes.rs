@@ -339,6 +339,17 @@ impl Drop for ProcessCluster {
     }
 }
 
+/// What a cluster is asked, so that it takes in a laid out node as a learner.
+#[must_use]
+pub fn learner(plan: &NodePlan) -> v1::AddLearnerRequest {
+    v1::AddLearnerRequest {
+        node_id: plan.id,
+        zone: plan.zone.clone(),
+        peer_address: plan.peer.clone(),
+        client_address: plan.client.clone(),
+    }
+}
+
 /// Copies files and makes the copies durable: an operator who moves a data directory would not cut the power meanwhile.
 ///
 /// # Panics

@@ -13,6 +13,7 @@ use crate::api::streams::Streams;
 use crate::api::throttle::Throttle;
 use crate::authn::Authn;
 use crate::backups::{Backups, Saving};
+use crate::certificates::Certificates;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::forward::{Forwarder, forward_service};
@@ -25,6 +26,8 @@ use crate::gate::Gate;
 use crate::health::Health;
 use crate::leadership;
 use crate::managers::{self, Managed};
+use crate::members::AdmittedPeers;
+use crate::network::{PeerNetwork, TcpNetwork};
 use crate::repair::peers::RepairPeers;
 use crate::repair::service::repair_service;
 use crate::repair::values::ValueRepair;
@@ -34,10 +37,10 @@ use crate::seal::peers::{Holdings, Peers, keys_service};
 use crate::seal::server::by_itself;
 use crate::seal::service::SealService;
 use crate::seal::{Rotation, SealDesk, Unsealed};
-use crate::serve::{self, Services};
+use crate::serve::{self, Services, Serving};
 use opening::{Local, Opened, open_local, open_stores};
 use raft::timeline::LogPayloads;
-use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerCredentials, PeerTls, TcpDial, raft_service, serve_peer};
+use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerListener, PeerTls, raft_service, serve_peer};
 use raft::{Replica, Role};
 use rescue::Rescue;
 use std::path::Path;
@@ -51,6 +54,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 
 /// How long calls under way may take when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -68,6 +72,8 @@ pub struct Ambient {
     pub entropy: Arc<dyn Entropy>,
     /// Who keeps seal keys, where a service does.
     pub kms: Arc<dyn KeyServices>,
+    /// How it reaches other nodes, and they reach it.
+    pub peers: Arc<dyn PeerNetwork>,
 }
 
 impl Ambient {
@@ -79,6 +85,7 @@ impl Ambient {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             kms: Arc::new(RealKeyServices),
+            peers: Arc::new(TcpNetwork),
         }
     }
 }
@@ -102,6 +109,7 @@ pub(crate) fn failed<E: std::fmt::Display>(doing: impl Into<String>) -> impl FnO
 pub struct Node {
     id: u64,
     client_address: std::net::SocketAddr,
+    routes: tonic::service::Routes,
     replica: Replica,
     published: Arc<Published>,
     gate: Gate,
@@ -119,9 +127,9 @@ pub struct Node {
 
 /// Where a node listens, how it reaches the others, and the desk of its seal.
 struct Ports {
-    peer_listener: TcpListener,
+    peer_listener: PeerListener,
     client_listener: TcpListener,
-    tls: Arc<PeerTls>,
+    certificates: Arc<Certificates>,
     channels: PeerChannels,
     desk: Arc<SealDesk>,
 }
@@ -157,25 +165,28 @@ impl Node {
         client_listener: std::net::TcpListener,
         desk: Arc<SealDesk>,
     ) -> Result<Node, BootError> {
-        let peer_listener = listen("listen.peer", &config.listen.peer).await?;
+        let place = &config.listen.peer;
+        let peer_listener = ambient.peers.listen(place).await;
+        let peer_listener = peer_listener.map_err(failed(format!("setting listen.peer: listen on {place}")))?;
         let client_listener = TcpListener::from_std(client_listener).map_err(failed("listen.client"))?;
-        let tls = peer_tls(&config, config.node.id)?;
-        let channels = PeerChannels::new(tls.clone(), Arc::new(TcpDial));
+        let certificates = Arc::new(Certificates::load(&config.tls, config.node.id)?);
+        let channels = PeerChannels::new(certificates.peer(), ambient.peers.dial());
         let rescue = Rescue::new(&config, &ambient, channels.clone());
         let settings = config.clone();
         let around = ambient.clone();
         // Logs are read: that does not belong on the threads that serve.
-        let opening = tokio::task::spawn_blocking(move || {
+        let opening = raft::offload(move || {
             let local = open_local(&settings, &around, unsealed)?;
             let opened = open_stores(&settings, &around, &local, &rescue)?;
             Ok::<_, BootError>((local, opened))
         });
         let (local, opened) = opening.await.map_err(failed("open the data directory"))??;
-        Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, tls, channels, desk }).await
+        Self::connect(config, ambient, local, opened, Ports { peer_listener, client_listener, certificates, channels, desk })
+            .await
     }
 
     async fn connect(config: Config, ambient: Ambient, local: Local, opened: Opened, ports: Ports) -> Result<Node, BootError> {
-        let Ports { peer_listener, client_listener, tls, channels, desk: seal_desk } = ports;
+        let Ports { peer_listener, client_listener, certificates, channels, desk: seal_desk } = ports;
         let (id, published) = (local.owner.node, opened.published.clone());
         let replica_config = config.replication.replica(&storage_crypto::hex::encode(&local.owner.cluster));
         let transport = GrpcTransport::new(channels.clone(), opened.epoch.clone());
@@ -191,7 +202,8 @@ impl Node {
         let backups = open_backups(&config, &ambient, &local, &opened, &replica)?;
         let snapshots = opened.snapshots.clone();
         let holdings = Holdings { custody: custody.clone(), sealing: sealing.clone(), snapshots, published: published.clone() };
-        serve_others(&mut others, peer_listener, tls, peer_routes(&replica, &desk, &holdings, &opened), stop_peers.clone());
+        let routes = peer_routes(&replica, &desk, &holdings, &opened);
+        serve_others(&mut others, peer_listener, certificates.peer(), routes, stop_peers.clone());
         let forwarder = Forwarder::new(channels.clone(), replica.watch_role());
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, forwarder);
         let helpers = RepairPeers::new(channels.clone(), replica.clone());
@@ -202,23 +214,27 @@ impl Node {
         tasks::watch_logs(&config, &ambient, &replica, (acknowledged, door.clone()), &mut others);
         managers::start(Managed::new(&door, &replica, &rotation, &config), &mut others, &stop_clients);
         let (watched, clock) = (opened.wal.clone(), ambient.clock.clone());
-        let health = Arc::new(Health::new(door.clone(), replica.clone(), watched, clock, &config));
+        let health = Arc::new(Health::new(door.clone(), replica.clone(), watched, (clock, certificates.clone()), &config));
         tasks::start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
+        tasks::keep_certificates(&certificates, &ambient, &door, &mut others, &stop_peers);
         mending::start(&config, &ambient, &door, &replica, &mut others, &stop_peers);
         let saving = Arc::new(Saving::new(backups, door.clone(), config.backup.to.clone()));
+        tasks::save_by_itself(&config, &ambient, &saving, &replica, &mut others, &stop_clients);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
         seal_desk.unsealed(custody, sealing);
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
-        let services =
-            Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone(), connections_max };
-        clients.spawn(serve::clients(client_listener, serve::client_tls(&config)?, services, stop_clients.clone()));
+        let services = Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone() };
+        let routes = services.routes();
+        let serving = Serving { routes: routes.clone(), health: health.clone(), connections_max };
+        clients.spawn(serve::clients(client_listener, certificates.client(), serving, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
         let Opened { wal, journal, materializer, stores, .. } = opened;
         Ok(Node {
             id,
             client_address,
+            routes,
             replica,
             published,
             gate,
@@ -245,6 +261,12 @@ impl Node {
     #[must_use]
     pub fn client_address(&self) -> std::net::SocketAddr {
         self.client_address
+    }
+
+    /// What clients are served with, for callers in this process: all but their connection, with its TLS, is as it is for others.
+    #[must_use]
+    pub fn routes(&self) -> tonic::service::Routes {
+        self.routes.clone()
     }
 
     /// Its replica, for tests and tools that look deeper than a client may.
@@ -322,7 +344,7 @@ impl Node {
         self.others.abort_all();
         drain(&mut self.others).await;
         let (wal, journal, materializer) = (self.wal, self.journal, self.materializer);
-        let closing = tokio::task::spawn_blocking(move || {
+        let closing = raft::offload(move || {
             if let Err(error) = journal.sync_blocking() {
                 tracing::warn!(%error, "the journal was not synced; the log brings it up again");
             }
@@ -340,6 +362,7 @@ impl Node {
         // The replica holds the machine, and the machine the stores; the door of the health report holds them, too.
         drop(self.replica);
         drop(self.health);
+        drop(self.routes);
         let deadline = tokio::time::Instant::now() + LETTING_GO;
         while self.stores.strong_count() > 0 {
             if tokio::time::Instant::now() > deadline {
@@ -398,15 +421,17 @@ fn peer_routes(
     opened: &Opened,
 ) -> tonic::service::Routes {
     let Opened { journal, values, snapshots, epoch, .. } = opened;
-    tonic::service::Routes::new(raft_service(replica.inbox(), epoch.clone()))
-        .add_service(forward_service(desk.clone()))
-        .add_service(keys_service(holdings.clone()))
-        .add_service(repair_service(journal.clone(), values.clone(), snapshots.clone(), replica.clone()))
+    let admitted = AdmittedPeers(opened.published.clone());
+    let repair = repair_service(journal.clone(), values.clone(), snapshots.clone(), replica.clone());
+    tonic::service::Routes::new(InterceptedService::new(raft_service(replica.inbox(), epoch.clone()), admitted.clone()))
+        .add_service(InterceptedService::new(forward_service(desk.clone()), admitted.clone()))
+        .add_service(InterceptedService::new(keys_service(holdings.clone()), admitted.clone()))
+        .add_service(InterceptedService::new(repair, admitted))
 }
 
 fn serve_others(
     others: &mut JoinSet<Result<(), String>>,
-    listener: TcpListener,
+    listener: PeerListener,
     tls: Arc<PeerTls>,
     routes: tonic::service::Routes,
     stop: CancellationToken,
@@ -421,19 +446,6 @@ async fn drain(tasks: &mut JoinSet<Result<(), String>>) {
     while tasks.join_next().await.is_some() {}
 }
 
-async fn listen(key: &str, address: &str) -> Result<TcpListener, BootError> {
-    TcpListener::bind(address).await.map_err(failed(format!("setting {key}: listen on {address}")))
-}
-
 pub(crate) fn read(key: &str, path: &Path) -> Result<Vec<u8>, BootError> {
     std::fs::read(path).map_err(failed(format!("setting {key}: read {}", path.display())))
-}
-
-fn peer_tls(config: &Config, id: u64) -> Result<Arc<PeerTls>, BootError> {
-    let credentials = PeerCredentials {
-        ca_pem: read("tls.ca", &config.tls.ca)?,
-        cert_pem: read("tls.peer_certificate", &config.tls.peer_certificate)?,
-        key_pem: read("tls.peer_key", &config.tls.peer_key)?,
-    };
-    Ok(Arc::new(PeerTls::new(id, &credentials).map_err(failed("certificates between nodes"))?))
 }

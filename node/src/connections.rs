@@ -1,15 +1,22 @@
-//! Connections of clients, counted and bounded: whoever opens more than there is room for is sent away at once.
+//! Connections of clients, counted and bounded: whoever opens more than there is room for is sent away at once. Each is shown the
+//! certificate that is in use at that moment.
 
+use crate::certificates::ClientTls;
 use futures::{Stream, StreamExt};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// A connection that gives its place back when it ends.
 pub(crate) struct Counted {
@@ -17,10 +24,15 @@ pub(crate) struct Counted {
     _place: OwnedSemaphorePermit,
 }
 
-/// The connections that a listener accepts, at most `most` at a time.
-pub(crate) fn bounded(listener: TcpListener, most: usize) -> impl Stream<Item = io::Result<Counted>> {
-    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-    TcpListenerStream::new(listener).filter_map(move |stream| {
+/// The connections that a listener accepts, at most `most` at a time, each after its TLS handshake.
+pub(crate) fn bounded(
+    listener: TcpListener,
+    most: usize,
+    tls: Arc<ClientTls>,
+) -> impl Stream<Item = io::Result<TlsStream<Counted>>> {
+    let most = most.min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(most));
+    let counted = TcpListenerStream::new(listener).filter_map(move |stream| {
         let place = places.clone().try_acquire_owned();
         let counted = match (stream, place) {
             (Err(error), _) => Some(Err(error)),
@@ -36,7 +48,27 @@ pub(crate) fn bounded(listener: TcpListener, most: usize) -> impl Stream<Item = 
             }
         };
         std::future::ready(counted)
-    })
+    });
+    // Whoever is slow to shake hands holds nobody up: as many may be at it as there are places.
+    let shaken = counted.map(move |counted| shake_hands(counted, tls.clone())).buffer_unordered(most.max(1));
+    shaken.filter_map(std::future::ready)
+}
+
+/// The handshake on a task of its own, so that several cores take part; `None` where it failed.
+async fn shake_hands(counted: io::Result<Counted>, tls: Arc<ClientTls>) -> Option<io::Result<TlsStream<Counted>>> {
+    let counted = match counted {
+        Ok(counted) => counted,
+        Err(error) => return Some(Err(error)),
+    };
+    let handshake = tokio::spawn(tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(counted)));
+    match handshake.await {
+        Ok(Ok(Ok(stream))) => return Some(Ok(stream)),
+        Ok(Ok(Err(error))) => tracing::debug!(%error, "a client's handshake failed"),
+        Ok(Err(_)) => tracing::debug!("a client's handshake took longer than {} s", HANDSHAKE.as_secs()),
+        Err(error) => tracing::error!(%error, "a client's handshake was not carried out"),
+    }
+    metrics::counter!("holdfast_handshakes_failed_total").increment(1);
+    None
 }
 
 impl Connected for Counted {

@@ -3,6 +3,12 @@
 //! The operator copies each node's directory to its machine, keeps `ca.key` and `root-token` away from all of them, and starts the
 //! nodes. The node with the lowest id carries the bootstrap that founds the cluster.
 
+mod around;
+mod issuing;
+
+pub use around::create_around;
+pub use issuing::renew;
+
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
     AdvertiseConfig, BackupConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig,
@@ -12,9 +18,10 @@ use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
 use crate::seal::custody::about;
 use crate::seal::{PLAN_FILE, founding};
+use issuing::{Issued, authority, issuer_of};
 use node_domain::ids::ClusterId;
 use raft::Member;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{CertifiedIssuer, Issuer, KeyPair};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -160,10 +167,7 @@ fn write_authority(directory: &Path) -> Result<CertifiedIssuer<'static, KeyPair>
 /// When the kit is not whole, or the node's directory exists.
 pub fn add_node(directory: &Path, node: &NodePlan) -> Result<(), KitError> {
     check(std::slice::from_ref(node))?;
-    let read = |path: PathBuf| std::fs::read(&path).map_err(|cause| KitError::File { doing: "read", path, cause });
-    let ca_pem = String::from_utf8_lossy(&read(directory.join("ca.pem"))?).into_owned();
-    let ca_key = zeroize::Zeroizing::new(String::from_utf8_lossy(&read(directory.join("ca.key"))?).into_owned());
-    let issuer = Issuer::from_ca_cert_pem(&ca_pem, KeyPair::from_pem(&ca_key)?)?;
+    let (issuer, ca_pem) = issuer_of(directory)?;
     let sealed = std::fs::read_dir(directory)
         .map_err(|cause| KitError::File { doing: "read", path: directory.to_owned(), cause })?
         .filter_map(Result::ok)
@@ -226,24 +230,6 @@ fn members(nodes: &[NodePlan]) -> BTreeMap<u64, Member> {
     nodes.iter().map(|node| (node.id, member(node))).collect()
 }
 
-fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, KitError> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "holdfast cluster authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
-}
-
-/// A certificate for `names`, with its key: both PEM.
-fn certificate(names: Vec<String>, common_name: &str, authority: &Issuer<'_, KeyPair>) -> Result<(String, String), KitError> {
-    let mut params = CertificateParams::new(names)?;
-    params.distinguished_name.push(DnType::CommonName, common_name);
-    params.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, authority)?;
-    Ok((certificate.pem(), key.serialize_pem()))
-}
-
 /// Where a kit keeps a node's files.
 #[must_use]
 pub fn node_directory(directory: &Path, id: u64) -> PathBuf {
@@ -256,19 +242,15 @@ fn lay_out(directory: &Path, node: &NodePlan, authority: &Issuer<'_, KeyPair>, c
         std::fs::create_dir(&directory).map_err(|cause| KitError::File { doing: "make directory", path: directory, cause })?;
     }
     let tls = home.join("tls");
-    let peer_name = raft::transport::grpc::peer_name(node.id);
-    let (peer, peer_key) = certificate(vec![peer_name.clone()], &peer_name, authority)?;
     let host = node.client.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']).to_owned();
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     if !names.contains(&host) {
         names.push(host);
     }
-    let (client, client_key) = certificate(names, &format!("holdfast node {}", node.id), authority)?;
     write_public(&tls.join("ca.pem"), ca_pem.as_bytes())?;
-    write_public(&tls.join("peer.pem"), peer.as_bytes())?;
-    write_private(&tls.join("peer.key"), peer_key.as_bytes())?;
-    write_public(&tls.join("client.pem"), client.as_bytes())?;
-    write_private(&tls.join("client.key"), client_key.as_bytes())?;
+    for (name, mode, contents) in Issued::new(node.id, names, authority)?.files() {
+        write(&tls.join(name), contents.as_bytes(), mode)?;
+    }
     write_public(&home.join("holdfast.toml"), settings(node).to_toml().as_bytes())
 }
 
@@ -321,6 +303,10 @@ fn write_public(path: &Path, contents: &[u8]) -> Result<(), KitError> {
 
 fn write_private(path: &Path, contents: &[u8]) -> Result<(), KitError> {
     write(path, contents, 0o600)
+}
+
+fn read(path: PathBuf) -> Result<Vec<u8>, KitError> {
+    std::fs::read(&path).map_err(|cause| KitError::File { doing: "read", path, cause })
 }
 
 fn write(path: &Path, contents: &[u8], mode: u32) -> Result<(), KitError> {

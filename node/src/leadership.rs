@@ -1,6 +1,7 @@
 //! Who should lead: not a node that is being drained or stopped, as long as another can.
 
 use crate::gate::Gate;
+use crate::members::placement;
 use raft::{MembershipError, Replica, Role};
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use std::time::Duration;
 const HAND_OVER: Duration = Duration::from_secs(1);
 /// How long it waits before it tries again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often a leader looks how the nodes of its zone are.
+const ZONE_LOOK: Duration = Duration::from_secs(10);
 
-/// Hands leadership to the voter that lacks the least, and says to whom.
+/// Hands leadership to the voter that lacks the least, in a zone that is whole where there is one, and says to whom.
 ///
 /// # Errors
 /// When this node does not lead, nobody else votes and answers, or nobody took over in time.
@@ -17,10 +20,9 @@ pub(crate) async fn hand_over(replica: &Replica) -> Result<u64, MembershipError>
     if !leads(replica) {
         return Err(MembershipError::NotLeader { leader: replica.leader().map(|leader| leader.id) });
     }
-    let members = replica.members();
-    let votes = |id| members.get(&id).is_some_and(|member| member.voter);
+    let members: Vec<_> = replica.members().into_values().collect();
     let nobody = || MembershipError::Refused("nobody else votes and answers".to_owned());
-    let to = replica.status().nearest_of(votes).ok_or_else(nobody)?;
+    let to = placement::successor(&members, &replica.status()).ok_or_else(nobody)?;
     match tokio::time::timeout(HAND_OVER, replica.transfer_leader(to)).await {
         Ok(done) => done.map(|()| to),
         Err(_) => Err(MembershipError::NotTransferred { to, waited_ms: HAND_OVER.as_millis() as u64 }),
@@ -61,5 +63,23 @@ pub(crate) async fn keep_away(replica: Replica, gate: Gate) {
         if !goes_on {
             return;
         }
+    }
+}
+
+/// Hands over whenever others of this node's zone have been silent for a while and all voters of another zone answer.
+pub(crate) async fn prefer_healthy_zone(replica: Replica) {
+    let mut before = None;
+    loop {
+        tokio::time::sleep(ZONE_LOOK).await;
+        let members: Vec<_> = replica.members().into_values().collect();
+        let better = if leads(&replica) { placement::healthier(&members, &replica.status()) } else { None };
+        // Twice in a row: one node that restarts is no sick zone.
+        if let (Some(_), Some(to)) = (before, better) {
+            match replica.transfer_leader(to).await {
+                Ok(()) => tracing::info!(to, "handed leadership over: nodes of this one's zone do not answer"),
+                Err(error) => tracing::warn!(to, %error, "could not hand leadership over to a healthier zone"),
+            }
+        }
+        before = better;
     }
 }

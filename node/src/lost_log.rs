@@ -39,7 +39,7 @@ pub(crate) async fn watch_own(replica: Replica, disk: Arc<dyn Disk>, data: PathB
     let words = found.map(|found| found.to_string()).unwrap_or_default();
     tracing::error!("{words}");
     let (place, text) = (data.join(MARKER), format!("{words}\n"));
-    let written = tokio::task::spawn_blocking(move || storage::disk::replace(&*disk, &place, text.as_bytes())).await;
+    let written = raft::offload(move || storage::disk::replace(&*disk, &place, text.as_bytes())).await;
     if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         tracing::error!(%error, "the marker of a lost log was not written: do not start this node again");
     }

@@ -5,7 +5,7 @@ use node::boot::Ambient;
 use node::config::{Config, LogConfig, LogFormat};
 use node::dev::DevCluster;
 use node::kit::{self, NodePlan};
-use node::restore::{self, Point, RestoreReport, Wish};
+use node::restore::{self, Holding, Point, RestoreReport, Wish};
 use node::seal::server::serve;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -74,9 +74,45 @@ enum Subcommands {
         /// Add the named nodes to an existing kit
         #[arg(long, requires = "nodes")]
         add: bool,
+        /// New certificates, by the kit's authority, for its nodes or those with --id; running nodes take them when they are copied there
+        #[arg(long, conflicts_with_all = ["add", "around", "nodes", "seal", "port"])]
+        renew: bool,
+        /// Renew the certificates of this node only (repeatable)
+        #[arg(long = "id", value_name = "ID", requires = "renew")]
+        ids: Vec<u64>,
+        /// Lay out new nodes around the seal.json (and seal.key) in this directory, to restore a lost cluster on them
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["add", "seal"], requires = "nodes")]
+        around: Option<PathBuf>,
         /// What unseals the nodes: a key file beside each, or nothing yet (`holdfast operator init` makes the keys)
         #[arg(long, value_enum, default_value_t = KitSeal::KeyFile, conflicts_with = "add")]
         seal: KitSeal,
+    },
+    /// What the data directory of a node that does not run holds: of survivors, which is furthest
+    Inspect {
+        /// Settings of the node
+        #[arg(long, short, env = "HOLDFAST_SERVER_CONFIG")]
+        config: PathBuf,
+        /// Read shares or the passphrase from standard input, one a line
+        #[arg(long)]
+        unseal_stdin: bool,
+    },
+    /// Go on with this node alone after a majority was lost for good; what it does not have is lost
+    Recover {
+        /// Settings of the node: the furthest of the survivors (holdfastd inspect)
+        #[arg(long, short, env = "HOLDFAST_SERVER_CONFIG")]
+        config: PathBuf,
+        /// Say that you know what this means: without it nothing is done
+        #[arg(long, required = true)]
+        i_accept_loss: bool,
+        /// A new, empty node that is a member from now on (repeatable); others join later
+        #[arg(long = "node", value_name = "NODE", value_parser = NodePlan::parse)]
+        nodes: Vec<NodePlan>,
+        /// What `holdfastd inspect` said on another survivor: nothing is done where that one is further (repeatable)
+        #[arg(long = "survivor", value_name = "FILE")]
+        survivors: Vec<PathBuf>,
+        /// Read shares or the passphrase from standard input, one a line
+        #[arg(long)]
+        unseal_stdin: bool,
     },
     /// Bring a lost cluster back from its snapshots: this node, with an empty data directory, begins it anew
     Restore {
@@ -136,7 +172,12 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Subcommands::Server { config, set, check } => server(&config, &set, check),
         Subcommands::Dev { data, port, log } => dev(data.as_deref(), port, log),
-        Subcommands::Kit { out, nodes, port, add, seal } => make_kit(&out, nodes, port, add, seal),
+        Subcommands::Kit { out, renew: true, ids, .. } => renew_kit(&out, &ids),
+        Subcommands::Kit { out, nodes, port, add, around, seal, .. } => make_kit(&out, nodes, port, add, around.as_deref(), seal),
+        Subcommands::Inspect { config, unseal_stdin } => inspect(&config, unseal_stdin),
+        Subcommands::Recover { config, nodes, survivors, unseal_stdin, i_accept_loss: _ } => {
+            recover(&config, &nodes, &survivors, unseal_stdin)
+        }
         Subcommands::Restore { config, from, at_revision, at_time, nodes, kit, token_file, dry_run, unseal_stdin, json } => {
             parse_point(at_revision, at_time.as_deref()).and_then(|at| {
                 let beside = || config.with_file_name("root-token");
@@ -186,10 +227,39 @@ fn server(path: &Path, set: &[String], check: bool) -> Result<(), Failure> {
     runtime()?.block_on(serve(config, Ambient::real(), asked_to_stop(), say)).map_err(failed)
 }
 
-fn run_restore(path: &Path, wish: &Wish, unseal_stdin: bool, json: bool) -> Result<(), Failure> {
+fn offline(path: &Path, unseal_stdin: bool) -> Result<(Config, Vec<zeroize::Zeroizing<String>>), Failure> {
     let config = Config::load(path, std::env::vars(), &[]).map_err(usage)?;
     node::logging::start(&config.log).map_err(usage)?;
-    let texts = if unseal_stdin { read_texts()? } else { Vec::new() };
+    Ok((config, if unseal_stdin { read_texts()? } else { Vec::new() }))
+}
+
+fn inspect(path: &Path, unseal_stdin: bool) -> Result<(), Failure> {
+    let (config, texts) = offline(path, unseal_stdin)?;
+    let ambient = Ambient::real();
+    let holding = runtime()?.block_on(restore::inspect(&config, &ambient, texts)).map_err(failed)?;
+    say(&serde_json::to_string_pretty(&holding).map_err(failed)?);
+    Ok(())
+}
+
+fn recover(path: &Path, nodes: &[NodePlan], survivors: &[PathBuf], unseal_stdin: bool) -> Result<(), Failure> {
+    let survivors = survivors.iter().map(|file| read_holding(file)).collect::<Result<Vec<Holding>, Failure>>()?;
+    let (config, texts) = offline(path, unseal_stdin)?;
+    let ambient = Ambient::real();
+    let mut progress = |_: &str, _: u64, _: u64| ();
+    let recovered = restore::recover(&config, &ambient, texts, (nodes, &survivors), &mut progress);
+    let report = runtime()?.block_on(recovered).map_err(failed)?;
+    say(&serde_json::to_string_pretty(&report).map_err(failed)?);
+    Ok(())
+}
+
+fn read_holding(file: &Path) -> Result<Holding, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| usage(format!("--survivor {}: {error}", file.display())))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| usage(format!("--survivor {} is not from holdfastd inspect: {error}", file.display())))
+}
+
+fn run_restore(path: &Path, wish: &Wish, unseal_stdin: bool, json: bool) -> Result<(), Failure> {
+    let (config, texts) = offline(path, unseal_stdin)?;
     let started = std::time::Instant::now();
     let mut last = (String::new(), 0);
     let mut progress = |doing: &str, done: u64, total: u64| {
@@ -259,10 +329,12 @@ fn dev(data: Option<&Path>, port: u16, log: String) -> Result<(), Failure> {
     })
 }
 
-fn make_kit(out: &Path, nodes: Vec<NodePlan>, port: u16, add: bool, seal: KitSeal) -> Result<(), Failure> {
+fn make_kit(out: &Path, nodes: Vec<NodePlan>, port: u16, add: bool, around: Option<&Path>, seal: KitSeal) -> Result<(), Failure> {
     let nodes = if nodes.is_empty() { NodePlan::local(3, port) } else { nodes };
     if add {
         nodes.iter().try_for_each(|node| kit::add_node(out, node)).map_err(failed)?;
+    } else if let Some(seal) = around {
+        kit::create_around(out, &nodes, seal, &*Ambient::real().entropy).map_err(failed)?;
     } else if seal == KitSeal::KeyFile {
         kit::create(out, &nodes).map_err(failed)?;
     } else {
@@ -273,6 +345,16 @@ fn make_kit(out: &Path, nodes: Vec<NodePlan>, port: u16, add: bool, seal: KitSea
     }
     if !add {
         say(&format!("export HOLDFAST_CONFIG={}/client.toml", out.display()));
+    }
+    Ok(())
+}
+
+fn renew_kit(out: &Path, ids: &[u64]) -> Result<(), Failure> {
+    for id in kit::renew(out, ids).map_err(failed)? {
+        say(&format!(
+            "{}/tls is new: copy it to node {id}, which takes it within seconds",
+            kit::node_directory(out, id).display()
+        ));
     }
     Ok(())
 }

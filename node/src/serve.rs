@@ -14,8 +14,7 @@ use crate::api::secrets::SecretsService;
 use crate::api::snapshots::SnapshotsService;
 use crate::api::value_rules::ValueRulesService;
 use crate::backups::Saving;
-use crate::boot::{self, BootError};
-use crate::config::Config;
+use crate::certificates::ClientTls;
 use crate::connections;
 use crate::health::Health;
 use crate::seal::Rotation;
@@ -28,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
@@ -40,8 +39,6 @@ const SEND_BYTES_MAX: usize = 64 << 20;
 const CALLS_PER_CONNECTION_MAX: usize = 1024;
 /// Calls and open streams of one connection.
 const STREAMS_PER_CONNECTION_MAX: u32 = 1024;
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Connections at a time to a node that is not unsealed.
 const SEALED_CONNECTIONS_MAX: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -74,70 +71,62 @@ pub(crate) struct Services {
     pub(crate) rotation: Arc<Rotation>,
     pub(crate) health: Arc<Health>,
     pub(crate) saving: Arc<Saving>,
-    /// Connections at a time.
-    pub(crate) connections_max: u32,
 }
 
-/// What clients see of this node, and whose certificates they may show.
-pub(crate) struct ClientTls {
-    pub(crate) identity: Identity,
-    /// Where it is set, a client may show a certificate that leads to it; it need not.
-    pub(crate) authority: Option<Certificate>,
-}
-
-impl ClientTls {
-    fn config(self) -> ServerTlsConfig {
-        let config = ServerTlsConfig::new().identity(self.identity).timeout(HANDSHAKE);
-        match self.authority {
-            Some(authority) => config.client_ca_root(authority).client_auth_optional(true),
-            None => config,
-        }
+impl Services {
+    /// All of them, each behind the gate where it has to be.
+    pub(crate) fn routes(self) -> Routes {
+        let Services { door, replica, seal, rotation, saving, health } = self;
+        let gate = door.gate.clone();
+        Routes::new(gated!(gate, v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
+            .add_service(gated!(gate, v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
+            .add_service(gated!(gate, v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
+            .add_service(gated!(gate, v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
+            .add_service(gated!(gate, v1::roles_server::RolesServer::new(RolesService(door.clone()))))
+            .add_service(gated!(gate, v1::login_server::LoginServer::new(LoginService(door.clone()))))
+            .add_service(gated!(gate, v1::users_server::UsersServer::new(UsersService(door.clone()))))
+            .add_service(gated!(gate, v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
+            .add_service(gated!(gate, v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
+            .add_service(gated!(gate, v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
+            .add_service(gated!(gate, v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
+            .add_service(gated!(gate, v1::audit_server::AuditServer::new(AuditService(door.clone()))))
+            .add_service(gated!(gate, v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
+            .add_service(gated!(gate, v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
+            .add_service(gated!(gate, v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
+            .add_service(gated!(
+                gate,
+                v1::snapshots_server::SnapshotsServer::new(SnapshotsService { door: door.clone(), saving })
+            ))
+            .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica, health })))
+            .add_service(gated!(gate, v1::keys_server::KeysServer::new(KeysService { door, rotation })))
+            .add_service(v1::seal_server::SealServer::new(seal))
     }
 }
 
-/// What a node shows to clients, and whose certificates they may show.
-pub(crate) fn client_tls(config: &Config) -> Result<ClientTls, BootError> {
-    let certificate = boot::read("tls.client_certificate", &config.tls.client_certificate)?;
-    let identity = Identity::from_pem(certificate, boot::read("tls.client_key", &config.tls.client_key)?);
-    let authority = config.tls.client_ca.as_ref().map(|path| boot::read("tls.client_ca", path)).transpose()?;
-    Ok(ClientTls { identity, authority: authority.map(Certificate::from_pem) })
+/// How the port for clients is served.
+pub(crate) struct Serving {
+    pub(crate) routes: Routes,
+    pub(crate) health: Arc<Health>,
+    /// Connections at a time.
+    pub(crate) connections_max: u32,
 }
 
 /// Serves clients until `stop`, and then until the calls under way are answered.
 pub(crate) async fn clients(
     listener: TcpListener,
-    tls: ClientTls,
-    services: Services,
+    tls: Arc<ClientTls>,
+    serving: Serving,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let Services { door, replica, seal, rotation, saving, health, connections_max } = services;
+    let Serving { routes, health, connections_max } = serving;
     let (reporter, probes) = tonic_health::server::health_reporter();
     let reflection = reflection()?;
     let watching = tokio::spawn(report_health(reporter, health.clone()));
-    let gate = door.gate.clone();
-    let incoming = connections::bounded(listener, connections_max as usize);
-    let served = server(tls)?
+    let incoming = connections::bounded(listener, connections_max as usize, tls);
+    let served = server()
+        .add_routes(routes)
         .add_service(probes)
         .add_service(reflection)
-        .add_service(gated!(gate, v1::secrets_server::SecretsServer::new(SecretsService(door.clone()))))
-        .add_service(gated!(gate, v1::environments_server::EnvironmentsServer::new(EnvironmentsService(door.clone()))))
-        .add_service(gated!(gate, v1::tokens_server::TokensServer::new(TokensService(door.clone()))))
-        .add_service(gated!(gate, v1::policies_server::PoliciesServer::new(PoliciesService(door.clone()))))
-        .add_service(gated!(gate, v1::roles_server::RolesServer::new(RolesService(door.clone()))))
-        .add_service(gated!(gate, v1::login_server::LoginServer::new(LoginService(door.clone()))))
-        .add_service(gated!(gate, v1::users_server::UsersServer::new(UsersService(door.clone()))))
-        .add_service(gated!(gate, v1::machines_server::MachinesServer::new(MachinesService(door.clone()))))
-        .add_service(gated!(gate, v1::wrapping_server::WrappingServer::new(WrappingService(door.clone()))))
-        .add_service(gated!(gate, v1::cert_roles_server::CertRolesServer::new(CertRolesService(door.clone()))))
-        .add_service(gated!(gate, v1::issuers_server::IssuersServer::new(IssuersService(door.clone()))))
-        .add_service(gated!(gate, v1::audit_server::AuditServer::new(AuditService(door.clone()))))
-        .add_service(gated!(gate, v1::alerts_server::AlertsServer::new(AlertsService(door.clone()))))
-        .add_service(gated!(gate, v1::promotions_server::PromotionsServer::new(PromotionsService(door.clone()))))
-        .add_service(gated!(gate, v1::value_rules_server::ValueRulesServer::new(ValueRulesService(door.clone()))))
-        .add_service(gated!(gate, v1::snapshots_server::SnapshotsServer::new(SnapshotsService { door: door.clone(), saving })))
-        .add_service(sized!(v1::cluster_server::ClusterServer::new(ClusterService { door: door.clone(), replica, health })))
-        .add_service(gated!(gate, v1::keys_server::KeysServer::new(KeysService { door, rotation })))
-        .add_service(v1::seal_server::SealServer::new(seal))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
         .await;
     watching.abort();
@@ -145,26 +134,30 @@ pub(crate) async fn clients(
 }
 
 /// Serves a node that is not unsealed, until `stop`: health, reflection and `routes`.
-pub(crate) async fn sealed(listener: TcpListener, tls: ClientTls, routes: Routes, stop: CancellationToken) -> Result<(), String> {
+pub(crate) async fn sealed(
+    listener: TcpListener,
+    tls: Arc<ClientTls>,
+    routes: Routes,
+    stop: CancellationToken,
+) -> Result<(), String> {
     let (reporter, health) = tonic_health::server::health_reporter();
     for service in PROBED {
         reporter.set_service_status(service, ServingStatus::NotServing).await;
     }
     let routes = routes.add_service(health).add_service(reflection()?);
-    let incoming = connections::bounded(listener, SEALED_CONNECTIONS_MAX);
-    let served = server(tls)?.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+    let incoming = connections::bounded(listener, SEALED_CONNECTIONS_MAX, tls);
+    let served = server().add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
     served.await.map_err(|error| format!("serve clients: {error:?}"))
 }
 
-fn server(tls: ClientTls) -> Result<Server, String> {
-    let server = Server::builder().tls_config(tls.config()).map_err(|error| format!("client certificate: {error:?}"))?;
-    Ok(server
+fn server() -> Server {
+    Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
-        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX))
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
 }
 
 fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, String> {

@@ -3,7 +3,15 @@
 //! openraft stops a node whose snapshot fails. A full disk must not do that, so the file is written here first; only when it is
 //! durable is openraft told to build one, and given the finished file. A failure is logged and tried again.
 
-use std::{io, pin::pin, time::Duration};
+use std::{
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use storage::wal::Wal;
 use tokio::{
@@ -27,7 +35,20 @@ pub(crate) struct Compaction {
     entries_max: u64,
     bytes_max: u64,
     check: Duration,
+    purging: Purging,
     taken: Taken,
+}
+
+/// How far the log may be purged.
+struct Purging {
+    /// Entries that stay though a snapshot holds them.
+    kept: u64,
+    /// The first entry that somebody else needs; `u64::MAX` where nobody does.
+    held: Arc<AtomicU64>,
+    /// Beyond so many bytes of log nobody is waited for.
+    held_bytes_max: u64,
+    /// What was asked for last.
+    asked: u64,
 }
 
 /// When the newest snapshot was taken, in terms of the log.
@@ -41,12 +62,13 @@ struct Taken {
 }
 
 impl Compaction {
-    pub(crate) fn new(raft: Raft, wal: Wal, config: &ReplicaConfig, snapshot_index: u64) -> Compaction {
+    pub(crate) fn new(raft: Raft, wal: Wal, config: &ReplicaConfig, snapshot_index: u64, held: Arc<AtomicU64>) -> Compaction {
         let stats = wal.stats();
         // As far as is known, nothing of what the log held at the start is in a snapshot.
         let taken = Taken { index: snapshot_index, bytes: stats.bytes, carried: stats.live_bytes };
         let ReplicaConfig { snapshot_entries, snapshot_bytes, snapshot_check, .. } = *config;
-        Compaction { raft, wal, entries_max: snapshot_entries, bytes_max: snapshot_bytes, check: snapshot_check, taken }
+        let purging = Purging { kept: config.entries_kept, held, held_bytes_max: config.held_bytes_max, asked: 0 };
+        Compaction { raft, wal, entries_max: snapshot_entries, bytes_max: snapshot_bytes, check: snapshot_check, purging, taken }
     }
 
     /// Runs until the replica stops or nobody can ask any more.
@@ -75,6 +97,7 @@ impl Compaction {
                     if self.is_due(applied) && let Err(error) = self.take().await {
                         tracing::error!(%error, "snapshot failed, the log stays until one succeeds");
                     }
+                    self.purge().await;
                 }
             }
         }
@@ -108,7 +131,24 @@ impl Compaction {
         let known = |metrics: &openraft::RaftMetrics<_>| metrics.snapshot.is_some_and(|log_id| log_id.index >= index);
         let picked_up = self.raft.wait(Some(PICK_UP_TIMEOUT)).metrics(known, "snapshot picked up").await;
         picked_up.map_err(io::Error::other)?;
+        self.purge().await;
         Ok(Some(index))
+    }
+
+    /// Lets the log go as far as the newest snapshot, those who need more of it, and the space that they may take allow.
+    async fn purge(&mut self) {
+        let Purging { kept, ref held, held_bytes_max, asked } = self.purging;
+        let snapshot = self.taken.index;
+        let Some(wanted) = snapshot.checked_sub(kept) else { return };
+        let held = held.load(Ordering::Acquire);
+        let upto = if self.wal.stats().live_bytes > held_bytes_max { wanted } else { wanted.min(held.saturating_sub(1)) };
+        if upto <= asked {
+            return;
+        }
+        // A replica that has stopped says so elsewhere.
+        if self.raft.trigger().purge_log(upto).await.is_ok() {
+            self.purging.asked = upto;
+        }
     }
 }
 

@@ -74,6 +74,8 @@ pub struct ReplicaConfig {
     pub snapshot_check: Duration,
     /// Entries kept in the log though a snapshot holds them, so that a node which was away shortly catches up by entries.
     pub entries_kept: u64,
+    /// The log may take so many bytes on disk while somebody else still needs entries that a snapshot holds; beyond it they go.
+    pub held_bytes_max: u64,
     /// A learner may be promoted when it lacks at most this many entries.
     pub learner_lag_max: u64,
     /// How long a snapshot may take to be sent, verified and installed.
@@ -98,6 +100,7 @@ impl Default for ReplicaConfig {
             snapshot_bytes: 256 << 20,
             snapshot_check: Duration::from_secs(1),
             entries_kept: 10_000,
+            held_bytes_max: 1 << 30,
             learner_lag_max: 1_000,
             snapshot_install_timeout: Duration::from_secs(15 * 60),
             disk_stall: Duration::from_secs(1),
@@ -117,8 +120,9 @@ impl ReplicaConfig {
             replication_lag_threshold: self.learner_lag_max,
             // Ours counts bytes too, and a snapshot that fails does not stop the node: see `compaction`.
             snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: self.entries_kept,
-            purge_batch_size: (self.entries_kept / 10).max(1),
+            // `compaction` purges, because it knows who else needs the log.
+            max_in_snapshot_log_to_keep: u64::MAX,
+            purge_batch_size: 1,
             enable_pre_vote: Some(true),
             // A node that led before it restarted asks again: what it remembers of `committed` may be old.
             enable_leader_restore: Some(false),

@@ -119,14 +119,16 @@ impl Replica {
         if !self.members().contains_key(&id) {
             return Err(MembershipError::NotMember(id));
         }
-        let lag_max = self.config().learner_lag_max;
-        let status = self.status();
-        if let Some(follower) = status.followers.iter().find(|follower| follower.id == id)
-            && follower.lag > lag_max
-        {
-            return Err(MembershipError::Behind { id, lag: follower.lag, lag_max });
-        }
+        self.check_caught_up(id)?;
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await
+    }
+
+    fn check_caught_up(&self, id: u64) -> Result<(), MembershipError> {
+        let lag_max = self.config().learner_lag_max;
+        match self.status().followers.iter().find(|follower| follower.id == id) {
+            Some(follower) if follower.lag > lag_max => Err(MembershipError::Behind { id, lag: follower.lag, lag_max }),
+            _ => Ok(()),
+        }
     }
 
     /// Makes exactly `voters` vote; a voter that is not among them stays as a learner.
@@ -139,6 +141,24 @@ impl Replica {
             return Err(MembershipError::NotMember(*unknown));
         }
         self.change(ChangeMembers::ReplaceAllVoters(voters), true).await
+    }
+
+    /// Gives `by`, a learner that has caught up, the vote of `old`, in one change, so that there is never one vote fewer; then removes `old`
+    /// for good.
+    ///
+    /// # Errors
+    /// When this node does not lead, one of them is unknown, `by` lacks too many entries, or a change is in progress. When only the removal
+    /// failed, `old` has no vote any more.
+    pub async fn replace(&self, old: u64, by: u64) -> Result<(), MembershipError> {
+        let members = self.members();
+        let gone = members.get(&old).ok_or(MembershipError::NotMember(old))?;
+        let new = members.get(&by).ok_or(MembershipError::NotMember(by))?;
+        if gone.voter && !new.voter {
+            self.check_caught_up(by)?;
+            let others = members.values().filter(|member| member.voter && member.id != old).map(|member| member.id);
+            self.change_voters(others.chain([by]).collect()).await?;
+        }
+        self.remove(old).await
     }
 
     /// Removes a node for good, whether it votes or not. A leader may remove itself: it steps down when the others know.

@@ -1,6 +1,14 @@
 //! One node's replica: starts raft over a log, a machine and a transport, and is the handle to all of it.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use openraft::{
@@ -49,6 +57,7 @@ struct Inner {
     snapshots: mpsc::Sender<Request>,
     lost: Arc<watch::Sender<Option<LostLog>>>,
     stalled: watch::Receiver<bool>,
+    held: Arc<AtomicU64>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -115,7 +124,8 @@ impl Replica {
 
         let (role_sender, role) = watch::channel(role::of(&raft.server_metrics().borrow_watched()));
         let (snapshots, requests) = mpsc::channel(1);
-        let compaction = Compaction::new(raft.clone(), wal.clone(), &config, snapshot_index);
+        let held = Arc::new(AtomicU64::new(u64::MAX));
+        let compaction = Compaction::new(raft.clone(), wal.clone(), &config, snapshot_index, held.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(role::follow(raft.clone(), role_sender));
         tasks.spawn(compaction.run(requests, role.clone(), applied.clone()));
@@ -123,8 +133,8 @@ impl Replica {
         let disk_watch = DiskWatch { raft: raft.clone(), wal: wal.clone(), limit: config.disk_stall, stalled: stalls };
         tasks.spawn(disk_watch.run(role.clone()));
         let (proposer, tasks) = (Proposer::new(raft.clone()), Mutex::new(tasks));
-        let inner =
-            Inner { id, config, raft, proposer, machine, wal, role, applied, snapshots, lost: Arc::default(), stalled, tasks };
+        let lost = Arc::default();
+        let inner = Inner { id, config, raft, proposer, machine, wal, role, applied, snapshots, lost, stalled, held, tasks };
         Ok(Replica { inner: Arc::new(inner) })
     }
 
@@ -196,6 +206,11 @@ impl Replica {
     #[must_use]
     pub fn watch_applied(&self) -> watch::Receiver<Option<u64>> {
         self.inner.applied.clone()
+    }
+
+    /// Keeps the log from entry `first` on for somebody who still needs it, up to [`ReplicaConfig::held_bytes_max`]; `None` lets go.
+    pub fn hold_log(&self, first: Option<u64>) {
+        self.inner.held.store(first.unwrap_or(u64::MAX), Ordering::Release);
     }
 
     /// Takes a snapshot now and lets the log be purged to it. Returns the index it holds, none where nothing has been applied.

@@ -15,6 +15,7 @@ use tokio::{sync::watch, task};
 use crate::{
     config::APPLY_RUN_MAX,
     machine::{Machine, Reply, SnapshotWrite},
+    offload::offload,
     snapshot_file::SnapshotFile,
     types::{Entry, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
@@ -193,7 +194,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
 /// Runs `work` where it may block.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    task::spawn_blocking(work).await.map_err(io::Error::other)?
+    offload(work).await.map_err(io::Error::other)?
 }
 
 pub(crate) fn encode_position(position: &SnapshotMeta) -> Vec<u8> {

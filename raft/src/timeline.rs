@@ -80,6 +80,38 @@ fn durably(request: impl FnOnce(Done)) -> io::Result<()> {
     answer.recv().map_err(|_| io::Error::other("write-ahead log went away"))?
 }
 
+/// Index of the last entry that a log says is committed; it may have been more.
+///
+/// # Errors
+/// When what stands there is no log id.
+pub fn committed_index(wal: &Wal) -> io::Result<Option<u64>> {
+    let committed = wal.committed().map(|bytes| codec::decode::<LogId>(Kind::RaftLogId, &bytes)).transpose()?;
+    Ok(committed.map(|log_id| log_id.index))
+}
+
+/// The position at the end of a log that follows a snapshot at `snapshot`, whether what is in it is committed or not.
+///
+/// # Errors
+/// When `snapshot` is no position, or the log cannot be read.
+pub fn last_position(wal: &Wal, snapshot: Option<&[u8]>) -> io::Result<Vec<u8>> {
+    let mut position = snapshot.map(decode_position).transpose()?.unwrap_or_default();
+    let mut next = position.last_log_id.map_or(0, |log_id| log_id.index + 1).max(wal.first_index().unwrap_or(0));
+    while let Some((last, _)) = wal.last().filter(|(last, _)| next <= *last) {
+        for (index, record) in wal.read(next, last + 1, READ_BYTES)? {
+            let entry = entry::decode(&record)?;
+            position.last_log_id = Some(entry.log_id);
+            if let EntryPayload::Membership(membership) = entry.payload {
+                position.last_membership = StoredMembership::new(Some(entry.log_id), membership);
+            }
+            next = index + 1;
+        }
+    }
+    Ok(encode_position(&position))
+}
+
+/// How much of a log is read at once.
+const READ_BYTES: usize = 4 << 20;
+
 /// Reads what was proposed, from the log of a node.
 #[derive(Clone)]
 pub struct LogPayloads {

@@ -15,9 +15,11 @@ pub mod identity;
 pub mod journal;
 mod keyspace;
 pub mod materialized;
+pub mod planted;
 pub mod segment;
 pub mod snapshot;
 pub mod wal;
+pub mod workers;
 
 pub use disk::{Disk, DiskFile, RealDisk, memory::MemoryDisk};
 pub use identity::{DataDirLock, Identity, IdentityError};

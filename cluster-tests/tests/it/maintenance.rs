@@ -12,14 +12,14 @@ const WRITERS: usize = 6;
 const READERS: usize = 6;
 
 /// No call ended without its answer, retries included.
-fn no_call_failed(history: &History) {
+pub(crate) fn no_call_failed(history: &History) {
     let unanswered = history.writes.iter().flatten().filter(|write| write.version.is_none()).count();
     assert_eq!(unanswered, 0, "every write was acknowledged after retries");
     assert_eq!(history.unanswered_reads, Vec::<String>::new(), "every read was answered after retries");
 }
 
 /// Waits until the workload has been told of this many more writes.
-async fn goes_on(workload: &Workload, writes: usize) {
+pub(crate) async fn goes_on(workload: &Workload, writes: usize) {
     let before = workload.so_far().acknowledged();
     let deadline = Instant::now() + Duration::from_secs(60);
     while workload.so_far().acknowledged() < before + writes {
@@ -70,7 +70,7 @@ async fn a_drained_leader_hands_over_and_takes_no_calls_until_it_is_resumed() {
     goes_on(&workload, 20).await;
 
     let client = cluster.client(None).await;
-    let drained = client.cluster().drain(v1::MemberRequest { node_id }).await.unwrap();
+    let drained = client.cluster().drain(v1::MemberRequest { node_id, even_so: false }).await.unwrap();
     assert_ne!(drained.leader_id, node_id, "a drained leader has handed over");
     let itself = cluster.client(Some(leader)).await.with_timeout(Duration::from_millis(500));
     let refused = put(&itself, "drain/refused").await.unwrap_err();
@@ -80,7 +80,7 @@ async fn a_drained_leader_hands_over_and_takes_no_calls_until_it_is_resumed() {
     assert!(status.draining, "a drained node still tells where it stands");
     goes_on(&workload, 20).await;
 
-    client.cluster().resume(v1::MemberRequest { node_id }).await.unwrap();
+    client.cluster().resume(v1::MemberRequest { node_id, even_so: false }).await.unwrap();
     put(&itself.with_timeout(Duration::from_secs(5)), "drain/taken").await.unwrap();
     let history = workload.finish().await;
     no_call_failed(&history);
@@ -93,7 +93,7 @@ async fn draining_a_node_that_is_no_member_says_so() {
     let mut cluster = ProcessCluster::prepare(directory.path(), 1);
     cluster.start_all();
     cluster.ready().await;
-    let refused = cluster.client(None).await.cluster().drain(v1::MemberRequest { node_id: 9 }).await.unwrap_err();
+    let refused = cluster.client(None).await.cluster().drain(v1::MemberRequest { node_id: 9, even_so: false }).await.unwrap_err();
     assert_eq!(refused.code, tonic::Code::NotFound);
     assert!(refused.message.contains("node 9 is not a member"), "{refused}");
 }

@@ -1,7 +1,7 @@
 //! Every kind of seal over the wire: made, opened, adopted by a new node, and changed into another.
 
 use crate::seal::{get, initialized_with, put, reaches, refusal, share, standing, stranger, strangers, unseal_all};
-use cluster_tests::processes::{ProcessCluster, binary};
+use cluster_tests::processes::{ProcessCluster, binary, learner};
 use proto::v1;
 use proto_client::Client;
 use std::process::{Command, Stdio};
@@ -158,9 +158,7 @@ async fn a_new_node_adopts_the_seal_file_by_the_command_and_joins() {
         node.seal().unseal(share(text)).await.unwrap();
     }
     reaches(&node, "unsealed").await;
-    let request =
-        v1::AddLearnerRequest { node_id: plan.id, zone: plan.zone, peer_address: plan.peer, client_address: plan.client };
-    cluster.client(None).await.cluster().add_learner(request).await.unwrap();
+    cluster.client(None).await.cluster().add_learner(learner(&plan)).await.unwrap();
     cluster.ready().await;
     assert_eq!(get(&node, "a").await, b"value");
 }

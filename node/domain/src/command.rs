@@ -4,6 +4,7 @@ use crate::guard::{GuardCommand, GuardUpkeep};
 use crate::identity::{IdentityCommand, IdentityUpkeep, LoginCommand};
 use crate::ids::{Accessor, EnvironmentId, EnvironmentName, PolicyName, PrincipalName, RoleName, SecretPath, TokenHash};
 use crate::keys::{FoundingKeys, KeysCommand, KeysUpkeep};
+use crate::members::MembersUpkeep;
 use crate::operation::Operation;
 use crate::policy::{Question, Rule};
 use crate::recovery::{RecoveryCommand, RecoveryUpkeep};
@@ -188,6 +189,7 @@ pub enum Upkeep {
     Guard(GuardUpkeep),
     Recovery(RecoveryUpkeep),
     Repair(RepairUpkeep),
+    Members(MembersUpkeep),
 }
 
 /// A token that somebody asks for.

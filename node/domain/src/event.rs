@@ -8,6 +8,7 @@ use crate::ids::{
 };
 use crate::keys::KeysEvent;
 use crate::limits;
+use crate::members::MembersEvent;
 use crate::operation::Operation;
 use crate::policy::Rule;
 use crate::recovery::RecoveryEvent;
@@ -140,6 +141,7 @@ pub enum Event {
     },
     Recovery(RecoveryEvent),
     Repair(RepairEvent),
+    Members(MembersEvent),
 }
 
 /// Why a version was added.
@@ -209,6 +211,7 @@ impl Event {
             Event::Guard(event) => event.operation(),
             Event::Recovery(event) => event.operation(),
             Event::Repair(event) => event.operation(),
+            Event::Members(event) => event.operation(),
             Event::Observed { operation, .. } | Event::AnsweredAgain { operation, .. } | Event::Refused { operation, .. } => {
                 *operation
             }
@@ -271,6 +274,7 @@ impl Event {
             Event::Guard(event) => event.varying_bytes(),
             Event::Recovery(event) => event.varying_bytes(),
             Event::Repair(event) => event.varying_bytes(),
+            Event::Members(event) => event.varying_bytes(),
             Event::PolicyPut { rules, .. } => {
                 let fixed = limits::PATH_BYTES_MAX + limits::NAME_BYTES_MAX + 16;
                 rules.iter().map(|rule| fixed + rule.conditions.size_hint()).sum()
@@ -345,6 +349,7 @@ impl Event {
             Event::Guard(event) => event.about_what(),
             Event::Recovery(event) => event.about_what(),
             Event::Repair(event) => event.about_what(),
+            Event::Members(event) => event.about_what(),
             Event::PolicyPut { name, .. } | Event::PolicyDeleted { name } => What::system(name.as_str()),
             Event::Observed { environment, subject, .. } => {
                 What { environment: environment.as_ref().map_or("", EnvironmentName::as_str), ..What::system(subject) }

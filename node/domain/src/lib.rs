@@ -16,6 +16,7 @@ pub mod identity;
 pub mod ids;
 pub mod keys;
 pub mod limits;
+pub mod members;
 pub mod operation;
 pub mod policy;
 pub mod quoting;

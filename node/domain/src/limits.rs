@@ -170,6 +170,10 @@ pub const TOTP_STEP_US: u64 = 30 * 1_000_000;
 pub const TOTP_WINDOW: u64 = 1;
 /// Steps that a door may find to fit one code: it looks further around than counts.
 pub const TOTP_STEPS_FITTING_MAX: usize = 8;
+/// Most members of a cluster, learners included.
+pub const MEMBERS_MAX: usize = 64;
+/// Most nodes that say what they run before they are members.
+pub const ANNOUNCED_MAX: usize = 64;
 /// Recovery codes made with a TOTP secret.
 pub const RECOVERY_CODES: usize = 10;
 /// Most live secret ids of one machine.

@@ -50,13 +50,13 @@ impl Operation {
     #[must_use]
     pub fn is_of_cluster(self) -> bool {
         use Operation::{
-            ClusterAddLearner, ClusterDrain, ClusterPromote, ClusterRemove, ClusterResume, ClusterSnapshot, ClusterStatus,
-            ClusterTransferLeader,
+            ClusterAddLearner, ClusterDrain, ClusterPromote, ClusterRemove, ClusterReplace, ClusterResume, ClusterSnapshot,
+            ClusterStatus, ClusterTransferLeader,
         };
         matches!(
             self,
             ClusterStatus | ClusterAddLearner | ClusterPromote | ClusterRemove | ClusterTransferLeader | ClusterSnapshot
-        ) || matches!(self, ClusterDrain | ClusterResume)
+        ) || matches!(self, ClusterDrain | ClusterResume | ClusterReplace)
     }
 }
 
@@ -86,7 +86,7 @@ capabilities! {
         // What nodes and managers record by themselves, or what goes along with a request.
         SealInit SealUnseal RootMint KeyRewrap KeyRetire AlertRaise AlertDeliver AddressSeen TokenUse WrapEnd
         SnapshotSaved SnapshotFailed SnapshotPruned ClusterRestored ClusterRecovered
-        RepairBegin RepairDone RepairFail StateCheck
+        RepairBegin RepairDone RepairFail StateCheck MemberSeen MemberLeft MemberAnnounced LevelRaised
         // Whoever logs in or unwraps has no token yet.
         LoginPassword LoginMachine LoginCertificate LoginJwt LoginFailed Unwrap WrapLookup
         // Whoever has a token may wrap: what is handed over is his own to hand over.
@@ -114,6 +114,7 @@ capabilities! {
     Audit { AuditQuery AuditTail AuditExport AuditHead }
     Cluster {
         ClusterStatus ClusterAddLearner ClusterPromote ClusterRemove ClusterTransferLeader ClusterSnapshot ClusterDrain ClusterResume
+        ClusterReplace
         SnapshotSave SnapshotList SnapshotPrune SnapshotRestore DrillReport
     }
     Alerts { AlertList AlertAcknowledge AlertTest SinkPut SinkDelete SinkList }
@@ -276,6 +277,11 @@ operations! {
     // 250 to 269: members and their work.
     ClusterDrain = 250 "cluster.drain",
     ClusterResume = 251 "cluster.resume",
+    ClusterReplace = 252 "cluster.replace",
+    MemberSeen = 255 "member.seen",
+    MemberLeft = 256 "member.left",
+    MemberAnnounced = 257 "member.announced",
+    LevelRaised = 258 "level.raised",
     // 270 to 279: self-repair.
     RepairBegin = 270 "repair.began",
     RepairDone = 271 "repair.done",

@@ -3,14 +3,21 @@
 use crate::api::door::Door;
 use crate::health::Health;
 use crate::leadership;
+use crate::members::placement;
 use crate::repair::UnderWay;
 use node_domain::Command;
 use node_domain::operation::Operation;
 use proto::v1;
 use proto::v1::cluster_server::Cluster;
-use raft::{Member, MembershipError, Replica};
+use raft::{Member, MemberState, MembershipError, Replica};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
+
+/// How long nodes may take to answer before one of them is taken out.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+const ANSWER_LOOK: Duration = Duration::from_millis(20);
 
 /// The service, behind the door.
 pub(crate) struct ClusterService {
@@ -60,13 +67,28 @@ impl Cluster for ClusterService {
     }
 
     async fn promote(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let even_so = request.get_ref().even_so;
         let node = self.permitted(request, Operation::ClusterPromote).await?;
+        if !even_so && let Some((why, instead)) = placement::better_than(&self.member_states(), node) {
+            return Err(Status::failed_precondition(format!("{why}: promote node {instead} instead, or say --even-so")));
+        }
         self.changed(self.replica.promote(node).await)
     }
 
     async fn remove(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let even_so = request.get_ref().even_so;
         let node = self.permitted(request, Operation::ClusterRemove).await?;
+        if !even_so && self.leads() {
+            self.check_spared(node).await?;
+        }
         self.changed(self.replica.remove(node).await)
+    }
+
+    async fn replace(&self, request: Request<v1::ReplaceRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let (caller, message) = self.door.receive_change(request, Operation::ClusterReplace);
+        let command = Command::Cluster { operation: Operation::ClusterReplace, node: message.node_id };
+        self.door.submit(&caller, Operation::ClusterReplace, &message, Ok(command)).await?;
+        self.changed(self.replica.replace(message.node_id, message.by_node_id).await)
     }
 
     async fn transfer_leader(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
@@ -155,6 +177,27 @@ impl ClusterService {
         let command = Command::Cluster { operation, node: message.node_id };
         self.door.submit(&caller, operation, &message, Ok(command)).await?;
         Ok(message.node_id)
+    }
+
+    /// Those left must answer now: that they did a moment ago says nothing of a node that has just died.
+    async fn check_spared(&self, node: u64) -> Result<(), Status> {
+        let asked = Instant::now();
+        loop {
+            let elapsed = asked.elapsed();
+            match placement::can_spare(&self.member_states(), &self.replica.status(), node, elapsed) {
+                Ok(()) => return Ok(()),
+                Err(why) if elapsed > ANSWER_MAX => return Err(Status::failed_precondition(why)),
+                Err(_) => tokio::time::sleep(ANSWER_LOOK).await,
+            }
+        }
+    }
+
+    fn member_states(&self) -> Vec<MemberState> {
+        self.replica.members().into_values().collect()
+    }
+
+    fn leads(&self) -> bool {
+        self.replica.leader().is_some_and(|leader| leader.id == self.door.node_id)
     }
 
     fn changed(&self, outcome: Result<(), MembershipError>) -> Result<Response<v1::MembershipResponse>, Status> {

@@ -14,6 +14,7 @@ pub(crate) mod policies;
 pub(crate) mod policy_rules;
 pub(crate) mod promotions;
 pub(crate) mod reading;
+pub(crate) mod restoring;
 pub(crate) mod secrets;
 pub(crate) mod simulation;
 pub(crate) mod snapshots;

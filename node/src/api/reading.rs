@@ -130,7 +130,7 @@ impl Door {
             return Ok(payload);
         }
         let (values, home) = (self.values.clone(), environment.clone());
-        let found = tokio::task::spawn_blocking(move || values.find(&home, key)).await;
+        let found = raft::offload(move || values.find(&home, key)).await;
         match found.map_err(|error| status::fault("read a value", &error))? {
             Ok(Some(payload)) => Ok(payload),
             Ok(None) => Err(self.missing(environment, key.0, key.1)),

@@ -2,7 +2,7 @@
 
 use crate::api::convert::asked_of_system;
 use crate::api::door::{Caller, Door};
-use crate::api::status;
+use crate::api::{restoring, status};
 use crate::backups::{After, BackupError, Made, Saving, saved};
 use bytes::Bytes;
 use node_domain::Command;
@@ -56,6 +56,27 @@ impl Snapshots for SnapshotsService {
             };
             if let Err(status) = sent {
                 // A caller that went away has no use for it.
+                let _ = sender.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    type RestoreStream = ReceiverStream<Result<v1::RestoreInPlaceEvent, Status>>;
+
+    async fn restore(&self, request: Request<v1::RestoreInPlaceRequest>) -> Result<Response<Self::RestoreStream>, Status> {
+        let (caller, message) = self.door.receive(request);
+        let wish = restoring::permitted(&self.door, &caller, &message).await?;
+        let (sender, receiver) = mpsc::channel(restoring::QUEUE_MAX);
+        let (saving, door) = (self.saving.clone(), self.door.clone());
+        tokio::spawn(async move {
+            // A restore that is cut off between two transactions goes on when it is asked for again.
+            let restored = tokio::select! {
+                restored = restoring::restore(&door, &saving, &caller, (&message, &wish), &sender) => restored,
+                () = door.gate.clone().closed() => Err(door.gate.elsewhere()),
+            };
+            if let Err(status) = restored {
+                // A caller that went away does not want the reason.
                 let _ = sender.send(Err(status)).await;
             }
         });

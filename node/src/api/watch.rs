@@ -150,7 +150,7 @@ impl Door {
     /// Records from the journal, off the async threads.
     pub(crate) async fn read_journal(&self, from: u64, count: usize) -> Result<Vec<StoredRecord>, Status> {
         let journal = self.journal.clone();
-        let read = tokio::task::spawn_blocking(move || journal.read(from, count, READ_BYTES)).await;
+        let read = raft::offload(move || journal.read(from, count, READ_BYTES)).await;
         let read = read.map_err(|error| status::fault("read the journal", &error))?;
         read.map_err(|error| {
             if let JournalError::NotKept { first_seq, .. } = &error {

@@ -219,7 +219,7 @@ impl Door {
     ) -> Result<(Sealed, SecretBytes), Rejection> {
         let values = self.values.clone();
         let (home, key) = (environment.clone(), (secret, version.number));
-        let payload = tokio::task::spawn_blocking(move || values.find(&home, key)).await;
+        let payload = raft::offload(move || values.find(&home, key)).await;
         let found = payload.ok().and_then(Result::ok).flatten();
         let about = &view.state.environment(environment)?.about;
         let opened = found.as_ref().map(|payload| self.sealing.open(about, &version.seal, payload));

@@ -8,7 +8,7 @@ use node_domain::Batch;
 use proto_record::chain::Link;
 use proto_record::codec::{self, Kind};
 use raft::timeline::{LogPayloads, LogPayloadsError};
-use storage::{Contents, SnapshotHeader, SnapshotWriter};
+use storage::{Contents, SnapshotHeader, SnapshotWriter, StatePoint};
 
 /// How much of the log is read at once.
 const READ_BYTES: usize = 2 << 20;
@@ -34,6 +34,11 @@ pub(super) enum NoIncrement {
 }
 
 impl After {
+    /// What the header of an increment says that leads from here to the state of a full snapshot.
+    pub(super) fn header_up_to(&self, full: &SnapshotHeader) -> SnapshotHeader {
+        SnapshotHeader { contents: Contents::Increment { revision: self.revision, chain: self.chain }, ..full.clone() }
+    }
+
     /// What the header of an increment says that leads from here to `view`.
     pub(super) fn header(&self, view: &View, created_ms: u64, position: Vec<u8>) -> SnapshotHeader {
         SnapshotHeader {
@@ -60,11 +65,16 @@ impl After {
     }
 }
 
-/// Writes the batches that lead from `after` to `view`, and returns the index of the last of them.
-pub(super) fn write(log: &LogPayloads, after: &After, view: &View, writer: &mut SnapshotWriter) -> Result<u64, NoIncrement> {
+/// Writes the batches that lead from `after` to the state `at`, and returns the index of the last of them. `view` is of the same timeline.
+pub(super) fn write(
+    log: &LogPayloads,
+    after: &After,
+    at: &StatePoint,
+    view: &View,
+    writer: &mut SnapshotWriter,
+) -> Result<u64, NoIncrement> {
     let (mut revision, mut chain, mut index) = (after.revision, after.chain, after.log_index);
-    let target = view.state.revision().0;
-    while revision < target {
+    while revision < at.revision {
         let entries = log.after(index, READ_BYTES).map_err(|error| match error {
             LogPayloadsError::Gone { .. } => NoIncrement::NeedsFull(error.to_string()),
             LogPayloadsError::Io(_) => NoIncrement::Failed(failed(error)),
@@ -72,20 +82,20 @@ pub(super) fn write(log: &LogPayloads, after: &After, view: &View, writer: &mut 
         if entries.is_empty() {
             return Err(NoIncrement::NeedsFull("the log ends before the state".to_owned()));
         }
-        for (at, payload) in entries {
-            index = at;
+        for (entry, payload) in entries {
+            index = entry;
             let Some((payload, batch)) = resting_on(payload, revision)? else { continue };
             for decision in &batch.decisions {
                 chain = chain_decision(decision, revision, chain, &view.state);
                 revision += decision.events.len() as u64;
             }
             writer.push(&payload).map_err(|error| NoIncrement::Failed(failed(error)))?;
-            if revision >= target {
+            if revision >= at.revision {
                 break;
             }
         }
     }
-    if (revision, chain) != (target, view.chain) {
+    if (revision, chain) != (at.revision, at.chain) {
         return Err(NoIncrement::NeedsFull("the log does not lead from the newest snapshot of the set to the state".to_owned()));
     }
     Ok(index)

@@ -4,14 +4,14 @@ use super::increment::{self, After, NoIncrement};
 use super::{BackupError, failed};
 use crate::boot::Ambient;
 use crate::engine::snapshots::Snapshots;
-use crate::engine::{Published, Sealing};
+use crate::engine::{Published, Sealing, View};
 use raft::Replica;
 use raft::timeline::{LogPayloads, read_position};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use storage::{Disk, SnapshotWriter};
+use storage::{Disk, SnapshotHeader, SnapshotWriter};
 use storage_backup::Entry;
 
 /// A link to the newest snapshot may come too late when others are made at the same time.
@@ -62,6 +62,10 @@ impl Backups {
         Ok(Backups { ambient, directory, replica, snapshots, published, sealing, log, made })
     }
 
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        self.ambient.disk.clone()
+    }
+
     pub(crate) fn sealing(&self) -> &Sealing {
         &self.sealing
     }
@@ -106,13 +110,28 @@ impl Backups {
     fn increment(&self, after: &After) -> Result<Made, NoIncrement> {
         let view = self.published.view();
         after.check(&view)?;
+        let header = after.header(&view, self.ambient.clock.now().as_ms(), self.replica.position());
+        self.write_increment(after, &header, &view)
+    }
+
+    /// The increment that leads from `after` to where a full snapshot stands that was made since: without it no point between them could be
+    /// restored.
+    pub(crate) async fn make_bridge(self: Arc<Self>, after: After, full: PathBuf) -> Result<Made, BackupError> {
+        let bridge = move || {
+            let view = self.published.view();
+            let full = storage::snapshot::read_header(&*self.ambient.disk, &full).map_err(failed).map_err(NoIncrement::Failed)?;
+            self.write_increment(&after, &after.header_up_to(&full), &view)
+        };
+        tokio::task::spawn_blocking(bridge).await.map_err(failed)?.map_err(failed)
+    }
+
+    fn write_increment(&self, after: &After, header: &SnapshotHeader, view: &View) -> Result<Made, NoIncrement> {
         let fault = |error: &dyn std::fmt::Display| NoIncrement::Failed(failed(error));
         let path = self.next_path();
-        let header = after.header(&view, self.ambient.clock.now().as_ms(), self.replica.position());
         let key = self.snapshots.key_of(&path, header.key_version).map_err(|error| fault(&error))?;
         let (disk, entropy) = (self.ambient.disk.clone(), self.ambient.entropy.clone());
-        let mut writer = SnapshotWriter::create(disk, &path, &header, &key, entropy).map_err(|error| fault(&error))?;
-        let index = increment::write(&self.log, after, &view, &mut writer)?;
+        let mut writer = SnapshotWriter::create(disk, &path, header, &key, entropy).map_err(|error| fault(&error))?;
+        let index = increment::write(&self.log, after, &header.at, view, &mut writer)?;
         writer.finish(&self.sealing.signer()).map_err(|error| fault(&error))?;
         self.finish(path, Some(index), String::new()).map_err(NoIncrement::Failed)
     }

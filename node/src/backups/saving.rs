@@ -7,7 +7,7 @@ use node_domain::Command;
 use node_domain::command::Upkeep;
 use node_domain::ids::Revision;
 use node_domain::recovery::{RecoveryUpkeep, SavedSnapshot};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use storage_backup::{BackupSet, Entry, EntryKind, Keep, Store, doomed};
 use storage_crypto::hex;
@@ -22,12 +22,14 @@ pub(crate) struct Saving {
     pub(crate) door: Arc<Door>,
     /// Where setting `backup.to` says.
     place: Option<String>,
+    /// It, once it could be opened.
+    store: OnceLock<Store>,
     turn: Mutex<()>,
 }
 
 impl Saving {
     pub(crate) fn new(backups: Arc<Backups>, door: Arc<Door>, place: Option<String>) -> Saving {
-        Saving { backups, door, place, turn: Mutex::new(()) }
+        Saving { backups, door, place, store: OnceLock::new(), turn: Mutex::new(()) }
     }
 
     /// Where snapshots of this node go, as the setting has it.
@@ -36,24 +38,65 @@ impl Saving {
     }
 
     pub(crate) fn store(&self) -> Result<Store, BackupError> {
-        Ok(Store::open(self.place.as_deref().ok_or(BackupError::NoPlace)?)?)
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let store = Store::open(self.place.as_deref().ok_or(BackupError::NoPlace)?)?;
+        Ok(self.store.get_or_init(|| store).clone())
     }
 
     /// Makes a snapshot and puts it into the store: the increment after the newest there where that can be and is wanted.
     pub(crate) async fn save(&self, incremental: bool) -> Result<(SavedSnapshot, Entry), BackupError> {
         let _turn = self.turn.lock().await;
         let store = self.store()?;
-        let set = self.own(store.set().await?);
-        let after = set.newest().filter(|_| incremental).and_then(after);
+        let set = self.own_set().await?;
+        let newest = set.newest().and_then(after);
+        let after = newest.clone().filter(|_| incremental);
         let mut made = self.backups.clone().make(after.clone()).await?;
         if incremental && after.is_none() {
             made.note = "a full snapshot instead of an increment: there is none yet that it could join".to_owned();
         }
+        if let (EntryKind::Full, Some(newest)) = (made.entry.kind, newest) {
+            self.bridge(&store, newest, &mut made).await?;
+        }
+        let saved = self.keep(&store, &made).await?;
+        Ok((saved, made.entry.clone()))
+    }
+
+    /// Puts what was made where it should lie, and tells the journal.
+    async fn keep(&self, store: &Store, made: &Made) -> Result<SavedSnapshot, BackupError> {
         store.put(&made.path, &made.entry, made.signed.clone(), |_| ()).await?;
-        let saved = saved(&made, store.place());
+        let saved = saved(made, store.place());
         self.tell(RecoveryUpkeep::Saved(saved.clone())).await?;
         tracing::info!(file = saved.file, bytes = saved.bytes, to = store.place(), "saved a snapshot");
-        Ok((saved, made.entry.clone()))
+        Ok(saved)
+    }
+
+    /// Saves what leads from the newest snapshot of the set to a full one that follows it; where nothing can, the full one says so.
+    async fn bridge(&self, store: &Store, newest: After, full: &mut Made) -> Result<(), BackupError> {
+        if newest.epoch != full.entry.epoch || newest.revision >= full.entry.revision {
+            return Ok(());
+        }
+        let from = newest.revision;
+        match self.backups.clone().make_bridge(newest, full.path.clone()).await {
+            Ok(bridge) => self.keep(store, &bridge).await.map(drop),
+            Err(why) => {
+                let revision = full.entry.revision;
+                tracing::warn!(%why, from, to = revision, "no increment leads to the full snapshot");
+                let gap = format!("no point between records {from} and {revision} can be restored: {why}");
+                full.note = [std::mem::take(&mut full.note), gap]
+                    .into_iter()
+                    .filter(|note| !note.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("; ");
+                Ok(())
+            }
+        }
+    }
+
+    /// What this cluster has saved in its place.
+    pub(crate) async fn own_set(&self) -> Result<BackupSet, BackupError> {
+        Ok(self.own(self.store()?.set().await?))
     }
 
     /// Entries that this cluster signed; others are none of its business.
@@ -66,7 +109,7 @@ impl Saving {
     pub(crate) async fn prune(&self, keep: Keep, dry_run: bool) -> Result<Vec<Entry>, BackupError> {
         let _turn = self.turn.lock().await;
         let store = self.store()?;
-        let doomed = doomed(&self.own(store.set().await?), keep);
+        let doomed = doomed(&self.own_set().await?, keep);
         if dry_run || doomed.is_empty() {
             return Ok(doomed);
         }

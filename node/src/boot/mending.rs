@@ -21,7 +21,7 @@ pub(super) fn start(
     stop: &CancellationToken,
 ) {
     let (peers, repairs) = (door.mending.peers.clone(), door.mending.repairs.clone());
-    let records = RecordRepair { journal: door.journal.clone(), peers, repairs: repairs.clone() };
+    let records = RecordRepair { journal: door.journal.clone(), peers, repairs: repairs.clone(), door: door.clone() };
     until(stop, tasks, records.run());
     until(stop, tasks, snapshots::renew(replica.clone(), repairs.clone()));
     until(stop, tasks, address_book::keep(ambient.disk.clone(), config.node.data.clone(), replica.clone()));

@@ -96,7 +96,8 @@ pub(crate) fn open_wal(config: &Config, ambient: &Ambient, local: &Local) -> Res
     opened.map_err(failed("open the write-ahead log"))
 }
 
-fn open_journal(config: &Config, ambient: &Ambient, local: &Local) -> Result<Journal, JournalError> {
+/// Opens the journal of a node.
+pub(crate) fn open_journal(config: &Config, ambient: &Ambient, local: &Local) -> Result<Journal, JournalError> {
     let key = local.storage_key.derive("holdfast/v1/storage/journal", &local.owner.cluster);
     let (segment_bytes, entropy) = (config.storage.segment_bytes, ambient.entropy.clone());
     let options = JournalOptions { segment_bytes, entropy, ..JournalOptions::default() };
@@ -155,6 +156,7 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
         journal.reset(state.revision().0 + 1, chain).map_err(failed("start the journal"))?;
     }
     let view = View { state, chain };
+    crate::members::check_level(view.state.members().level()).map_err(failed("read the state"))?;
     local.sealing.learn(&view.state);
     local.sealing.check(&view).map_err(failed("unseal"))?;
     let epoch = Epoch::new(if view.state.revision().0 == 0 && wal.last().is_none() { 0 } else { view.state.epoch() });

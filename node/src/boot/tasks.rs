@@ -2,6 +2,8 @@
 
 use super::Ambient;
 use crate::api::door::Door;
+use crate::backups::Saving;
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::engine::Published;
 use crate::engine::materializer::Materializer;
@@ -10,7 +12,8 @@ use crate::health::Health;
 use crate::leadership;
 use crate::lost_log;
 use crate::managers::alerts::AlertManager;
-use crate::managers::until;
+use crate::managers::{self, until};
+use crate::members;
 use raft::Replica;
 use raft::transport::Acknowledged;
 use std::sync::Arc;
@@ -57,6 +60,20 @@ pub(super) fn decide_while_leading(
     });
 }
 
+/// Saves snapshots while this node leads, where the settings say where.
+pub(super) fn save_by_itself(
+    config: &Config,
+    ambient: &Ambient,
+    saving: &Arc<Saving>,
+    replica: &Replica,
+    tasks: &mut JoinSet<Result<(), String>>,
+    stop: &CancellationToken,
+) {
+    let (saving, replica, clock) = (saving.clone(), replica.clone(), ambient.clock.clone());
+    let manager = managers::snapshots::Snapshots { saving, replica, clock, config: config.backup.clone() };
+    until(stop, tasks, managers::snapshots::run(manager));
+}
+
 /// What the node does by itself, most of it while it leads.
 pub(super) fn start_managers(
     ambient: &Ambient,
@@ -68,6 +85,8 @@ pub(super) fn start_managers(
 ) {
     // A node whose gate is closed does not lead for long.
     until(stop, tasks, leadership::keep_away(replica.clone(), door.gate.clone()));
+    until(stop, tasks, leadership::prefer_healthy_zone(replica.clone()));
+    until(stop, tasks, members::keep_told(door.clone(), replica.clone()));
     until(stop, tasks, health.clone().look_around());
     let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
     let stop = stop.clone();
@@ -75,4 +94,16 @@ pub(super) fn start_managers(
         alerts.run(stop).await;
         Ok(())
     });
+}
+
+/// Takes new certificates as they come, and has people know before one expires.
+pub(super) fn keep_certificates(
+    certificates: &Arc<Certificates>,
+    ambient: &Ambient,
+    door: &Arc<Door>,
+    tasks: &mut JoinSet<Result<(), String>>,
+    stop: &CancellationToken,
+) {
+    until(stop, tasks, certificates.clone().keep_fresh());
+    until(stop, tasks, certificates.clone().watch_expiry(door.clone(), ambient.clock.clone()));
 }

@@ -376,6 +376,7 @@ impl Config {
         if self.storage.segment_bytes < 1 << 20 || self.storage.segment_bytes > 1 << 30 {
             return wrong("storage.segment_bytes", "use 1 MiB to 1 GiB");
         }
+        self.backup.check()?;
         self.login.check()
     }
 }

@@ -78,7 +78,7 @@ fn every_key() -> Table {
         keys: KeysConfig::default(),
         limits: LimitsConfig::default(),
         login: LoginConfig::default(),
-        backup: BackupConfig { to: Some(text()) },
+        backup: BackupConfig { to: Some(text()), ..BackupConfig::default() },
     };
     Table::try_from(&config).expect("settings are plain tables, texts and numbers")
 }

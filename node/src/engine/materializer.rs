@@ -8,12 +8,14 @@ use crate::engine::values::{ValueKey, Values};
 use node_domain::State;
 use node_domain::ids::{Accessor, EnvironmentName, PolicyName, SecretPath};
 use node_domain::sealed::Payload;
+use parking_lot::Mutex;
 use proto_record::codec::{self, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use storage::materialized::{MaterializedError, RowOp};
+use storage::workers;
 use tokio::sync::watch;
 
 /// Batches that may wait; beyond it the fold waits for the disk.
@@ -38,6 +40,8 @@ pub(crate) enum Changed {
 /// What one batch changed, and the state after it.
 pub(crate) struct Applied {
     pub(crate) state: State,
+    /// The record that the databases stand at once it is written: that of the state, or 0 where more has to follow before they are whole.
+    pub(crate) marker: u64,
     pub(crate) changed: Vec<Changed>,
     pub(crate) added: Vec<(EnvironmentName, ValueKey, Arc<Payload>)>,
     pub(crate) removed: Vec<(EnvironmentName, ValueKey)>,
@@ -54,6 +58,8 @@ enum Work {
 pub(crate) struct Materializer {
     queue: Option<SyncSender<Work>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// In a simulation there is no thread: whoever hands something over writes it.
+    own: Option<Mutex<Writer>>,
     failure: watch::Receiver<Option<String>>,
 }
 
@@ -62,8 +68,11 @@ impl Materializer {
         let (queue, work) = sync_channel(QUEUE_MAX);
         let (failed, failure) = watch::channel(None);
         let writer = Writer { stores, values, newest: None, failure: failed };
+        if workers::are_simulated() {
+            return Ok(Materializer { queue: None, thread: None, own: Some(Mutex::new(writer)), failure });
+        }
         let thread = std::thread::Builder::new().name("materializer".into()).spawn(move || writer.run(&work))?;
-        Ok(Materializer { queue: Some(queue), thread: Some(thread), failure })
+        Ok(Materializer { queue: Some(queue), thread: Some(thread), own: None, failure })
     }
 
     /// Turns into the reason when the state cannot be written any more; the node has to stop then.
@@ -73,6 +82,15 @@ impl Materializer {
 
     /// Hands over what a batch changed; waits when the disk is far behind.
     pub(crate) fn applied(&self, applied: Applied) {
+        if let Some(own) = &self.own {
+            let mut gathered = Gathered::default();
+            gathered.take(applied);
+            let mut writer = own.lock();
+            if let Err(error) = writer.write(&gathered) {
+                writer.fail(&error);
+            }
+            return;
+        }
         let Some(queue) = &self.queue else { return };
         match queue.try_send(Work::Applied(Box::new(applied))) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
@@ -86,17 +104,41 @@ impl Materializer {
     /// Writes everything up to `state`, moves every marker to it, and makes it durable. Blocking. Records that change nothing move the
     /// state on without being handed over: without this the databases would seem to be behind the snapshot, and be rebuilt at the start.
     pub(crate) fn flush_to(&self, state: State) -> std::io::Result<()> {
-        self.applied(Applied { state, changed: Vec::new(), added: Vec::new(), removed: Vec::new() });
+        let marker = state.revision().0;
+        self.applied(Applied { state, marker, changed: Vec::new(), added: Vec::new(), removed: Vec::new() });
         self.flush()
     }
 
     /// Writes everything handed over so far and makes it durable. Blocking.
     pub(crate) fn flush(&self) -> std::io::Result<()> {
-        let stopped = || std::io::Error::other("the materializer has stopped");
+        self.flush_later()?.wait()
+    }
+
+    /// As [`flush`](Materializer::flush), for whoever goes on meanwhile.
+    pub(crate) fn flush_later(&self) -> std::io::Result<Flushing> {
+        if let Some(own) = &self.own {
+            own.lock().flush().map_err(std::io::Error::other)?;
+            return Ok(Flushing(None));
+        }
         let (sender, done) = sync_channel(1);
         self.queue.as_ref().ok_or_else(stopped)?.send(Work::Flush(sender)).map_err(|_| stopped())?;
+        Ok(Flushing(Some(done)))
+    }
+}
+
+/// A flush under way; none where it is done already.
+pub(crate) struct Flushing(Option<Receiver<Result<(), MaterializedError>>>);
+
+impl Flushing {
+    /// Waits until all that was handed over before it is durable. Blocking.
+    pub(crate) fn wait(self) -> std::io::Result<()> {
+        let Some(done) = self.0 else { return Ok(()) };
         done.recv().map_err(|_| stopped())?.map_err(std::io::Error::other)
     }
+}
+
+fn stopped() -> std::io::Error {
+    std::io::Error::other("the materializer has stopped")
 }
 
 impl Drop for Materializer {
@@ -111,15 +153,16 @@ impl Drop for Materializer {
 struct Writer {
     stores: Arc<Stores>,
     values: Arc<Values>,
-    /// The newest state handed over: what the markers say on a flush.
-    newest: Option<State>,
+    /// The newest state handed over, and what the markers say on a flush.
+    newest: Option<(State, u64)>,
     failure: watch::Sender<Option<String>>,
 }
 
 /// Changes of several batches, each row once.
 #[derive(Default)]
 struct Gathered {
-    state: Option<State>,
+    /// The newest state, and its marker.
+    state: Option<(State, u64)>,
     changed: BTreeSet<Changed>,
     /// `None` where the value went again.
     payloads: BTreeMap<(EnvironmentName, ValueKey), Option<Arc<Payload>>>,
@@ -128,8 +171,8 @@ struct Gathered {
 impl Gathered {
     fn take(&mut self, applied: Applied) {
         // One that only moves the markers may come behind a newer one; rows are written as the newest has them.
-        if self.state.as_ref().is_none_or(|state| state.revision() <= applied.state.revision()) {
-            self.state = Some(applied.state);
+        if self.state.as_ref().is_none_or(|(state, _)| state.revision() <= applied.state.revision()) {
+            self.state = Some((applied.state, applied.marker));
         }
         self.changed.extend(applied.changed);
         for (environment, key, payload) in applied.added {
@@ -151,14 +194,9 @@ impl Writer {
             let mut gathered = Gathered::default();
             let mut flushes = Vec::new();
             gather(first, work, &mut gathered, &mut flushes);
-            if let Err(error) = self.write_with_patience(&gathered) {
+            if let Err(error) = self.write(&gathered) {
                 return self.give_up(&error, flushes, work);
             }
-            if gathered.state.is_some() {
-                self.newest.clone_from(&gathered.state);
-            }
-            let written = gathered.payloads.iter();
-            self.values.stored(written.filter_map(|((_, key), payload)| payload.as_ref().map(|payload| (*key, payload))));
             for done in flushes {
                 let _ = done.send(self.flush());
             }
@@ -168,23 +206,33 @@ impl Writer {
         }
     }
 
+    fn write(&mut self, gathered: &Gathered) -> Result<(), MaterializedError> {
+        self.write_with_patience(gathered)?;
+        if gathered.state.is_some() {
+            self.newest.clone_from(&gathered.state);
+        }
+        let written = gathered.payloads.iter();
+        self.values.stored(written.filter_map(|((_, key), payload)| payload.as_ref().map(|payload| (*key, payload))));
+        Ok(())
+    }
+
     /// Moves every marker to the newest state, then makes everything durable.
     fn flush(&self) -> Result<(), MaterializedError> {
-        if let Some(state) = &self.newest {
+        if let Some((state, marker)) = &self.newest {
             for home in homes(state) {
-                self.stores.write(&home, Vec::new(), state.revision().0)?;
+                self.stores.write(&home, Vec::new(), *marker)?;
             }
         }
         self.stores.make_durable()
     }
 
     fn write_with_patience(&self, gathered: &Gathered) -> Result<(), MaterializedError> {
-        let Some(state) = &gathered.state else { return Ok(()) };
+        let Some((state, marker)) = &gathered.state else { return Ok(()) };
         for (home, rows) in rows(state, gathered) {
             let mut tries = 1;
-            while let Err(error) = self.stores.write(&home, rows.clone(), state.revision().0) {
+            while let Err(error) = self.stores.write(&home, rows.clone(), *marker) {
                 tracing::error!(%error, ?home, tries, "materialized state not written");
-                if tries == TRIES_MAX {
+                if tries == TRIES_MAX || workers::are_simulated() {
                     return Err(error);
                 }
                 tries += 1;
@@ -196,8 +244,7 @@ impl Writer {
 
     /// sled does not recover from an error while it is open. The node stops; at its next start the log brings back what is missing.
     fn give_up(&self, error: &MaterializedError, flushes: Vec<Flush>, work: &Receiver<Work>) {
-        let reason = format!("the materialized state cannot be written: {error}");
-        self.failure.send_replace(Some(reason.clone()));
+        let reason = self.fail(error);
         let refuse = |done: Flush| {
             drop(done.send(Err(MaterializedError::Unusable { path: self.stores.directory(), why: reason.clone() })))
         };
@@ -208,6 +255,14 @@ impl Writer {
                 refuse(done);
             }
         }
+    }
+}
+
+impl Writer {
+    fn fail(&self, error: &MaterializedError) -> String {
+        let reason = format!("the materialized state cannot be written: {error}");
+        self.failure.send_replace(Some(reason.clone()));
+        reason
     }
 }
 
@@ -270,7 +325,7 @@ fn row_of(state: &State, changed: &Changed) -> (Home, RowOp) {
 }
 
 /// Everything in a state, as if it had just changed: to rebuild the databases from a snapshot.
-pub(crate) fn everything(state: &State) -> Vec<Changed> {
+pub(crate) fn everything(state: &State) -> impl Iterator<Item = Changed> + '_ {
     let environments = state.environments().flat_map(|environment| {
         let name = environment.about.name.clone();
         let about = std::iter::once(Changed::Environment(name.clone()));
@@ -279,5 +334,4 @@ pub(crate) fn everything(state: &State) -> Vec<Changed> {
     environments
         .chain(state.tokens().map(|token| Changed::Token(token.accessor)))
         .chain(state.policies().map(|policy| Changed::Policy(policy.name.clone())))
-        .collect()
 }

@@ -16,6 +16,7 @@ use raft::{Proposal, ProposeError, Replica, Reply, Role};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use storage::planted;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -163,7 +164,7 @@ impl Proposer {
         let mut flights: Flights = FuturesOrdered::new();
         loop {
             let leading = leads(&role) && !*stalled.borrow();
-            if !leading || self.head.is_none() {
+            if (!leading && !planted::is_back("stale-head")) || self.head.is_none() {
                 self.abandon("another node leads");
             }
             if leading && self.head.is_none() && flights.is_empty() {
@@ -174,7 +175,7 @@ impl Proposer {
                 biased;
                 Some((outcome, waiting)) = flights.next(), if !flights.is_empty() => self.landed(outcome, waiting),
                 changed = role.changed() => {
-                    self.head = None;
+                    if !planted::is_back("stale-head") { self.head = None; }
                     if changed.is_err() { break; }
                 }
                 Ok(()) = stalled.changed() => self.give_up_waiting(),
@@ -222,6 +223,7 @@ impl Proposer {
         }
         match head.decide(self.clock.now(), ask, command) {
             Ok((decision, answer)) => {
+                let reply = too_early(reply, head.revision().0, &decision, &answer);
                 self.gathering.bytes += decision.events.iter().map(node_domain::Event::size_hint).sum::<usize>();
                 self.gathering.waiting.push(Waiting { reply, index: head.revision().0, answer });
                 self.gathering.decisions.push(decision);
@@ -297,6 +299,17 @@ impl Proposer {
             waiting.reply.send(Err(Undecided::NotHappened(why.to_owned())));
         }
     }
+}
+
+/// Answers before the commit, where a bug that does so was put back.
+fn too_early(reply: ReplyTo, index: u64, decision: &Decision, answer: &Result<Answer, Rejection>) -> ReplyTo {
+    let is_read = matches!(answer, Ok(Answer::Readable(_)));
+    let bug = if is_read { "reveal-before-record" } else { "answer-before-commit" };
+    if !planted::is_back(bug) || decision.events.is_empty() {
+        return reply;
+    }
+    reply.send(Ok(Decided { index, answer: answer.clone() }));
+    ReplyTo::Here(oneshot::channel().0)
 }
 
 fn leads(role: &watch::Receiver<Role>) -> bool {

@@ -12,6 +12,7 @@ use node_domain::ids::{ClusterId, EnvironmentId, EnvironmentName, TokenHash};
 use node_domain::sealed::{Payload, SealRef, Sealed};
 use node_domain::state::EnvironmentAbout;
 use parking_lot::RwLock;
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use storage_crypto::entropy::{Entropy, random};
@@ -98,6 +99,10 @@ impl Sealing {
             ring: RwLock::new(ring),
             entropy,
         }
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.cluster
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
@@ -197,15 +202,35 @@ impl Sealing {
         seal: &SealRef,
         payload: &Payload,
     ) -> Result<SecretBytes, SealingError> {
+        self.open_by(environment, seal, payload, |version| self.key(environment, version))
+    }
+
+    /// As [`open`](Sealing::open), for a value out of a snapshot: its key may be one that the cluster has retired, and does not stay.
+    pub(crate) fn open_once(
+        &self,
+        environment: &EnvironmentAbout,
+        seal: &SealRef,
+        payload: &Payload,
+    ) -> Result<SecretBytes, SealingError> {
+        self.open_by(environment, seal, payload, |version| self.unwrap(environment, version))
+    }
+
+    fn open_by<K: Borrow<Key>>(
+        &self,
+        environment: &EnvironmentAbout,
+        seal: &SealRef,
+        payload: &Payload,
+        key: impl FnOnce(u32) -> Result<K, SealingError>,
+    ) -> Result<SecretBytes, SealingError> {
         let version = version_of(seal, payload)?;
-        let key = self.key(environment, version)?;
+        let key = key(version)?;
         let sealed = SealedValue {
             key_version: version,
             value_id: seal.value_id,
             wrapped_key: payload.wrapped_key.to_vec(),
             ciphertext: payload.ciphertext.to_vec(),
         };
-        sealed.open(&key, &self.scope(environment.id)).map_err(SealingError::Value)
+        sealed.open(key.borrow(), &self.scope(environment.id)).map_err(SealingError::Value)
     }
 
     fn key(&self, environment: &EnvironmentAbout, version: u32) -> Result<Arc<Key>, SealingError> {

@@ -76,6 +76,20 @@ impl Standing {
         Ok(standing)
     }
 
+    /// Reads the values of a snapshot once more, whose state is at hand: no second one is built.
+    pub(crate) fn read_values(
+        reader: &SnapshotReader,
+        mut keep: impl FnMut(EnvironmentName, ValueKey, Payload) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for record in reader.records() {
+            let record = record.map_err(io::Error::other)?;
+            if let Record::Value(environment, key, payload) = codec::decode(Kind::StatePiece, &record)? {
+                keep(environment, key, payload)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Folds one decision.
     pub(crate) fn take_decision(&mut self, decision: &Decision) -> io::Result<()> {
         let before = self.state.revision().0;

@@ -1,8 +1,10 @@
 //! The indicators: each a judgement of what was seen.
 
-use super::{Grade, Indicator, surroundings::Around};
+use super::{Grade, Indicator, recovery::Recovery, surroundings::Around};
+use crate::certificates::expires;
+use crate::members::placement;
 use node_domain::ids::Stamp;
-use raft::ReplicaStatus;
+use raft::{MemberState, ReplicaStatus};
 use std::time::Duration;
 use storage::journal::JournalHead;
 
@@ -35,14 +37,21 @@ pub(super) struct Seen {
     pub(super) stamp: Stamp,
     pub(super) now: Stamp,
     pub(super) draining: bool,
+    pub(super) members: Vec<MemberState>,
+    pub(super) recovery: Recovery,
     pub(super) surroundings: Around,
+    /// Days that each certificate is still good for.
+    pub(super) certificates: Vec<(&'static str, f64)>,
+    /// Why newer certificates are not in use.
+    pub(super) certificates_refused: Option<String>,
 }
 
 impl Seen {
     pub(super) fn indicators(&self) -> Vec<Indicator> {
         let mut all = vec![self.quorum(), self.lag(), self.disk(), self.storage(), self.keys(), self.journal(), self.clock()];
         all.extend(self.certificates());
-        all.push(self.maintenance());
+        all.extend(self.recovery.indicators(self.now));
+        all.extend([self.zones(), self.maintenance()]);
         all
     }
 
@@ -137,13 +146,25 @@ impl Seen {
     }
 
     fn certificates(&self) -> Vec<Indicator> {
-        let judged = self.surroundings.certificates.iter().map(|(name, days)| match days {
-            Ok(days) if *days < 0.0 => fail(name, format!("expired {:.0} days ago", -days)).with(*days, "days left"),
-            Ok(days) if *days < DAYS_WARN => warn(name, format!("expires in {days:.0} days")).with(*days, "days left"),
-            Ok(days) => pass(name, format!("good for {days:.0} days")).with(*days, "days left"),
-            Err(why) => fail(name, why.clone()),
+        let judged = self.certificates.iter().map(|(name, days)| match *days {
+            days if days < 0.0 => fail(name, expires(days)).with(days, "days left"),
+            days if days < DAYS_WARN => warn(name, expires(days)).with(days, "days left"),
+            days => pass(name, expires(days)).with(days, "days left"),
         });
-        judged.collect()
+        let refused = self.certificates_refused.iter();
+        judged.chain(refused.map(|why| warn("certificates", format!("new certificates are not used: {why}")))).collect()
+    }
+
+    fn zones(&self) -> Indicator {
+        match placement::overloaded(&self.members) {
+            Some((zone, votes, all)) => {
+                let words = format!(
+                    "zone {zone} holds {votes} of {all} votes: losing it stops the cluster; let a node of another zone vote"
+                );
+                warn("zones", words).with(votes as f64, "votes in one zone")
+            }
+            None => pass("zones", "votes are spread as far as the members allow".to_owned()),
+        }
     }
 
     fn maintenance(&self) -> Indicator {
@@ -155,11 +176,11 @@ impl Seen {
     }
 }
 
-fn pass(name: &'static str, says: String) -> Indicator {
+pub(super) fn pass(name: &'static str, says: String) -> Indicator {
     Indicator { name, status: Grade::Pass, says, value: None, unit: "" }
 }
 
-fn warn(name: &'static str, says: String) -> Indicator {
+pub(super) fn warn(name: &'static str, says: String) -> Indicator {
     Indicator { name, status: Grade::Warn, says, value: None, unit: "" }
 }
 
@@ -168,7 +189,7 @@ fn fail(name: &'static str, says: impl Into<String>) -> Indicator {
 }
 
 impl Indicator {
-    fn with(self, value: f64, unit: &'static str) -> Indicator {
+    pub(super) fn with(self, value: f64, unit: &'static str) -> Indicator {
         Indicator { value: Some(value), unit, ..self }
     }
 }
@@ -206,11 +227,11 @@ mod tests {
             stamp: Stamp(1_000_000),
             now: Stamp(1_000_000),
             draining: false,
-            surroundings: Around {
-                looked: Instant::now(),
-                room: Some((10 << 30, 20 << 30)),
-                certificates: vec![("certificate-peer", Ok(300.0)), ("certificate-client", Ok(300.0))],
-            },
+            recovery: Recovery::default(),
+            surroundings: Around { looked: Instant::now(), room: Some((10 << 30, 20 << 30)) },
+            members: Vec::new(),
+            certificates: vec![("certificate-peer", 300.0), ("certificate-client", 300.0)],
+            certificates_refused: None,
         }
     }
 
@@ -234,7 +255,7 @@ mod tests {
     fn certificates_and_room_warn_before_they_fail() {
         let with = |days, free| {
             let mut seen = seen();
-            seen.surroundings.certificates[0].1 = Ok(days);
+            seen.certificates[0].1 = days;
             seen.surroundings.room = Some((free, 20 << 30));
             (grade(&seen, "certificate-peer"), grade(&seen, "storage"))
         };

@@ -5,15 +5,18 @@
 
 mod indicators;
 pub(crate) mod port;
+mod recovery;
 mod surroundings;
 
 use crate::api::door::Door;
+use crate::certificates::Certificates;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{BackupConfig, Config};
 use indicators::Seen;
 use node_domain::State;
 use parking_lot::Mutex;
 use raft::{Replica, Role};
+use recovery::Recovery;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,15 +104,23 @@ pub(crate) struct Health {
     wal: Wal,
     clock: Arc<dyn Clock>,
     zone: String,
+    backup: BackupConfig,
     surroundings: Arc<Surroundings>,
+    certificates: Arc<Certificates>,
     newest: Mutex<Option<(Instant, Arc<Report>)>>,
 }
 
 impl Health {
-    pub(crate) fn new(door: Arc<Door>, replica: Replica, wal: Wal, clock: Arc<dyn Clock>, config: &Config) -> Health {
-        let surroundings = Arc::new(Surroundings::of(config, clock.clone()));
-        let zone = config.node.zone.clone();
-        Health { door, replica, wal, clock, zone, surroundings, newest: Mutex::new(None) }
+    pub(crate) fn new(
+        door: Arc<Door>,
+        replica: Replica,
+        wal: Wal,
+        (clock, certificates): (Arc<dyn Clock>, Arc<Certificates>),
+        config: &Config,
+    ) -> Health {
+        let surroundings = Arc::new(Surroundings::of(config));
+        let (zone, backup) = (config.node.zone.clone(), config.backup.clone());
+        Health { door, replica, wal, clock, zone, backup, surroundings, certificates, newest: Mutex::new(None) }
     }
 
     /// Looks at what lies around the node, until it is dropped by whoever runs it.
@@ -132,6 +143,7 @@ impl Health {
     async fn look(&self) -> Report {
         let role = self.replica.watch_role().borrow().clone();
         let view = self.door.view();
+        let (certificates, certificates_refused) = self.certificates.days_left(&*self.clock);
         let seen = Seen {
             status: self.replica.status(),
             silence: self.replica.silence().await,
@@ -146,7 +158,11 @@ impl Health {
             stamp: view.state.stamp(),
             now: self.clock.now(),
             draining: self.door.gate.is_closed(),
+            members: self.replica.members().into_values().collect(),
+            recovery: Recovery::of(&view.state, &self.backup),
             surroundings: self.surroundings.newest(),
+            certificates,
+            certificates_refused,
         };
         let indicators = seen.indicators();
         let failed =

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 mod keeping;
 mod rewrap;
+pub(crate) mod snapshots;
 
 use crate::api::Door;
 use crate::config::{Config, KeysConfig};

@@ -102,7 +102,7 @@ async fn gather(
 ) -> Result<(Vec<Rewrap>, Option<SecretPath>), String> {
     let (door, view, name) = (managed.door.clone(), view.clone(), name.clone());
     let cursor = cursor.map(ToString::to_string).unwrap_or_default();
-    let gathering = tokio::task::spawn_blocking(move || {
+    let gathering = raft::offload(move || {
         let home = view.state.environment(&name).map_err(|rejection| rejection.to_string())?;
         let newest = home.about.keys.last().map_or(0, |(version, _)| *version);
         let mut found = Vec::new();

@@ -43,7 +43,7 @@ pub(crate) async fn keep(disk: Arc<dyn Disk>, data: PathBuf, replica: Replica) {
         if !members.is_empty() && members != written {
             let book = Book { format: FORMAT, members: members.clone() };
             let (disk, path) = (disk.clone(), data.join(FILE));
-            let replaced = tokio::task::spawn_blocking(move || {
+            let replaced = raft::offload(move || {
                 let json = serde_json::to_vec_pretty(&book)?;
                 replace(&*disk, &path, &json)
             });

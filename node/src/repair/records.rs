@@ -2,6 +2,8 @@
 
 use super::Repairs;
 use super::peers::RepairPeers;
+use crate::api::Door;
+use node_domain::recovery::Timeline;
 use node_domain::repair::RepairPart;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,8 @@ pub(crate) struct RecordRepair {
     pub(crate) journal: Journal,
     pub(crate) peers: RepairPeers,
     pub(crate) repairs: Arc<Repairs>,
+    /// What knows where timelines began.
+    pub(crate) door: Arc<Door>,
 }
 
 impl RecordRepair {
@@ -57,7 +61,6 @@ impl RecordRepair {
         if started == 1 {
             return Ok(true);
         }
-        tracing::info!(first = started, "fetching the records before the first of this node's journal");
         let mut fetched = 0;
         loop {
             let first = self.journal.first_seq();
@@ -66,9 +69,14 @@ impl RecordRepair {
             }
             let from = first.saturating_sub(RECORDS).max(1);
             match self.fetch_before(first, from).await? {
-                // The whole cluster starts here.
+                // The whole cluster starts here, or one of its timelines.
                 0 => break,
-                more => fetched += more,
+                more => {
+                    if fetched == 0 {
+                        tracing::info!(first = started, "fetching the records before the first of this node's journal");
+                    }
+                    fetched += more;
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -87,6 +95,7 @@ impl RecordRepair {
         let mut answers = Vec::new();
         let spans = self.peers.spans().await;
         let known_lost = self.repairs.is_under_way(RepairPart::Journal);
+        let begins_here = is_beginning(first, self.door.view().state.recovery().timelines());
         if spans.len() == self.peers.others().len() && spans.iter().all(|(_, _, span)| span.first_seq >= first) && !known_lost {
             return Ok(0);
         }
@@ -105,6 +114,9 @@ impl RecordRepair {
                 Err(why) => answers.push(format!("node {id}: {why}")),
             }
         }
+        if begins_here && !known_lost {
+            return Ok(0);
+        }
         Err(format!("no member has the records before {first}: {}", answers.join("; ")))
     }
 
@@ -114,7 +126,27 @@ impl RecordRepair {
     }
 }
 
+/// Whether a journal that starts with record `first` may lack nothing: the cluster, or one of its timelines, begins there. After a restore
+/// nobody has what was before; whether somebody does is asked all the same, but nobody has lost it.
+fn is_beginning(first: u64, timelines: &[Timeline]) -> bool {
+    first == 1 || timelines.iter().any(|timeline| timeline.after.0 + 1 == first)
+}
+
 async fn blocking(work: impl FnOnce() -> Result<(), JournalError> + Send + 'static) -> Result<(), String> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
+    let done = raft::offload(work).await.map_err(|error| error.to_string())?;
     done.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node_domain::ids::{Revision, Stamp};
+
+    #[test]
+    fn a_journal_that_starts_where_a_timeline_does_lacks_nothing() {
+        let timeline = |epoch, after| Timeline { epoch, after: Revision(after), since: Stamp(0) };
+        let timelines = [timeline(2, 40), timeline(3, 100)];
+        let beginnings: Vec<u64> = (1..200).filter(|first| is_beginning(*first, &timelines)).collect();
+        assert_eq!(beginnings, [1, 41, 101]);
+    }
 }

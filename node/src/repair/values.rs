@@ -55,7 +55,7 @@ impl ValueRepair {
 
     async fn put_back(&self, environment: &EnvironmentName, key: ValueKey, payload: Arc<Payload>) {
         let (fold, environment) = (self.fold.clone(), environment.clone());
-        let put = tokio::task::spawn_blocking(move || fold.put_back(&environment, key, payload)).await;
+        let put = raft::offload(move || fold.put_back(&environment, key, payload)).await;
         if let Err(error) = put {
             tracing::error!(%error, "a value was not put back");
         }

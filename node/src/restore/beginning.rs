@@ -23,7 +23,15 @@ use storage::{Contents, Disk, SnapshotHeader, SnapshotWriter};
 use storage_crypto::entropy::random;
 
 /// Stands in the data directory while a restore writes into it.
-const MARKER: &str = "restoring";
+const RESTORING: &str = "restoring";
+/// Stands there while a recovery replaces parts of it; says where the old ones are.
+const RECOVERING: &str = "recovering";
+/// Where a recovery writes the snapshot that is to be.
+const NEXT_SNAPSHOTS: &str = "snapshots.next";
+/// How the directory starts that holds what a recovery replaced.
+const ASIDE: &str = "before-epoch-";
+/// What a recovery replaces, in this order.
+const REPLACED: [&str; 2] = ["snapshots", "wal"];
 /// Parts of a data directory that a node that never ran does not have.
 const PARTS: [&str; 4] = ["wal", "journal", "snapshots", "state"];
 /// Values between two words about progress.
@@ -42,9 +50,17 @@ pub(super) struct Beginning<'a> {
     pub(super) root_token: Option<TokenHash>,
 }
 
-/// A restore that was cut short left less than a node behind.
+/// A restore or a recovery that was cut short left less than a node behind.
 pub(crate) fn check_finished(data: &Path) -> io::Result<()> {
-    if data.join(MARKER).exists() {
+    if data.join(RECOVERING).exists() {
+        return Err(io::Error::other("a recovery of this node was cut short: run it again (holdfastd recover)"));
+    }
+    check_not_restoring(data)
+}
+
+/// Whether a restore was cut short here.
+pub(super) fn check_not_restoring(data: &Path) -> io::Result<()> {
+    if data.join(RESTORING).exists() {
         return Err(io::Error::other("a restore into this directory was cut short: run it again, or empty the directory"));
     }
     Ok(())
@@ -58,7 +74,7 @@ pub(super) fn check_empty(disk: &dyn Disk, data: &Path) -> io::Result<()> {
             data.join(bootstrap::FILE).display()
         )));
     }
-    if disk.exists(&data.join(MARKER))? {
+    if disk.exists(&data.join(RESTORING))? {
         return Ok(());
     }
     for part in PARTS {
@@ -76,30 +92,99 @@ pub(super) fn check_empty(disk: &dyn Disk, data: &Path) -> io::Result<()> {
 pub(super) fn begin(beginning: &Beginning<'_>, folded: Folded, progress: Progress<'_>) -> io::Result<()> {
     let data = &beginning.config.node.data;
     let disk = &*beginning.ambient.disk;
-    storage::disk::replace(disk, &data.join(MARKER), b"a restore writes here\n")?;
+    storage::disk::replace(disk, &data.join(RESTORING), b"a restore writes here\n")?;
     for part in PARTS {
-        match std::fs::remove_dir_all(data.join(part)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove(&data.join(part))?;
     }
     let state = folded.standing.state.in_next_epoch();
-    let payload = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
-    write_snapshot(beginning, folded, &state, progress)?;
-    let (wal, _) = open_wal(beginning.config, beginning.ambient, beginning.local).map_err(io::Error::other)?;
-    let begun = raft::timeline::begin(&wal, &beginning.position, payload.into());
-    wal.close();
-    begun?;
-    disk.remove(&data.join(MARKER))?;
+    let first = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
+    write_snapshot(beginning, &data.join("snapshots"), folded, &state, progress)?;
+    write_log(beginning, first)?;
+    unmark(disk, data, RESTORING)
+}
+
+/// As [`begin`], over the data of a node that goes on: its journal stays, its snapshots and log are set aside, in a directory beside them.
+/// The old parts move only when the new snapshot is whole, and move back where this was cut short ([`undo`]).
+pub(super) fn begin_over(beginning: &Beginning<'_>, folded: Folded, progress: Progress<'_>) -> io::Result<()> {
+    let data = &beginning.config.node.data;
+    let disk = &*beginning.ambient.disk;
+    let aside = format!("{ASIDE}{}", folded.standing.state.epoch() + 1);
+    storage::disk::replace(disk, &data.join(RECOVERING), aside.as_bytes())?;
+    let state = folded.standing.state.in_next_epoch();
+    let first = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
+    let next = data.join(NEXT_SNAPSHOTS);
+    remove(&next)?;
+    write_snapshot(beginning, &next, folded, &state, progress)?;
+    let aside = data.join(aside);
+    disk.create_dir_all(&aside)?;
+    for part in REPLACED.iter().filter(|part| data.join(part).exists()) {
+        disk.rename(&data.join(part), &aside.join(part))?;
+    }
+    disk.sync_dir(&aside)?;
+    disk.rename(&next, &data.join("snapshots"))?;
+    disk.sync_dir(data)?;
+    remove(&data.join("state"))?;
+    write_log(beginning, first)?;
+    unmark(disk, data, RECOVERING)
+}
+
+/// Whether a recovery was cut short here.
+pub(super) fn is_cut_short(data: &Path) -> bool {
+    data.join(RECOVERING).exists()
+}
+
+/// Takes back what a recovery did that was cut short, so that it can be begun again from what was there before.
+pub(super) fn undo(disk: &dyn Disk, data: &Path) -> io::Result<()> {
+    let marker = data.join(RECOVERING);
+    if !marker.exists() {
+        return Ok(());
+    }
+    let aside = std::fs::read_to_string(&marker)?;
+    if !aside.starts_with(ASIDE) || aside.contains('/') {
+        return Err(io::Error::other(format!("{} does not say where the old parts are: look for {ASIDE}*", marker.display())));
+    }
+    let aside = data.join(aside);
+    for part in REPLACED.iter().filter(|part| aside.join(part).exists()) {
+        remove(&data.join(part))?;
+        disk.rename(&aside.join(part), &data.join(part))?;
+    }
+    remove(&data.join(NEXT_SNAPSHOTS))?;
+    if aside.exists() {
+        remove(&aside)?;
+    }
+    unmark(disk, data, RECOVERING)
+}
+
+fn unmark(disk: &dyn Disk, data: &Path, marker: &str) -> io::Result<()> {
+    disk.remove(&data.join(marker))?;
     disk.sync_dir(data)
 }
 
-fn write_snapshot(beginning: &Beginning<'_>, folded: Folded, state: &State, progress: Progress<'_>) -> io::Result<()> {
-    let Folded { standing, mut spilled, full, full_path, value_count } = folded;
+fn remove(directory: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn write_log(beginning: &Beginning<'_>, first: Vec<u8>) -> io::Result<()> {
+    let (wal, _) = open_wal(beginning.config, beginning.ambient, beginning.local).map_err(io::Error::other)?;
+    let begun = raft::timeline::begin(&wal, &beginning.position, first.into());
+    wal.close();
+    begun
+}
+
+fn write_snapshot(
+    beginning: &Beginning<'_>,
+    directory: &Path,
+    folded: Folded,
+    state: &State,
+    progress: Progress<'_>,
+) -> io::Result<()> {
+    let Folded { standing, mut spilled, full, brought: _brought, value_count } = folded;
     let ambient = beginning.ambient;
-    let directory = beginning.config.node.data.join("snapshots");
-    ambient.disk.create_dir_all(&directory)?;
-    let path = snapshots::name(&directory, state.revision().0);
+    ambient.disk.create_dir_all(directory)?;
+    let path = snapshots::name(directory, state.revision().0);
     let header = header(beginning, state, &standing);
     let key = beginning.local.sealing.snapshot_key(header.key_version);
     let key = key.ok_or_else(|| io::Error::other(format!("version {} of the root key is not held", header.key_version)))?;
@@ -110,7 +195,8 @@ fn write_snapshot(beginning: &Beginning<'_>, folded: Folded, state: &State, prog
         writer.push(&Record::Piece(piece).encode()).map_err(io::Error::other)?;
     }
     // Only where increments ran may the full snapshot hold values that are gone.
-    let wanted: Option<HashSet<ValueKey>> = (!spilled.is_empty() || standing.point() != full.header().at)
+    let is_moved = full.as_ref().is_none_or(|(full, _)| standing.point() != full.header().at);
+    let wanted: Option<HashSet<ValueKey>> = (!spilled.is_empty() || is_moved)
         .then(|| state.environments().flat_map(|home| home.secrets.values()).flat_map(|secret| values_of(secret)).collect());
     let is_wanted = |key: &ValueKey| wanted.as_ref().is_none_or(|wanted| wanted.contains(key));
     let mut written = 0;
@@ -121,12 +207,14 @@ fn write_snapshot(beginning: &Beginning<'_>, folded: Folded, state: &State, prog
         }
         writer.push(&record.encode()).map_err(io::Error::other)
     };
-    Standing::read(&full, &full_path, |environment, key, payload| {
-        if spilled.holds(key) || !is_wanted(&key) {
-            return Ok(());
-        }
-        push(&mut writer, Record::Value(environment, key, payload))
-    })?;
+    if let Some((full, _)) = &full {
+        Standing::read_values(full, |environment, key, payload| {
+            if spilled.holds(key) || !is_wanted(&key) {
+                return Ok(());
+            }
+            push(&mut writer, Record::Value(environment, key, payload))
+        })?;
+    }
     spilled.each(
         |environment, key, payload| {
             if is_wanted(&key) { push(&mut writer, Record::Value(environment.clone(), key, payload)) } else { Ok(()) }
@@ -159,7 +247,17 @@ fn first_batch(beginning: &Beginning<'_>, state: &State) -> io::Result<Batch> {
     if let Some(hash) = beginning.root_token {
         events.push(Event::TokenCreated { token: Box::new(root_token(hash, stamp, founder()?)?) });
     }
-    let text = format!("the cluster came back at record {}: a new epoch, {}, begins", state.revision().0, state.epoch());
+    let (at, epoch) = (state.revision().0, state.epoch());
+    let (text, door) = match &beginning.event {
+        RecoveryEvent::Recovered(recovered) => {
+            let node = recovered.node;
+            (
+                format!("node {node} went on alone at record {at} after a majority was lost: a new epoch, {epoch}, begins"),
+                "recover",
+            )
+        }
+        _ => (format!("the cluster came back at record {at}: a new epoch, {epoch}, begins"), "restore"),
+    };
     let subject = format!("epoch {}", state.epoch());
     events.extend(notice::alert(state, AlertKind::Recovery, Severity::Critical, &subject, text));
     let decision = Decision {
@@ -169,7 +267,7 @@ fn first_batch(beginning: &Beginning<'_>, state: &State) -> io::Result<Batch> {
         policies: state.policies_changed(),
         request: random(&*beginning.ambient.entropy),
         fingerprint: 0,
-        source: format!("{}/restore", beginning.config.node.id),
+        source: format!("{}/{door}", beginning.config.node.id),
         events,
     };
     // What does not fit would stop every node of the new cluster.

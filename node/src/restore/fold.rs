@@ -4,40 +4,36 @@ use super::Progress;
 use super::plan::{Chosen, Point};
 use super::values::Spilled;
 use crate::engine::standing::{Standing, values_of};
+use crate::engine::values::ValueKey;
+use node_domain::sealed::Payload;
 use node_domain::{Batch, Decision};
 use proto_record::codec::{self, Kind};
 use std::io;
 use std::path::{Path, PathBuf};
 use storage::snapshot::read_header;
 use storage::{Disk, SnapshotReader};
-use storage_crypto::ring::Ring;
+use storage_backup::Keys;
 
 /// Records between two words about progress.
 const PROGRESS_RECORDS: u64 = 4096;
 
 /// The state that was wished for, and where its values are.
-pub(super) struct Folded {
-    pub(super) standing: Standing,
+pub(crate) struct Folded {
+    pub(crate) standing: Standing,
     /// Values of versions that came with increments, or were rewrapped in them.
     pub(super) spilled: Spilled,
-    /// The full snapshot, for the values that came with it.
-    pub(super) full: SnapshotReader,
-    pub(super) full_path: PathBuf,
+    /// The full snapshot, for the values that came with it; none where the log goes back to the founding.
+    pub(super) full: Option<(SnapshotReader, PathBuf)>,
+    /// Keeps files that were brought here.
+    pub(super) brought: Option<Box<Chosen>>,
     /// How many values the state has.
     pub(super) value_count: u64,
 }
 
 /// Reads all files and checks what they lead to: chain and digest at the end of each.
-pub(super) fn fold(
-    chosen: &Chosen,
-    disk: &dyn Disk,
-    ring: &Ring,
-    cluster: &[u8; 16],
-    at: Point,
-    progress: Progress<'_>,
-) -> io::Result<Folded> {
+pub(super) fn fold(chosen: &Chosen, disk: &dyn Disk, keys: Keys<'_>, at: Point, progress: Progress<'_>) -> io::Result<Folded> {
     let (full_entry, full_path) = &chosen.files[0];
-    let full = reader(disk, full_path, ring, cluster)?;
+    let full = reader(disk, full_path, keys)?;
     let (mut records, total) = (0, full_entry.secrets);
     let mut standing = Standing::read(&full, full_path, |_, _, _| {
         records += 1;
@@ -48,7 +44,7 @@ pub(super) fn fold(
     })?;
     let mut spilled = Spilled::new()?;
     for (_, path) in &chosen.files[1..] {
-        let reader = reader(disk, path, ring, cluster)?;
+        let reader = reader(disk, path, keys)?;
         if replay(&mut standing, &reader, &mut spilled, at)? {
             break;
         }
@@ -59,12 +55,38 @@ pub(super) fn fold(
     standing.state.check_digest().map_err(|error| io::Error::other(error.to_string()))?;
     let secrets = standing.state.environments().flat_map(|home| home.secrets.values());
     let value_count = secrets.map(|secret| values_of(secret).count() as u64).sum();
-    Ok(Folded { standing, spilled, full, full_path: full_path.clone(), value_count })
+    let full = Some((full, full_path.clone()));
+    Ok(Folded { standing, spilled, full, brought: None, value_count })
 }
 
-fn reader(disk: &dyn Disk, path: &Path, ring: &Ring, cluster: &[u8; 16]) -> io::Result<SnapshotReader> {
+impl Folded {
+    /// Every value that is wanted, once, as it stood at the point; `take` says whether it wants more.
+    pub(crate) fn each_value(
+        mut self,
+        wanted: impl Fn(&ValueKey) -> bool,
+        mut take: impl FnMut(ValueKey, Payload) -> bool,
+    ) -> io::Result<()> {
+        let (spilled, mut goes_on) = (&self.spilled, true);
+        if let Some((full, _)) = &self.full {
+            Standing::read_values(full, |_, key, payload| {
+                if goes_on && wanted(&key) && !spilled.holds(key) {
+                    goes_on = take(key, payload);
+                }
+                Ok(())
+            })?;
+        }
+        self.spilled.each(|_, key, payload| {
+            if goes_on && wanted(&key) {
+                goes_on = take(key, payload);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn reader(disk: &dyn Disk, path: &Path, keys: Keys<'_>) -> io::Result<SnapshotReader> {
     let version = read_header(disk, path).map_err(io::Error::other)?.key_version;
-    let key = ring.snapshot_key(version, cluster).ok_or_else(|| {
+    let key = keys(version).ok_or_else(|| {
         io::Error::other(format!(
             "{} is sealed by version {version} of the root key, which the seal file does not hold: use a seal file of that time",
             path.display()

@@ -6,29 +6,35 @@
 
 mod beginning;
 mod fold;
+pub(crate) mod in_place;
 mod plan;
+mod recover;
 mod values;
 
 pub(crate) use beginning::check_finished;
+pub(crate) use fold::Folded;
 pub use plan::{Point, Wish};
+pub use recover::{Holding, RecoverReport, inspect, recover};
 
 use crate::boot::opening::{Local, open_local};
 use crate::boot::{Ambient, BootError, failed};
 use crate::config::Config;
+use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
 use crate::engine::standing::Standing;
 use crate::seal::Unsealed;
 use beginning::{Beginning, begin, check_empty};
-use fold::{Folded, fold};
+use fold::fold;
 use node_domain::recovery::{RecoveryEvent, Restored};
-use plan::{Chosen, choose, members};
+use plan::{Chosen, Trusted, choose, members};
 use raft::timeline::{next_position, read_position};
 use serde::Serialize;
-use storage::Identity;
+use std::sync::Arc;
+use storage::{Disk, Identity};
 use storage_crypto::hex;
 
 /// What somebody who restores is told as it goes on: what is being done, and how much of it is done.
-pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64);
+pub type Progress<'a> = &'a mut (dyn FnMut(&str, u64, u64) + Send);
 
 /// What a restore found, and did where it was no dry run.
 #[derive(Clone, Debug, Serialize)]
@@ -49,9 +55,9 @@ pub struct RestoreReport {
     pub state_digest: String,
     /// The epoch that starts.
     pub epoch: u32,
-    /// Secrets by environment.
+    /// Secrets that can be read, by environment.
     pub environments: Vec<(String, u64)>,
-    /// Secrets in all environments.
+    /// Secrets in all environments, hidden ones among them.
     pub secrets: u64,
     /// Values: versions that were not destroyed.
     pub values: u64,
@@ -79,9 +85,12 @@ pub async fn restore(
     let unsealed = crate::seal::server::unseal_offline(config, ambient, texts).await.map_err(failed("unseal"))?;
     let cluster = unsealed.file.cluster();
     let members = members(wish, config).map_err(failed("the members of the new cluster"))?;
-    let chosen = choose(wish, &unsealed, &*ambient.disk, progress).await.map_err(failed("choose snapshots"))?;
-    let folded =
-        fold(&chosen, &*ambient.disk, &unsealed.ring, &cluster, wish.at, progress).map_err(failed("read the snapshots"))?;
+    let signer = unsealed.ring.snapshot_signer(&cluster).public();
+    let trusted = Trusted { cluster, signer };
+    let disk = &*ambient.disk;
+    let chosen = choose(&wish.from, wish.at, &trusted, disk, progress).await.map_err(failed("choose snapshots"))?;
+    let keys = |version: u32| unsealed.ring.snapshot_key(version, &cluster);
+    let folded = fold(&chosen, disk, &keys, wish.at, progress).map_err(failed("read the snapshots"))?;
     check_new(&chosen, config.node.id).map_err(failed("setting node.id"))?;
     let mut report = report(&chosen, &folded, members.keys().copied().collect());
     if wish.dry_run {
@@ -112,6 +121,23 @@ fn local(config: &Config, ambient: &Ambient, unsealed: Unsealed) -> Result<Local
         Identity::create(&*ambient.disk, &config.node.data, owner, zone, key, &*ambient.entropy).map_err(doing())?;
     }
     open_local(config, ambient, unsealed)
+}
+
+/// The state of a running cluster as its snapshots have it at a point.
+///
+/// # Errors
+/// When the files do not lead there, are damaged or another cluster's.
+pub(crate) async fn look_back(sealing: &Arc<Sealing>, disk: &Arc<dyn Disk>, place: &str, at: Point) -> Result<Folded, String> {
+    let trusted = Trusted { cluster: sealing.cluster(), signer: sealing.signer().public() };
+    let chosen = choose(place, at, &trusted, &**disk, &mut |_, _, _| ()).await?;
+    let (sealing, disk) = (sealing.clone(), disk.clone());
+    let folding = tokio::task::spawn_blocking(move || {
+        let keys = |version: u32| sealing.snapshot_key(version);
+        let mut folded = fold(&chosen, &*disk, &keys, at, &mut |_, _, _| ())?;
+        folded.brought = Some(Box::new(chosen));
+        Ok::<_, std::io::Error>(folded)
+    });
+    folding.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// A number stands for one disk: an old node under the same number could come back.
@@ -152,7 +178,8 @@ fn restored(chosen: &Chosen, standing: &Standing) -> Restored {
 
 fn report(chosen: &Chosen, folded: &Folded, members: Vec<u64>) -> RestoreReport {
     let Standing { state, chain } = &folded.standing;
-    let environments = state.environments().map(|home| (home.about.name.to_string(), home.secrets.len() as u64));
+    let live = |home: &node_domain::state::Environment| home.secrets.values().filter(|secret| secret.live().is_some()).count();
+    let environments = state.environments().map(|home| (home.about.name.to_string(), live(home) as u64));
     RestoreReport {
         cluster: hex::encode(state.cluster()),
         files: chosen.files.iter().map(|(entry, _)| entry.file.clone()).collect(),

@@ -3,13 +3,13 @@
 use super::Progress;
 use crate::config::Config;
 use crate::kit::NodePlan;
-use crate::seal::Unsealed;
 use raft::Member;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use storage::Disk;
 use storage_backup::{Entry, Store, Wanted, check_entry};
+use storage_crypto::PublicKey;
 
 /// Which state is wished back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,12 @@ pub struct Wish {
     pub dry_run: bool,
 }
 
+/// Whose snapshots count.
+pub(super) struct Trusted {
+    pub(super) cluster: [u8; 16],
+    pub(super) signer: PublicKey,
+}
+
 /// The files that are used, on this machine, checked.
 pub(super) struct Chosen {
     pub(super) files: Vec<(Entry, PathBuf)>,
@@ -66,25 +72,31 @@ impl From<Point> for Wanted {
 }
 
 /// Chooses the files, brings them here where they are elsewhere, and checks them: whole, signed by this cluster, what their entries say.
-pub(super) async fn choose(wish: &Wish, unsealed: &Unsealed, disk: &dyn Disk, progress: Progress<'_>) -> Result<Chosen, String> {
-    let store = Store::open(&wish.from).map_err(|error| error.to_string())?;
+pub(super) async fn choose(
+    place: &str,
+    at: Point,
+    trusted: &Trusted,
+    disk: &dyn Disk,
+    progress: Progress<'_>,
+) -> Result<Chosen, String> {
+    let store = Store::open(place).map_err(|error| error.to_string())?;
     let set = store.set().await.map_err(|error| error.to_string())?;
     for (name, why) in &set.bad {
         tracing::warn!(name, why, "an entry of the set is not believed and is left out");
     }
-    if let (Point::Newest, Some((name, why))) = (wish.at, set.bad.first()) {
+    if let (Point::Newest, Some((name, why))) = (at, set.bad.first()) {
         return Err(format!(
             "{name} is not what was written ({why}), and what it stands for may be the newest: name a point before it (--at-revision or \
              --at-time), or take the file out of the set if it is to be left out"
         ));
     }
-    let plan = set.plan(wish.at.into()).map_err(|error| format!("{}: {error}", store.place()))?;
-    let cluster = unsealed.file.cluster();
+    let plan = set.plan(at.into()).map_err(|error| format!("{}: {error}", store.place()))?;
+    let Trusted { cluster, signer } = trusted;
     let total = plan.bytes();
     let (mut fetched, mut done) = (None, 0);
     let mut files = Vec::new();
     for entry in plan.files() {
-        if entry.cluster != storage_crypto::hex::encode(&cluster) {
+        if entry.cluster != storage_crypto::hex::encode(cluster) {
             return Err(format!("{} is of cluster {}, the seal file is of another one", entry.file, entry.cluster));
         }
         let path = match store.local(&entry.file) {
@@ -100,10 +112,9 @@ pub(super) async fn choose(wish: &Wish, unsealed: &Unsealed, disk: &dyn Disk, pr
         };
         files.push((entry.clone(), path));
     }
-    let signer = unsealed.ring.snapshot_signer(&cluster).public();
     let mut position = Vec::new();
     for (entry, path) in &files {
-        let checked = check_entry(disk, path, entry, Some(signer), None, |read| progress("checking", done + read, total));
+        let checked = check_entry(disk, path, entry, Some(*signer), None, |read| progress("checking", done + read, total));
         position = checked.map_err(|fault| fault.to_string())?.checked.header.position;
         done += entry.bytes;
     }

@@ -36,7 +36,7 @@ impl Holdings {
     /// Takes another node's seal file.
     pub(crate) async fn adopt(&self, file: Vec<u8>, handover: Vec<u8>) -> Result<u64, String> {
         let holdings = self.clone();
-        let adopted = tokio::task::spawn_blocking(move || {
+        let adopted = raft::offload(move || {
             let needed = holdings.needed().map_err(|error| error.to_string())?;
             let root = holdings.sealing.root_version();
             holdings.custody.adopt(&file, &handover, &needed, root).map_err(|error| error.to_string())
@@ -58,7 +58,7 @@ pub(crate) struct KeysService {
 impl Keys for KeysService {
     async fn describe(&self, _request: Request<peer::DescribeRequest>) -> Result<Response<peer::DescribeResponse>, Status> {
         let holdings = self.holdings.clone();
-        let needed = tokio::task::spawn_blocking(move || holdings.needed()).await;
+        let needed = raft::offload(move || holdings.needed()).await;
         let needed = needed.map_err(|error| Status::internal(error.to_string()))?;
         let needed = needed.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(peer::DescribeResponse {

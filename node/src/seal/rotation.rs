@@ -109,7 +109,7 @@ impl Rotation {
         let theirs = others.iter().flat_map(|(_, answer)| answer.root_versions.iter().copied());
         let version = theirs.chain(held).max().unwrap_or(current).saturating_add(1);
         let (custody, key) = (self.holdings.custody.clone(), self.holdings.sealing.new_root());
-        let added = tokio::task::spawn_blocking(move || custody.add_root(version, key)).await;
+        let added = raft::offload(move || custody.add_root(version, key)).await;
         added
             .map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::failed_precondition(error.to_string()))?;
@@ -133,7 +133,7 @@ impl Rotation {
                 return Err(Status::aborted("a member joined while the root key was rotated: rotate again"));
             }
             let (sealing, view) = (self.holdings.sealing.clone(), self.door.view());
-            let wrapped = tokio::task::spawn_blocking(move || sealing.wrap_all(&view.state, version)).await;
+            let wrapped = raft::offload(move || sealing.wrap_all(&view.state, version)).await;
             let wrapped = wrapped.map_err(|error| Status::internal(error.to_string()))?;
             let wrapped = wrapped.map_err(|error| Status::failed_precondition(error.to_string()))?;
             match self.upkeep(KeysUpkeep::RotateRoot { version, wrapped }).await? {
@@ -166,8 +166,7 @@ impl Rotation {
             self.make_count(current, &others).await?;
         }
         let holdings = self.holdings.clone();
-        let own =
-            tokio::task::spawn_blocking(move || holdings.needed()).await.map_err(|error| Status::internal(error.to_string()))?;
+        let own = raft::offload(move || holdings.needed()).await.map_err(|error| Status::internal(error.to_string()))?;
         let mut needed: Vec<(u64, u32)> = own
             .map_err(|error| Status::internal(error.to_string()))?
             .into_iter()
@@ -188,7 +187,7 @@ impl Rotation {
         let kept = stay.iter().map(why).collect();
         if !go.is_empty() {
             let (custody, versions) = (self.holdings.custody.clone(), go.clone());
-            let dropped = tokio::task::spawn_blocking(move || custody.drop_roots(&versions, current)).await;
+            let dropped = raft::offload(move || custody.drop_roots(&versions, current)).await;
             let dropped = dropped.map_err(|error| Status::internal(error.to_string()))?;
             dropped.map_err(|error| Status::failed_precondition(error.to_string()))?;
             self.hand_to(others.iter().map(|(member, _)| member)).await?;

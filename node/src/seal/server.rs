@@ -9,6 +9,7 @@ use super::kms::Keeper;
 use super::phases;
 use super::service::SealService;
 use crate::boot::{Ambient, BootError, Node};
+use crate::certificates::ClientTls;
 use crate::config::Config;
 use crate::health::port::{self, Board};
 use crate::serve;
@@ -182,7 +183,7 @@ pub(crate) async fn by_itself(config: &Config, keeper: &Keeper, file: &SealFile)
         SealKind::Shamir | SealKind::Passphrase => None,
         SealKind::KeyFile => {
             let (path, file) = (config.seal.key_file.clone(), file.clone());
-            let opened = tokio::task::spawn_blocking(move || open_by_key_file(&path, &file)).await;
+            let opened = raft::offload(move || open_by_key_file(&path, &file)).await;
             Some(opened.unwrap_or_else(|error| Err(Hindrance::Wrong(error.to_string()))))
         }
         SealKind::AwsKms => Some(keeper.open(file).await.map_err(Hindrance::Missing)),
@@ -209,7 +210,7 @@ impl SealedPort {
     fn open(config: &Config, listener: &std::net::TcpListener, desk: Arc<SealDesk>) -> Result<SealedPort, BootError> {
         let own = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
         let own = own.map_err(|error| failed("listen.client", error))?;
-        let tls = serve::client_tls(config)?;
+        let tls = Arc::new(ClientTls::load(&config.tls)?);
         let stop = CancellationToken::new();
         let routes = tonic::service::Routes::new(SealServer::new(SealService { desk, door: None }));
         let routes = routes.into_axum_router().fallback(|| async {

@@ -12,6 +12,7 @@ mod fault;
 mod measure;
 mod outcome;
 mod plan;
+mod restore;
 mod stage;
 
 use std::{io::Write, path::Path, process::ExitCode};
@@ -48,6 +49,14 @@ async fn act(arguments: Arguments) -> Result<ExitCode, Fault> {
         Some(Other::Echo) => {
             echo::serve().await?;
             return Ok(ExitCode::SUCCESS);
+        }
+        Some(Other::Restore(plan)) => {
+            let outcome = tokio::select! {
+                outcome = restore::run(&plan, &mut processes) => outcome,
+                () = interrupted() => Err(Fault::Interrupted),
+            };
+            processes.clear().await;
+            return outcome;
         }
         Some(Other::Failover(plan)) => {
             let outcome = tokio::select! {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::failover::FailoverPlan;
+use crate::{failover::FailoverPlan, restore::RestorePlan};
 
 /// Secrets in one `GetMany`.
 pub(crate) const MANY: usize = 32;
@@ -37,12 +37,15 @@ const EXAMPLES: &str = "Examples:
   ops-bench --only reads,echo --in-flight 64         one comparison
   ops-bench --only reads --policies 0                how much of a read is authorization: compare with 200
   ops-bench failover --secrets 1000 --rounds 3       the leader lost in every way that loopback allows
+  ops-bench restore --secrets 20000                  everything lost, and brought back
   ops-bench --attach kit/client.toml                 a cluster that runs already";
 
 #[derive(Subcommand)]
 pub(crate) enum Other {
     /// Take the leader away again and again, and measure how long nobody is answered
     Failover(FailoverPlan),
+    /// Lose a whole cluster, bring it back from a snapshot, and measure time and memory
+    Restore(RestorePlan),
     /// The bare echo server, as a process of its own
     #[command(hide = true)]
     Echo,

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        alert, audit, cert_role, cluster, environment, export, import, issuer, key, login, machine, operator, policy, program,
-        promote, role, rule, secret, snapshot, token, unwrap, user, watch,
+        alert, audit, cert_role, cluster, drill, environment, export, import, issuer, key, login, machine, operator, policy,
+        program, promote, role, rule, secret, snapshot, token, unwrap, user, watch,
     },
     exit::{self, Failure},
     settings::{Globals, Session},
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     /// Snapshots for disaster recovery: make them, check them, list them.
     #[command(subcommand)]
     Snapshot(snapshot::Command),
+    /// Bring the cluster back from its snapshots beside it, and see whether all is there.
+    Drill(drill::Drill),
     /// Alerts: what somebody should look at, and where it is sent.
     #[command(subcommand)]
     Alert(alert::Command),
@@ -136,6 +138,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) => command.run(&session).await,
         Command::Cluster(command) => command.run(&session).await,
         Command::Snapshot(command) => command.run(&session).await,
+        Command::Drill(command) => command.run(&session).await,
         Command::Alert(command) => command.run(&session).await,
         Command::Promote(command) => command.run(&session).await,
         Command::Rule(command) => command.run(&session).await,

@@ -4,6 +4,7 @@ pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod cert_role;
 pub(crate) mod cluster;
+pub(crate) mod drill;
 pub(crate) mod environment;
 pub(crate) mod export;
 pub(crate) mod grants;

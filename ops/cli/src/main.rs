@@ -13,6 +13,7 @@ mod exit;
 mod input;
 mod journal;
 mod output;
+mod server;
 mod settings;
 mod transfer;
 mod value;

@@ -276,8 +276,8 @@ impl Client {
                     self.prefer(node);
                     return Ok(Opened { answer: response.into_inner(), request_id, address: node.address.clone() });
                 }
-                Ok(Err(status)) => status,
-                Err(_) => Status::deadline_exceeded(format!("no answer within {:?}", self.timeout)),
+                Ok(Err(status)) if !retry::is_out_of_time(&status) => status,
+                Ok(Err(_)) | Err(_) => Status::deadline_exceeded(format!("no answer within {:?}", self.timeout)),
             };
             let mut error = ClientError::from_status(&status, request_id, &node.address, attempt + 1);
             // What one attempt left open, no later failure closes.

@@ -5,7 +5,7 @@
 
 use std::{error::Error, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use uuid::Uuid;
 
 /// The cluster says with this that the call may be sent again as it is.
@@ -23,6 +23,11 @@ pub(crate) fn may_help(status: &Status) -> bool {
         Code::Internal | Code::Cancelled => status.source().is_some(),
         _ => asks_for_it(status),
     }
+}
+
+/// Whether the limit that was sent along cut the call off, here or at the node: gRPC's library calls that cancelled.
+pub(crate) fn is_out_of_time(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message() == TimeoutExpired(()).to_string()
 }
 
 /// Whether the call may have been done, or may yet be, in spite of this status.
@@ -89,6 +94,13 @@ mod tests {
         assert!(leaves_outcome_unknown(&broken));
         let refused = Status::from_error(Box::new(tonic::ConnectError("connection refused".into())));
         assert!(!leaves_outcome_unknown(&refused));
+    }
+
+    #[test]
+    fn a_call_that_its_limit_cut_off_is_told_from_one_that_was_cancelled() {
+        assert!(is_out_of_time(&Status::from_error(Box::new(TimeoutExpired(())))));
+        assert!(!is_out_of_time(&Status::cancelled("the connection closed")));
+        assert!(!is_out_of_time(&Status::unavailable("Timeout expired")));
     }
 
     #[test]

@@ -273,6 +273,8 @@ service! {
         promote(MemberRequest) -> MembershipResponse;
         /// Takes a member out.
         remove(MemberRequest) -> MembershipResponse;
+        /// Puts a learner in a member's place.
+        replace(ReplaceRequest) -> MembershipResponse;
         /// Hands leadership over.
         transfer_leader(MemberRequest) -> MembershipResponse;
         /// Makes a snapshot on the node that answers.
@@ -461,5 +463,7 @@ service! {
     streams {
         /// Makes a snapshot and sends it.
         save(SaveSnapshotRequest) -> SnapshotPart;
+        /// Brings back what an environment held.
+        restore(RestoreInPlaceRequest) -> RestoreInPlaceEvent;
     }
 }

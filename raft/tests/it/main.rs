@@ -6,6 +6,7 @@
 mod conformance;
 mod faults;
 mod figures;
+mod held_log;
 mod log_store;
 mod restart;
 mod suite;

@@ -85,6 +85,12 @@ impl MemoryDisk {
         self.0.lock().syncs
     }
 
+    /// Ends whatever process uses the disk, and keeps all that it wrote: its system lives on.
+    pub fn kill(&self) {
+        let mut state = self.0.lock();
+        state.generation += 1;
+    }
+
     /// Cuts the power: names and bytes that were not synced are lost, or kept, by chance, sector by sector. Files that are still
     /// open belong to the time before the cut: using them fails.
     pub fn cut_power(&self, chance: &dyn Entropy) {

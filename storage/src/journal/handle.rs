@@ -15,24 +15,52 @@ use super::{
     shared::{Cached, Shared, State, Task, usable},
     writer::{Ending, Writer},
 };
-use crate::{segment::appender::Appender, wal::Done};
+use crate::{
+    segment::appender::Appender,
+    wal::Done,
+    workers::{self, Wake},
+};
 
 /// The handle's insides: dropped with its last handle, which ends the writer.
 pub(crate) struct Inner {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    driven: Option<Driven>,
     queue_bytes_max: usize,
+}
+
+/// A writer that is no thread: the simulation of this one takes its steps, and whoever would wait for it.
+struct Driven {
+    writer: Arc<Mutex<Writer>>,
+    wake: Wake,
+}
+
+impl Driven {
+    fn start(writer: Writer) -> Option<Driven> {
+        let writer = Arc::new(Mutex::new(writer));
+        let own = Arc::downgrade(&writer);
+        let step = move || {
+            if let Some(writer) = own.upgrade() {
+                writer.lock().step();
+            }
+        };
+        workers::drive(Box::new(step)).map(|wake| Driven { writer, wake })
+    }
 }
 
 impl Inner {
     pub(crate) fn start(shared: Arc<Shared>, appender: Appender, options: &JournalOptions) -> io::Result<Inner> {
-        let ending = Ending(Arc::clone(&shared));
         let mut writer = Writer { shared: Arc::clone(&shared), appender, gathering: options.gathering };
+        let queue_bytes_max = options.queue_bytes_max;
+        if workers::are_simulated() {
+            return Ok(Inner { shared, writer: Mutex::new(None), driven: Driven::start(writer), queue_bytes_max });
+        }
+        let ending = Ending(Arc::clone(&shared));
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || {
             let _ending = ending;
             writer.run();
         })?;
-        Ok(Inner { shared, writer: Mutex::new(Some(thread)), queue_bytes_max: options.queue_bytes_max })
+        Ok(Inner { shared, writer: Mutex::new(Some(thread)), driven: None, queue_bytes_max })
     }
 
     pub(crate) fn head(&self) -> JournalHead {
@@ -50,7 +78,7 @@ impl Inner {
 
     pub(crate) fn append(&self, block: Block) -> Result<(), JournalError> {
         let mut state = self.shared.state.lock();
-        while state.queued_bytes > self.queue_bytes_max && state.failed.is_none() && !state.closing {
+        while state.queued_bytes > self.queue_bytes_max && state.failed.is_none() && !state.closing && self.driven.is_none() {
             self.shared.room.wait(&mut state);
         }
         usable(&state)?;
@@ -129,9 +157,13 @@ impl Inner {
     }
 
     fn queue(&self, mut state: MutexGuard<'_, State>, task: Task) {
+        let somebody_waits = !matches!(task, Task::Append(..));
         state.queue.push(task);
         let left_to_gather = state.gathering && state.may_gather();
         drop(state);
+        if let Some(driven) = &self.driven {
+            return if somebody_waits { driven.writer.lock().step() } else { (driven.wake)() };
+        }
         if !left_to_gather {
             self.shared.work.notify_one();
         }
@@ -182,6 +214,11 @@ impl Inner {
         {
             // A panic of the writer has been printed and latched.
             let _ = writer.join();
+        }
+        if let Some(driven) = &self.driven {
+            let mut writer = driven.writer.lock();
+            writer.step();
+            writer.finish();
         }
     }
 }

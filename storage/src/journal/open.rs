@@ -25,6 +25,7 @@ use crate::{
         maker::Maker,
         recovery::{self, Spare, Survey},
     },
+    workers,
 };
 
 pub(crate) const SUPERSEDED: &str = ".superseded";
@@ -107,7 +108,7 @@ fn maker(
     surplus: Vec<PathBuf>,
     spare: Option<Spare>,
 ) -> Result<Arc<Maker>, SegmentError> {
-    let maker = Maker::new(Arc::clone(disk), dir.to_owned(), segment_bytes, true);
+    let maker = Maker::new(Arc::clone(disk), dir.to_owned(), segment_bytes, !workers::are_simulated());
     let maker = maker.map_err(SegmentError::io("starting the helper of", dir))?;
     maker.remove(surplus);
     if let Some((id, file)) = spare {

@@ -81,21 +81,36 @@ impl Writer {
         loop {
             let tasks = self.wait_for_tasks();
             if tasks.is_empty() {
-                // A clean end leaves nothing that could pass for a torn write.
-                if self.shared.state.lock().failed.is_none()
-                    && let Err(error) = self.sync_and_mark().and_then(|()| self.appender.sync().map(drop))
-                {
-                    self.shared.latch(&error);
-                }
-                return;
+                return self.finish();
             }
-            let tasks = if self.gathering.is_zero() { tasks } else { gathered(tasks) };
-            for task in tasks {
-                self.work(task);
-            }
-            // Latched, if it failed: the next request is answered with it.
-            let _ = self.settle(|writer| writer.appender.flush());
+            self.write(tasks);
         }
+    }
+
+    /// Writes what is queued, without waiting for more.
+    pub(crate) fn step(&mut self) {
+        let tasks = std::mem::take(&mut self.shared.state.lock().queue);
+        if !tasks.is_empty() {
+            self.write(tasks);
+        }
+    }
+
+    /// A clean end leaves nothing that could pass for a torn write.
+    pub(crate) fn finish(&mut self) {
+        if self.shared.state.lock().failed.is_none()
+            && let Err(error) = self.sync_and_mark().and_then(|()| self.appender.sync().map(drop))
+        {
+            self.shared.latch(&error);
+        }
+    }
+
+    fn write(&mut self, tasks: Vec<Task>) {
+        let tasks = if self.gathering.is_zero() { tasks } else { gathered(tasks) };
+        for task in tasks {
+            self.work(task);
+        }
+        // Latched, if it failed: the next request is answered with it.
+        let _ = self.settle(|writer| writer.appender.flush());
     }
 
     /// Waits for something to do, and for more blocks to write with it: until a purge asks for a sync, blocks are durable in the log.

@@ -10,6 +10,7 @@ use super::{
     shared::Shared,
     view::{LiveSegment, WrittenRecord},
 };
+use crate::planted;
 use crate::segment::{
     appender::{Appender, Position},
     maker::Maker,
@@ -35,6 +36,7 @@ impl Work {
             Work::Append(entries) => entries.into_iter().map(|(index, payload)| Record::Entry(index, payload)).collect(),
             Work::Vote(vote) => vec![Record::Vote(vote)],
             Work::Committed(committed) => vec![Record::Committed(committed)],
+            Work::Truncate(_) if planted::is_back("truncation-forgotten") => Vec::new(),
             Work::Truncate(from) => vec![Record::Truncate(from)],
             Work::Purge(through, meta) => vec![Record::Purge(through, meta)],
         }
@@ -99,6 +101,10 @@ impl WalCore {
     /// Makes a batch durable and answers its requests in order; after an error, this and every later batch is answered with it.
     pub(crate) fn write(&mut self, shared: &Shared, batch: Vec<Request>) {
         let Some(last) = batch.last().map(|request| request.op) else { return };
+        let mut batch = batch;
+        if planted::is_back("committed-first") {
+            batch.iter_mut().for_each(|request| std::mem::replace(&mut request.done, Done::ignore()).call(Ok(())));
+        }
         let failed = shared.state.lock().failed.clone();
         let outcome = match failed {
             Some(failure) => Err(io::Error::other(failure)),
@@ -125,6 +131,9 @@ impl WalCore {
         let mut durable = false;
         for record in batch.iter().flat_map(|request| &request.records) {
             durable |= !matches!(record, Record::Committed(_));
+            if matches!(record, Record::Vote(_)) && planted::is_back("vote-not-synced") {
+                durable = false;
+            }
             if !body.is_empty() && body.len() + record.encoded_len() > FRAME_BODY_BYTES {
                 self.stage(&mut frame, &mut body, &mut written)?;
             }
@@ -132,7 +141,7 @@ impl WalCore {
             frame.push(record);
         }
         self.stage(&mut frame, &mut body, &mut written)?;
-        if durable {
+        if durable && !planted::is_back("append-not-synced") {
             written.syncs += u64::from(self.appender.sync()?);
         } else {
             self.appender.flush()?;

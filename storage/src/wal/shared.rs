@@ -5,7 +5,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -25,6 +25,7 @@ use crate::segment::{
     maker::Maker,
     recovery, segment_path,
 };
+use crate::workers::Wake;
 
 /// What callers and the writer share.
 pub(crate) struct Shared {
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     maker: Arc<Maker>,
     pub(crate) work: Condvar,
     pub(crate) room: Condvar,
+    /// Wakes whoever writes, where that is no thread.
+    pub(crate) wake: OnceLock<Wake>,
     counters: Counters,
     watch: Stopwatch,
 }
@@ -66,6 +69,7 @@ impl Shared {
             maker,
             work: Condvar::new(),
             room: Condvar::new(),
+            wake: OnceLock::new(),
             counters: Counters::default(),
             watch: Stopwatch::default(),
         }
@@ -83,6 +87,9 @@ impl Shared {
                 drop(state);
                 if !waits_for_company {
                     self.work.notify_one();
+                    if let Some(wake) = self.wake.get() {
+                        wake();
+                    }
                 }
             }
             Err(error) => {

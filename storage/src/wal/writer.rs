@@ -10,6 +10,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{WalOptions, core::WalCore, shared::Shared};
+use crate::workers;
 
 /// After this long without a request, a frame that only carries the watermark is written.
 const IDLE: Duration = Duration::from_millis(50);
@@ -32,6 +33,10 @@ impl WalDriver {
     /// What the writer's thread does when the log has been idle for a while.
     pub fn idle(&mut self) {
         self.core.mark(&self.shared);
+    }
+
+    fn finish(&mut self) {
+        self.core.finish(&self.shared);
     }
 
     fn run(&mut self) {
@@ -73,10 +78,19 @@ impl Drop for Ending {
     }
 }
 
+/// Who writes.
+enum Writer {
+    Thread(JoinHandle<()>),
+    /// The simulation of this thread, step by step.
+    Driven(Arc<Mutex<WalDriver>>),
+    /// Whoever holds the driver; or nobody any more.
+    Nobody,
+}
+
 /// One log: dropped with its last handle, which ends the writer.
 pub(crate) struct Inner {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Writer>,
     queue_bytes_max: usize,
     threaded: bool,
 }
@@ -89,12 +103,31 @@ impl Inner {
             let _ending = ending;
             driver.run();
         })?;
-        Ok(Inner { shared, writer: Mutex::new(Some(writer)), queue_bytes_max: options.queue_bytes_max, threaded: true })
+        let writer = Mutex::new(Writer::Thread(writer));
+        Ok(Inner { shared, writer, queue_bytes_max: options.queue_bytes_max, threaded: true })
+    }
+
+    /// For the simulation of this thread to drive.
+    pub(crate) fn driven(driver: WalDriver, options: &WalOptions) -> Inner {
+        let shared = Arc::clone(&driver.shared);
+        let driver = Arc::new(Mutex::new(driver));
+        let own = Arc::downgrade(&driver);
+        let step = move || {
+            if let Some(driver) = own.upgrade() {
+                driver.lock().step();
+            }
+        };
+        if let Some(wake) = workers::drive(Box::new(step)) {
+            // The log was made just now: nobody else has set it.
+            let _ = shared.wake.set(wake);
+        }
+        let writer = Mutex::new(Writer::Driven(driver));
+        Inner { shared, writer, queue_bytes_max: options.queue_bytes_max, threaded: false }
     }
 
     pub(crate) fn manual(driver: &WalDriver, options: &WalOptions) -> Inner {
         let shared = Arc::clone(&driver.shared);
-        Inner { shared, writer: Mutex::new(None), queue_bytes_max: options.queue_bytes_max, threaded: false }
+        Inner { shared, writer: Mutex::new(Writer::Nobody), queue_bytes_max: options.queue_bytes_max, threaded: false }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -112,12 +145,18 @@ impl Inner {
     pub(crate) fn close(&self) {
         self.shared.state.lock().closing = true;
         self.shared.work.notify_all();
-        let writer = self.writer.lock().take();
-        if let Some(writer) = writer
-            && writer.thread().id() != thread::current().id()
-        {
-            // A panic of the writer has been printed and latched.
-            let _ = writer.join();
+        let writer = std::mem::replace(&mut *self.writer.lock(), Writer::Nobody);
+        match writer {
+            Writer::Thread(writer) if writer.thread().id() != thread::current().id() => {
+                // A panic of the writer has been printed and latched.
+                let _ = writer.join();
+            }
+            Writer::Driven(driver) => {
+                let mut driver = driver.lock();
+                driver.step();
+                driver.finish();
+            }
+            Writer::Thread(_) | Writer::Nobody => {}
         }
     }
 }

@@ -1,7 +1,13 @@
 //! Losing everything, and coming back.
 
 mod damage;
+mod drill;
+mod in_place;
+mod loss;
 mod new_cluster;
+mod point_in_time;
+#[cfg(feature = "moto")]
+mod s3;
 
 use cluster_tests::processes::{ProcessCluster, binary};
 use proto::v1;
@@ -59,9 +65,14 @@ impl Desk {
 
     /// The arguments of a restore of this node from the set.
     fn restore(&self, node: usize, more: &[&str]) -> Vec<String> {
+        self.restore_from(&self.set().display().to_string(), node, more)
+    }
+
+    /// The arguments of a restore of this node from another place.
+    fn restore_from(&self, place: &str, node: usize, more: &[&str]) -> Vec<String> {
         let config = self.cluster.home(node).join("holdfast.toml");
         let fixed = ["restore", "--json", "--config"].map(str::to_owned);
-        let place = ["--from".to_owned(), self.set().display().to_string()];
+        let place = ["--from".to_owned(), place.to_owned()];
         let more = more.iter().map(|&more| more.to_owned());
         fixed.into_iter().chain([config.display().to_string()]).chain(place).chain(more).collect()
     }

@@ -4,13 +4,19 @@ use super::*;
 use proto_record::leaf::Leaf;
 
 /// Brings three new nodes of the kit up from the set; the position of the one that was restored.
-async fn come_back(desk: &mut Desk, more: &[&str]) -> (usize, serde_json::Value) {
+pub(super) async fn come_back(desk: &mut Desk, more: &[&str]) -> (usize, serde_json::Value) {
+    let place = desk.set().display().to_string();
+    come_back_from(desk, &place, more).await
+}
+
+/// As [`come_back`], from another place.
+pub(super) async fn come_back_from(desk: &mut Desk, place: &str, more: &[&str]) -> (usize, serde_json::Value) {
     let first = desk.cluster.len();
     for _ in 0..3 {
         desk.cluster.lay_out_node();
     }
     let kit = desk.cluster.kit().display().to_string();
-    let arguments = desk.restore(first, &[&["--kit", &kit], more].concat());
+    let arguments = desk.restore_from(place, first, &[&["--kit", &kit], more].concat());
     let report = serde_json::from_str(&desk.says("holdfastd", &refs(&arguments))).unwrap();
     let token = std::fs::read_to_string(desk.cluster.home(first).join("root-token")).unwrap();
     desk.cluster.keep_root_token(&token);
@@ -108,4 +114,24 @@ async fn a_node_that_was_left_out_of_a_restore_is_not_listened_to() {
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert_eq!(read(&client, "after").await, "the restore");
     assert_eq!(status(&client).await.epoch, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_from_before_a_restore_are_not_taken_for_lost_while_a_new_node_is_away() {
+    let mut desk = Desk::start(1).await;
+    let client = desk.cluster.client(None).await;
+    write(&client, "app", 5).await;
+    desk.save(&[]);
+    desk.lose_everything();
+    let (first, _) = come_back(&mut desk, &[]).await;
+    desk.cluster.kill(first + 2);
+    // Longer than a node looks for records before it says that nobody has them.
+    tokio::time::sleep(std::time::Duration::from_secs(40)).await;
+    let client = desk.cluster.client(Some(first)).await;
+    let status = status(&client).await;
+    assert!(status.damages.is_empty(), "{:?}", status.damages);
+    let query = v1::QueryRequest { operation: "repair.began".into(), ..v1::QueryRequest::default() };
+    let began = client.audit().query(query).await.unwrap();
+    let began: Vec<_> = futures::StreamExt::collect(began).await;
+    assert!(began.is_empty(), "{began:?}");
 }

@@ -1,6 +1,7 @@
 //! One file after the other.
 
 use super::*;
+use cluster_tests::processes::learner;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_journal_is_fetched_from_the_other_nodes() {
@@ -125,19 +126,13 @@ async fn a_destroyed_disk_is_replaced_by_a_node_with_a_new_number_that_fetches_e
     cluster.kill(victim);
     std::fs::remove_dir_all(cluster.home(victim).join("data")).unwrap();
     put_all(&client, 80..100).await;
-    let gone = v1::MemberRequest { node_id: victim as u64 + 1 };
-    client.cluster().remove(gone).await.unwrap();
     let plan = cluster.add_node();
-    let learner = v1::AddLearnerRequest {
-        node_id: plan.id,
-        zone: plan.zone.clone(),
-        peer_address: plan.peer.clone(),
-        client_address: plan.client.clone(),
-    };
-    client.cluster().add_learner(learner).await.unwrap();
+    client.cluster().add_learner(learner(&plan)).await.unwrap();
     let joined = cluster.client(Some(3)).await;
-    until("the new node votes", || async { client.cluster().promote(v1::MemberRequest { node_id: plan.id }).await.is_ok() })
-        .await;
+    let replace = v1::ReplaceRequest { node_id: victim as u64 + 1, by_node_id: plan.id };
+    until("the new node votes", || async { client.cluster().replace(replace).await.is_ok() }).await;
+    let members = client.cluster().status(v1::StatusRequest {}).await.unwrap().members;
+    assert!(members.len() == 3 && members.iter().all(|member| member.voter && member.node_id != replace.node_id), "{members:?}");
     until("the new node holds the journal from its first record", || async {
         joined.audit().head(v1::HeadRequest {}).await.is_ok_and(|head| head.first_seq == 1)
     })

@@ -17,6 +17,7 @@ use crate::identity::{self, IdentityAnswer, IdentityCommand};
 use crate::ids::{EnvironmentName, RequestId, Revision, SecretId, SecretPath, Stamp, TokenHash};
 use crate::keys::{self, KeysAnswer};
 use crate::limits;
+use crate::members;
 use crate::operation::Operation;
 use crate::policy::{Asking, Capability};
 use crate::quoting::without_tokens;
@@ -165,6 +166,7 @@ fn decide_upkeep(state: &State, context: &Context, upkeep: &Upkeep) -> Decided {
         Upkeep::Guard(upkeep) => guard::upkeep(state, context, upkeep),
         Upkeep::Recovery(upkeep) => recovery::upkeep(state, context, upkeep),
         Upkeep::Repair(upkeep) => repair::upkeep(state, upkeep),
+        Upkeep::Members(upkeep) => members::upkeep(state, context, upkeep),
     }
 }
 
@@ -365,6 +367,7 @@ fn describe(command: &Command) -> (Operation, String, String) {
             Upkeep::Guard(upkeep) => upkeep.describe(),
             Upkeep::Recovery(upkeep) => upkeep.describe(),
             Upkeep::Repair(upkeep) => upkeep.describe(),
+            Upkeep::Members(upkeep) => upkeep.describe(),
         },
     }
 }

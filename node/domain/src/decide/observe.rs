@@ -41,7 +41,11 @@ impl Desk<'_> {
         if !operation.is_of_cluster() {
             return Err(Rejection::invalid(format!("{} is not an operation of the cluster", operation.word())));
         }
-        self.observe_system(Capability::Cluster, operation, format!("node-{node}"))
+        let observed = self.observe_system(Capability::Cluster, operation, format!("node-{node}"))?;
+        if operation == Operation::ClusterAddLearner {
+            self.state.check_number(node)?;
+        }
+        Ok(observed)
     }
 
     pub(crate) fn observe_system(&self, capability: Capability, operation: Operation, subject: String) -> Decided {

@@ -175,6 +175,7 @@ impl State {
         }
         if matches!(event, RecoveryEvent::Restored(_)) {
             self.end_everything_lent()?;
+            self.forget_members();
         }
         self.recovery.fold(event, at, &mut self.digest);
         Ok(())

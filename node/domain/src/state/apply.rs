@@ -31,7 +31,7 @@ pub(super) mod row {
     pub(in crate::state) const POLICY: u8 = 4;
     pub(in crate::state) const ROLE: u8 = 5;
     pub(in crate::state) const LEFT: u8 = 6;
-    // 16 to 31: keys; 32 to 63: identities; 64 to 95: guard; 112 to 119: recovery.
+    // 16 to 31: keys; 32 to 63: identities; 64 to 95: guard; 112 to 119: recovery; 120 to 127: members.
 }
 
 impl State {
@@ -148,6 +148,7 @@ impl State {
             Event::Identity(event) => self.fold_identity(event, &at),
             Event::Guard(event) => self.guard.fold(event, &at, &mut self.digest),
             Event::Recovery(event) => self.fold_recovery(event, &at),
+            Event::Members(event) => self.fold_members(event, &at),
             Event::SecretRead { .. }
             | Event::Observed { .. }
             | Event::AnsweredAgain { .. }
@@ -404,6 +405,7 @@ impl State {
         self.identity.add_rows(&mut digest);
         self.guard.add_rows(&mut digest);
         self.recovery.add_rows(&mut digest);
+        self.members.add_rows(&mut digest);
         digest
     }
 }

@@ -20,6 +20,7 @@ use crate::ids::{
     Stamp, TokenHash,
 };
 use crate::keys::KeysState;
+use crate::members::MembersState;
 use crate::policy::{Asking, Capability, Explanation, Grants, Memo, Policy, Role, Sight, Verdict};
 use crate::recovery::RecoveryState;
 use crate::rejection::Rejection;
@@ -56,6 +57,7 @@ pub struct State {
     pub(crate) identity: IdentityState,
     pub(crate) guard: GuardState,
     pub(crate) recovery: RecoveryState,
+    pub(crate) members: MembersState,
     /// Follows from the secrets.
     pub(crate) reuse: ReuseIndex,
     pub(crate) receipts: Receipts,
@@ -168,6 +170,7 @@ impl State {
             identity: IdentityState::default(),
             guard: GuardState::default(),
             recovery: RecoveryState::default(),
+            members: MembersState::default(),
             reuse: ReuseIndex::default(),
             receipts: Receipts::default(),
             digest: Digest::default(),
@@ -294,6 +297,12 @@ impl State {
     #[must_use]
     pub fn recovery(&self) -> &RecoveryState {
         &self.recovery
+    }
+
+    /// Who belongs to the cluster, and what all of them understand.
+    #[must_use]
+    pub fn members(&self) -> &MembersState {
+        &self.members
     }
 
     /// Another environment whose newest versions have this value too, as far as fingerprints tell.

@@ -5,6 +5,7 @@ use crate::guard::GuardPiece;
 use crate::identity::IdentityPiece;
 use crate::ids::{ClusterId, EnvironmentName, Revision, SecretPath, Stamp};
 use crate::keys::{KeysPiece, tally};
+use crate::members::MembersPiece;
 use crate::policy::{Memo, Policy, Role};
 use crate::recovery::RecoveryPiece;
 use crate::secret::Secret;
@@ -39,6 +40,7 @@ pub enum Piece {
     /// Comes after its environment.
     Left(EnvironmentName, SecretPath, Left),
     Recovery(RecoveryPiece),
+    Members(MembersPiece),
 }
 
 /// Why pieces do not make a state.
@@ -82,6 +84,7 @@ impl State {
             .chain(self.identity.pieces().map(Piece::Identity))
             .chain(self.guard.pieces().map(Piece::Guard))
             .chain(self.recovery.pieces().map(Piece::Recovery))
+            .chain(self.members.pieces().map(Piece::Members))
             .chain(self.receipts.iter().map(|receipt| Piece::Receipt(receipt.clone())))
     }
 
@@ -127,6 +130,7 @@ impl State {
             Piece::Identity(piece) => self.identity.take(piece),
             Piece::Guard(piece) => self.guard.take(piece),
             Piece::Recovery(piece) => self.recovery.take(piece),
+            Piece::Members(piece) => self.members.take(piece),
             Piece::Receipt(receipt) => self.receipts.remember(receipt),
             Piece::Left(name, path, left) => {
                 self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?.left.insert(path, left);

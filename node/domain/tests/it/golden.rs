@@ -78,7 +78,7 @@ mod kinds {
         use super::Event;
         variants!(Event: ClusterFounded EnvironmentCreated SecretVersionAdded SecretMetadataChanged SecretVersionsDeleted
             SecretVersionsUndeleted SecretVersionsDestroyed SecretMoved SecretRenamed SecretRead TokenCreated TokenRevoked PolicyPut PolicyDeleted
-            Observed AnsweredAgain Refused RolePut RoleDeleted Keys Identity Guard Recovery Repair);
+            Observed AnsweredAgain Refused RolePut RoleDeleted Keys Identity Guard Recovery Repair Members);
         pub(in super::super) fn name(event: &Event) -> &'static str {
             name_of(event)
         }
@@ -386,7 +386,7 @@ fn every_variant_has_an_example() {
     let examples = events();
     for name in kinds::event::ALL {
         // These hold kinds of their own, each with examples beside its specification.
-        let nested = ["Keys", "Identity", "Guard", "Recovery", "Repair"].contains(name);
+        let nested = ["Keys", "Identity", "Guard", "Recovery", "Repair", "Members"].contains(name);
         assert!(nested || examples.iter().any(|(_, event)| kinds::event::name(event) == *name), "{name} has no example");
     }
     for name in kinds::cause::ALL {
@@ -488,5 +488,6 @@ fn piece_name(piece: &Piece) -> &'static str {
         Piece::Guard(_) => "Guard",
         Piece::Left(..) => "Left",
         Piece::Recovery(_) => "Recovery",
+        Piece::Members(_) => "Members",
     }
 }

@@ -270,6 +270,7 @@ pub(crate) fn assert_same_state(one: &State, other: &State) {
             (Piece::Guard(one), Piece::Guard(other)) => one == other,
             (Piece::Left(name, path, one), Piece::Left(name2, path2, other)) => (name, path, one) == (name2, path2, other),
             (Piece::Recovery(one), Piece::Recovery(other)) => one == other,
+            (Piece::Members(one), Piece::Members(other)) => one == other,
             _ => false,
         };
         assert!(same, "pieces differ: {pair:?}");

@@ -83,7 +83,7 @@ async fn inject(kind: Kind, leader: usize, stage: &mut Stage) -> Result<(), Faul
         Kind::Cut => stage.network.cut(leader).await,
         Kind::OneWay => stage.network.cut_outgoing(leader).await,
         Kind::HandOver => {
-            let asked = stage.client().cluster().transfer_leader(v1::MemberRequest { node_id: 0 }).await;
+            let asked = stage.client().cluster().transfer_leader(v1::MemberRequest::default()).await;
             asked.map(drop).map_err(Fault::cluster("hand leadership over"))
         }
     }

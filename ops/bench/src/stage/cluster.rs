@@ -26,14 +26,15 @@ const ASKED_AGAIN: Duration = Duration::from_millis(50);
 
 /// Starts a new cluster in `directory`, and says how to talk to it.
 pub(crate) async fn start(directory: &Path, processes: &mut Processes) -> Result<ClientConfig, Fault> {
-    let binary = binary().await?;
+    start_with(&binary().await?, directory, processes).await
+}
+
+/// As [`start`], with this server.
+pub(crate) async fn start_with(binary: &Path, directory: &Path, processes: &mut Processes) -> Result<ClientConfig, Fault> {
     let kit = directory.join("kit");
-    let ports = free_ports(2 * NODES).map_err(Fault::io("find free ports on", Path::new("127.0.0.1")))?;
-    let local = |port: u16| format!("127.0.0.1:{port}");
-    let addresses: Vec<_> = ports.chunks(2).map(|pair| (local(pair[0]), local(pair[1]))).collect();
-    make_kit(&binary, &kit, &addresses).await?;
+    make_kit(binary, &kit, &free_addresses(NODES)?).await?;
     for id in 1..=NODES {
-        let mut command = Command::new(&binary);
+        let mut command = Command::new(binary);
         command.args(["server", "--set", "log.level=warn", "--config"]).arg(kit.join(format!("node{id}/holdfast.toml")));
         processes.start_server(format!("{BINARY} of node {id}"), command, directory.join(format!("node{id}.log")))?;
     }
@@ -79,6 +80,13 @@ pub(crate) async fn make_kit(binary: &Path, kit: &Path, addresses: &[(String, St
         return Ok(());
     }
     Err(Fault::Process { what: format!("{BINARY} kit"), why: String::from_utf8_lossy(&made.stderr).trim().to_owned() })
+}
+
+/// Where so many nodes can be reached by clients and by each other, on this machine.
+pub(crate) fn free_addresses(nodes: usize) -> Result<Vec<(String, String)>, Fault> {
+    let ports = free_ports(2 * nodes).map_err(Fault::io("find free ports on", Path::new("127.0.0.1")))?;
+    let local = |port: u16| format!("127.0.0.1:{port}");
+    Ok(ports.chunks(2).map(|pair| (local(pair[0]), local(pair[1]))).collect())
 }
 
 /// Ports that were free just now: held all at once, so that none is named twice.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::{
     nodes::{Connection, Nodes},
     processes::Processes,
-    seed::{Dice, VALUE_BYTES, read_path, value, write_path},
+    seed::{Dice, VALUE_BYTES, numbered_value, read_path, sow_many, value, write_path},
 };
 use crate::{
     fault::Fault,

@@ -70,6 +70,15 @@ impl Processes {
         self.children.iter().filter(|started| started.server).filter_map(|started| started.child.id()).collect()
     }
 
+    /// Kills the servers, and waits until they are gone.
+    pub(crate) async fn end_servers(&mut self) {
+        for started in self.children.iter_mut().filter(|started| started.server) {
+            // One that is gone already is what was wanted.
+            let _ = started.child.kill().await;
+        }
+        self.children.retain(|started| !started.server);
+    }
+
     /// Complains when one of them has ended by itself.
     pub(crate) fn all_run(&mut self) -> Result<(), Fault> {
         for started in &mut self.children {

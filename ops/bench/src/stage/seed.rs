@@ -102,3 +102,40 @@ pub(crate) async fn sow(config: &ClientConfig, environment: &str) -> Result<(), 
         .await
         .map_err(Fault::cluster("put the secrets"))
 }
+
+/// Changes in one transaction, and transactions under way at once, when many secrets are put.
+const TRANSACTION: u64 = 100;
+const TRANSACTIONS_AT_ONCE: usize = 8;
+
+/// The value of a secret by its number: always the same, and it does not compress.
+pub(crate) fn numbered_value(number: u64, bytes: usize) -> v1::Value {
+    let mut dice = Dice::new(number);
+    let noise: Vec<u8> = (0..bytes.div_ceil(8)).flat_map(|_| dice.roll().to_le_bytes()).take(bytes).collect();
+    v1::Value { kind: Some(v1::value::Kind::Bytes(Bytes::from(noise))) }
+}
+
+/// Puts the secrets 0 to `count`, many in a transaction, through whichever node answers.
+pub(crate) async fn sow_many(
+    client: &Client,
+    environment: &str,
+    count: u64,
+    value_bytes: usize,
+    path: impl Fn(u64) -> String,
+) -> Result<(), Fault> {
+    let put = |number: u64| {
+        let value = Some(numbered_value(number, value_bytes));
+        let change = v1::transact_item::Change::Put(v1::TransactPut { value, metadata: None });
+        v1::TransactItem { path: path(number), expect: None, change: Some(change) }
+    };
+    let transactions = (0..count).step_by(TRANSACTION as usize).map(|first| {
+        let items = (first..count.min(first + TRANSACTION)).map(put).collect();
+        let request = v1::TransactRequest { environment: environment.to_owned(), items };
+        let client = client.clone();
+        Ok::<_, ClientError>(async move { client.secrets().transact(request).await.map(drop) })
+    });
+    stream::iter(transactions)
+        .try_buffer_unordered(TRANSACTIONS_AT_ONCE)
+        .try_for_each(|()| futures::future::ready(Ok(())))
+        .await
+        .map_err(Fault::cluster("put the secrets"))
+}

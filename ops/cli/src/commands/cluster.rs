@@ -46,12 +46,27 @@ pub(crate) enum Command {
     Promote {
         /// The learner.
         node_id: u64,
+        /// Also where one zone would then hold the majority of the votes
+        #[arg(long)]
+        even_so: bool,
+    },
+    /// Put a learner that has caught up in a member's place; that one leaves for good.
+    #[command(after_help = "Examples:\n  holdfast cluster replace 2 --by 4")]
+    Replace {
+        /// The member that leaves.
+        node_id: u64,
+        /// The learner that takes its vote.
+        #[arg(long, value_name = "NODE_ID")]
+        by: u64,
     },
     /// Take a member out. Its number is never used again.
     #[command(after_help = "Examples:\n  holdfast cluster remove 2\n  holdfast cluster remove 2 --yes")]
     Remove {
         /// The member.
         node_id: u64,
+        /// Also where those left that answer would be no majority
+        #[arg(long)]
+        even_so: bool,
     },
     /// Hand leadership over.
     #[command(after_help = "Examples:\n  holdfast cluster transfer-leader\n  holdfast cluster transfer-leader 3")]
@@ -93,26 +108,40 @@ impl Command {
                 let answer = cluster.add_learner(request).await.doing(|| format!("add node {node_id}"))?;
                 changed(session, &format!("node {node_id} is a learner"), node_id, &answer)
             }
-            Command::Promote { node_id } => {
-                let answer = cluster.promote(v1::MemberRequest { node_id }).await.doing(|| format!("promote node {node_id}"))?;
+            Command::Promote { node_id, even_so } => {
+                let answer =
+                    cluster.promote(v1::MemberRequest { node_id, even_so }).await.doing(|| format!("promote node {node_id}"))?;
                 changed(session, &format!("node {node_id} votes"), node_id, &answer)
             }
-            Command::Remove { node_id } => {
+            Command::Replace { node_id, by } => {
+                confirm(session, &format!("Take node {node_id} out of the cluster, and let node {by} vote instead?"))?;
+                let request = v1::ReplaceRequest { node_id, by_node_id: by };
+                let answer = cluster.replace(request).await.doing(|| format!("replace node {node_id}"))?;
+                changed(session, &format!("node {by} votes, and node {node_id} is out"), node_id, &answer)
+            }
+            Command::Remove { node_id, even_so } => {
                 confirm(session, &format!("Take node {node_id} out of the cluster?"))?;
-                let answer = cluster.remove(v1::MemberRequest { node_id }).await.doing(|| format!("remove node {node_id}"))?;
+                let answer =
+                    cluster.remove(v1::MemberRequest { node_id, even_so }).await.doing(|| format!("remove node {node_id}"))?;
                 changed(session, &format!("node {node_id} is out"), node_id, &answer)
             }
             Command::TransferLeader { node_id } => {
-                let answer = cluster.transfer_leader(v1::MemberRequest { node_id }).await;
+                let answer = cluster.transfer_leader(v1::MemberRequest { node_id, even_so: false }).await;
                 let answer = answer.doing(|| "hand leadership over".to_owned())?;
                 changed(session, "leadership was handed over", node_id, &answer)
             }
             Command::Drain { node_id } => {
-                let answer = cluster.drain(v1::MemberRequest { node_id }).await.doing(|| format!("drain node {node_id}"))?;
+                let answer = cluster
+                    .drain(v1::MemberRequest { node_id, even_so: false })
+                    .await
+                    .doing(|| format!("drain node {node_id}"))?;
                 changed(session, &format!("node {node_id} takes no calls"), node_id, &answer)
             }
             Command::Resume { node_id } => {
-                let answer = cluster.resume(v1::MemberRequest { node_id }).await.doing(|| format!("resume node {node_id}"))?;
+                let answer = cluster
+                    .resume(v1::MemberRequest { node_id, even_so: false })
+                    .await
+                    .doing(|| format!("resume node {node_id}"))?;
                 changed(session, &format!("node {node_id} takes calls again"), node_id, &answer)
             }
             Command::Snapshot => {

@@ -1,6 +1,7 @@
 //! `holdfast operator`: the seal of every node.
 
 mod init;
+mod recover;
 mod rekey;
 mod root;
 mod secrets;
@@ -72,6 +73,14 @@ pub(crate) enum Command {
     /// A new root token, for whoever opens the seal: when the last one is lost or revoked. Alerted, and on the journal.
     #[command(after_help = "Examples:\n  holdfast operator root --out ./root-token\n  holdfast operator root --ttl 10m")]
     Root(root::Root),
+    /// After a majority was lost for good: which survivor is furthest, and going on with it alone.
+    #[command(after_help = "Examples:
+  holdfastd inspect --config node3/holdfast.toml > node3.json
+  holdfast operator recover --server-config node2/holdfast.toml --survivor node3.json
+  holdfast operator recover --server-config node2/holdfast.toml --survivor node3.json --i-accept-loss
+
+While a majority can be started again, start it: nothing is lost then.")]
+    Recover(recover::Recover),
     /// A new root key, which every member gets, and all other keys are wrapped by.
     #[command(after_help = "Examples:\n  holdfast operator rotate\n  holdfast operator rotate --drop-old")]
     Rotate {
@@ -112,6 +121,7 @@ impl Command {
             Command::Adopt { node, file } => adopt(session, node, file).await,
             Command::Rekey(rekey) => rekey.run(session).await,
             Command::Root(root) => root.run(session).await,
+            Command::Recover(recover) => recover.run(session),
             Command::Rotate { drop_old: false } => rotate(session).await,
             Command::Rotate { drop_old: true } => drop_old(session).await,
         }

@@ -3,6 +3,7 @@
 mod check;
 mod keys;
 mod prune;
+mod restore;
 mod save;
 mod show;
 
@@ -70,6 +71,14 @@ Without keys it checks that nothing changed since it was signed; with them it op
         #[arg(long, value_name = "PLACE")]
         from: Option<String>,
     },
+    /// Bring back what an environment held, from the nodes' setting backup.to: old values come as new versions.
+    #[command(after_help = "Examples:
+  holdfast snapshot restore -e production --dry-run
+  holdfast snapshot restore -e production --secret db/password --at-time 2h
+  holdfast snapshot restore -e production --prefix app/ --at-revision 4711
+
+Every value that comes back is a write in your name, and history stays. To bring back a lost cluster: holdfastd restore.")]
+    Restore(restore::Restore),
     /// Delete old snapshots, never one that others which stay need.
     #[command(after_help = "Examples:
   holdfast snapshot prune --keep 7 --dry-run
@@ -101,6 +110,7 @@ impl Command {
                 check::verify(session, &place, signer.as_deref(), keys.as_ref()).await
             }
             Command::List { from } => show::list(session, from.as_deref()).await,
+            Command::Restore(restore) => restore.run(session).await,
             Command::Prune { keep, older_than, from, dry_run } => {
                 prune::run(session, &prune::Prune { keep, older_than, from, dry_run }).await
             }

@@ -20,7 +20,8 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("ops-cli", Some(&["proto", "proto-client", "proto-record", "storage-backup", "storage-crypto"])),
     ("ops-bench", Some(&["proto", "proto-client", "proto-record", "storage-crypto", "storage"])),
     ("ops-xtask", Some(&[])),
-    ("chaos", Some(&["proto", "proto-client", "proto-record"])),
+    ("chaos-history", Some(&["proto-record"])),
+    ("chaos", Some(&["proto", "proto-client", "proto-record", "chaos-history"])),
     ("cluster-tests", None),
 ];
 

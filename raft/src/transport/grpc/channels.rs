@@ -10,13 +10,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{PeerTls, peer_name};
+use super::{PeerStream, PeerTls, peer_name};
 use crate::config::{CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, KEEP_ALIVE, STREAM_WINDOW_BYTES};
 
 /// How a node reaches an address. The real network, or a test's.
 pub trait Dial: Send + Sync + 'static {
     /// Opens a connection to node `target`, which is said to be at `address` (`host:port`).
-    fn dial(&self, target: u64, address: &str) -> BoxFuture<'static, io::Result<TcpStream>>;
+    fn dial(&self, target: u64, address: &str) -> BoxFuture<'static, io::Result<PeerStream>>;
 }
 
 /// The real network.
@@ -24,9 +24,9 @@ pub trait Dial: Send + Sync + 'static {
 pub struct TcpDial;
 
 impl Dial for TcpDial {
-    fn dial(&self, _target: u64, address: &str) -> BoxFuture<'static, io::Result<TcpStream>> {
+    fn dial(&self, _target: u64, address: &str) -> BoxFuture<'static, io::Result<PeerStream>> {
         let address = address.to_owned();
-        Box::pin(TcpStream::connect(address))
+        Box::pin(async move { TcpStream::connect(address).await.map(PeerStream::Tcp) })
     }
 }
 
@@ -92,9 +92,9 @@ fn endpoint(target: u64) -> Endpoint {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
 }
 
-async fn connect(tls: &PeerTls, dial: &dyn Dial, target: u64, address: &str) -> io::Result<TlsStream<TcpStream>> {
+async fn connect(tls: &PeerTls, dial: &dyn Dial, target: u64, address: &str) -> io::Result<TlsStream<PeerStream>> {
     let stream = dial.dial(target, address).await?;
-    stream.set_nodelay(true)?;
+    stream.set_nodelay()?;
     let name = ServerName::try_from(peer_name(target)).map_err(io::Error::other)?;
     TlsConnector::from(tls.client_config()).connect(name, stream).await
 }

@@ -11,6 +11,7 @@ mod message;
 mod server;
 mod service;
 mod tls;
+mod wire;
 
 pub use channels::{Dial, PeerChannels, TcpDial};
 pub use client::{GrpcTransport, Link};
@@ -18,3 +19,4 @@ pub use identity::{PeerIdentity, peer_name};
 pub use server::serve_peer;
 pub use service::{RaftService, raft_service};
 pub use tls::{PeerCredentials, PeerTls, PeerTlsError};
+pub use wire::{ByteStream, PeerListener, PeerStream};

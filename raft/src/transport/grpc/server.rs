@@ -8,7 +8,6 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time,
@@ -17,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::{codegen::http::Request, service::Routes};
 use tower::ServiceExt;
 
-use super::{PeerIdentity, PeerTls, identity};
+use super::{PeerIdentity, PeerListener, PeerStream, PeerTls, identity};
 use crate::config::{CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, KEEP_ALIVE, PEER_CONNECTIONS_MAX, STREAM_WINDOW_BYTES};
 
 /// When the system has no more files to give, accepting again at once would only spin.
@@ -29,25 +28,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the listener has no address any more, and so cannot accept.
 pub async fn serve_peer(
-    listener: TcpListener,
+    listener: impl Into<PeerListener>,
     tls: Arc<PeerTls>,
     routes: Routes,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let address = listener.local_addr()?;
+    let mut listener = listener.into();
+    let address = listener.address()?;
     let routes = routes.prepare();
     let room = Arc::new(Semaphore::new(PEER_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
-    tracing::debug!(%address, "serving other nodes");
+    tracing::debug!(?address, "serving other nodes");
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (accepted, permit) = accept(&listener, &room) => match accepted {
+            (accepted, permit) = accept(&mut listener, &room) => match accepted {
                 Ok(stream) => drop(connections.spawn(serve(stream, Arc::clone(&tls), routes.clone(), permit))),
                 Err(error) => {
-                    tracing::warn!(%address, %error, "could not accept a connection of another node");
+                    tracing::warn!(?address, %error, "could not accept a connection of another node");
                     time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -58,13 +58,13 @@ pub async fn serve_peer(
 }
 
 /// Waits for room, then for a connection.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (io::Result<TcpStream>, OwnedSemaphorePermit) {
+async fn accept(listener: &mut PeerListener, room: &Arc<Semaphore>) -> (io::Result<PeerStream>, OwnedSemaphorePermit) {
     let permit = Arc::clone(room).acquire_owned().await.expect("nobody closes the semaphore");
-    (listener.accept().await.map(|(stream, _)| stream), permit)
+    (listener.accept().await, permit)
 }
 
-async fn serve(stream: TcpStream, tls: Arc<PeerTls>, routes: Routes, _permit: OwnedSemaphorePermit) {
-    let from = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+async fn serve(stream: PeerStream, tls: Arc<PeerTls>, routes: Routes, _permit: OwnedSemaphorePermit) {
+    let from = stream.origin();
     let handshake = time::timeout(CONNECT_TIMEOUT, handshake(stream, &tls));
     let (stream, peer) = match handshake.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(known) => known,
@@ -91,8 +91,8 @@ async fn serve(stream: TcpStream, tls: Arc<PeerTls>, routes: Routes, _permit: Ow
     }
 }
 
-async fn handshake(stream: TcpStream, tls: &PeerTls) -> io::Result<(TlsStream<TcpStream>, PeerIdentity)> {
-    stream.set_nodelay(true)?;
+async fn handshake(stream: PeerStream, tls: &PeerTls) -> io::Result<(TlsStream<PeerStream>, PeerIdentity)> {
+    stream.set_nodelay()?;
     let stream = TlsAcceptor::from(tls.server_config()).accept(stream).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     // The verifier asks for one; without it there is no identity.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use raft::transport::grpc::Dial;
+use raft::transport::grpc::{Dial, PeerStream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -65,7 +65,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dial for Dialer {
-    fn dial(&self, target: u64, address: &str) -> BoxFuture<'static, io::Result<TcpStream>> {
+    fn dial(&self, target: u64, address: &str) -> BoxFuture<'static, io::Result<PeerStream>> {
         self.links.dials.fetch_add(1, Ordering::Relaxed);
         if self.links.away.lock().unwrap().contains(&target) {
             return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
@@ -83,7 +83,7 @@ impl Dial for Dialer {
             let ((client_read, client_write), (server_read, server_write)) = (relay.into_split(), server.into_split());
             tokio::spawn(carry(client_read, server_write, cut.clone(), link));
             tokio::spawn(carry(server_read, client_write, cut, link));
-            client
+            client.map(PeerStream::Tcp)
         })
     }
 }

@@ -391,13 +391,27 @@ impl Model {
         theirs.iter().for_each(|(child, _)| self.end(*child));
     }
 
-    /// Nobody changes root, and nobody but root what he holds himself.
+    /// Nobody changes root, and nobody but root what he holds himself, or has in hand by another live token: of the same name, or in one
+    /// line with his.
     fn may_change(&self, me: &Token, name: &str) -> Result<(), No> {
         if name == "root" {
             return Err(No::Invalid);
         }
-        let held = me.policies.iter().any(|policy| policy == name);
-        if held && !me.policies.contains(&"root".to_owned()) { Err(No::Denied) } else { Ok(()) }
+        if me.policies.contains(&"root".to_owned()) {
+            return Ok(());
+        }
+        let lives = |token: &&Token| token.expires.is_none_or(|end| end > self.at);
+        let in_hand = |token: &Token| {
+            token.principal == me.principal || self.descends(token.number, me.number) || self.descends(me.number, token.number)
+        };
+        let held = self.tokens.iter().filter(lives).any(|token| token.policies.iter().any(|held| held == name) && in_hand(token));
+        if held { Err(No::Denied) } else { Ok(()) }
+    }
+
+    /// Whether a token was made by another one, or by one that it made.
+    fn descends(&self, child: u8, from: u8) -> bool {
+        let parent = self.made.iter().find(|(known, _)| *known == child).map(|(_, parent)| *parent);
+        parent.is_some_and(|parent| parent == from || self.descends(parent, from))
     }
 
     fn put_policy(&mut self, me: &Token, name: &str, rules: &[Allow]) -> Outcome {

@@ -13,6 +13,7 @@ mod journal;
 pub(crate) mod keys;
 mod matrix;
 mod meeting;
+pub(crate) mod members;
 mod moving;
 mod policies;
 mod quoting;

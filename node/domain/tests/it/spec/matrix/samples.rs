@@ -104,6 +104,15 @@ samples! {
     ClusterSnapshot => By(cluster_as(Operation::ClusterSnapshot)),
     ClusterDrain => By(cluster_as(Operation::ClusterDrain)),
     ClusterResume => By(cluster_as(Operation::ClusterResume)),
+    ClusterReplace => By(cluster_as(Operation::ClusterReplace)),
+    MemberSeen => Itself(members::see(&[(1, "a", true)])),
+    MemberLeft => Itself(Box::new(|world| {
+        let both = members::see(&[(1, "a", true), (2, "b", true)])(world);
+        world.establish(both);
+        members::see(&[(1, "a", true)])(world)
+    })),
+    MemberAnnounced => Itself(members::announce(1, 1)),
+    LevelRaised => Beside(Box::new(full_world().and(done(members::see(&[(1, "a", true)])))), members::announce(1, 1)),
     SnapshotSave => By(snapshots_as(Operation::SnapshotSave)),
     SnapshotSaved => Itself(recovery::upkeep(RecoveryUpkeep::Saved(recovery::saved(None, 4)))),
     SnapshotFailed => Itself(recovery::upkeep(RecoveryUpkeep::Failed { to: "s3://backups".into(), why: "full".into() })),

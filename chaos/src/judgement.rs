@@ -1,0 +1,129 @@
+//! The verdicts of a run, from everything that was seen.
+
+use chaos_history::{
+    BUDGET_DEFAULT, Finding, Judgement, Operation, Verdict, exactly_once, journal_is_the_history, linearizable, never_stale,
+    nothing_acknowledged_is_lost, nothing_revealed_without_record, replicas_are_equal,
+};
+
+use crate::{
+    ending::{ALIVE, Journal},
+    nemesis::Strike,
+    plan::{FaultPlan, Plan},
+    run::End,
+};
+
+/// Everything that was seen.
+pub(crate) struct Seen<'a> {
+    pub(crate) operations: &'a [Operation],
+    pub(crate) end: Result<&'a End, &'a String>,
+    pub(crate) alive_after_ms: Option<u64>,
+    /// Nodes that ended though nothing was done to them, and panics in their logs.
+    pub(crate) deaths: &'a [String],
+}
+
+/// Verdicts on the cluster.
+pub(crate) fn of_the_cluster(seen: &Seen<'_>) -> Vec<Verdict> {
+    let mut verdicts = of_a_history(seen.operations);
+    match seen.end {
+        Ok(End { secrets, standings, journals, verified }) => {
+            let records = whole_journal(journals);
+            verdicts.push(exactly_once(seen.operations, records));
+            verdicts.push(nothing_acknowledged_is_lost(seen.operations, secrets));
+            verdicts.push(nothing_revealed_without_record(seen.operations, records));
+            verdicts.push(journal_is_the_history(seen.operations, records));
+            verdicts.push(replicas_are_equal(standings));
+            verdicts.push(journals_verify(journals));
+            verdicts.extend(verified.as_ref().map(|verified| {
+                let refused: Vec<String> = verified.as_ref().err().cloned().into_iter().collect();
+                said("`holdfast audit verify --all-nodes` finds nothing", &refused)
+            }));
+        }
+        Err(why) => verdicts.push(said("everything can be read back at the end", std::slice::from_ref(why))),
+    }
+    verdicts.push(alive(seen.alive_after_ms));
+    verdicts.push(said("no node panicked, or ended though nothing was done to it", seen.deaths));
+    verdicts
+}
+
+/// Verdicts that need nothing but the history.
+pub(crate) fn of_a_history(operations: &[Operation]) -> Vec<Verdict> {
+    vec![never_stale(operations), linearizable(operations, BUDGET_DEFAULT)]
+}
+
+/// The longest of the journals: a node that joined late, or was rebuilt, holds the end only.
+fn whole_journal(journals: &[Journal]) -> &[chaos_history::Record] {
+    journals.iter().min_by_key(|journal| journal.first_seq).map_or(&[], |journal| journal.records.as_slice())
+}
+
+fn journals_verify(journals: &[Journal]) -> Verdict {
+    let flaws: Vec<String> =
+        journals.iter().filter_map(|journal| Some(format!("node {}: {}", journal.node, journal.flaw.as_ref()?))).collect();
+    let mut verdict = said("every node's journal verifies, link by link, to its head", &flaws);
+    verdict.looked_at = journals.iter().map(|journal| journal.records_total).sum();
+    verdict
+}
+
+fn alive(after_ms: Option<u64>) -> Verdict {
+    let promise = format!("a write succeeds within {} s once everything is whole", ALIVE.as_secs());
+    let late = match after_ms {
+        Some(ms) if u128::from(ms) <= ALIVE.as_millis() => Vec::new(),
+        Some(ms) => vec![format!("the first one succeeded after {ms} ms")],
+        None => vec!["none succeeded".to_owned()],
+    };
+    said(&promise, &late)
+}
+
+/// Verdicts on the run itself: one that did too little proves nothing.
+pub(crate) fn of_the_run(plan: &Plan, faults: &[FaultPlan], strikes: &[Strike], operations: &[Operation]) -> Vec<Verdict> {
+    let answered = operations.iter().filter(|operation| operation.is_answered()).count() as u64;
+    let few = (answered < plan.operations_min)
+        .then(|| format!("{answered} operations were answered, the plan wants {} at least", plan.operations_min));
+    let rare = faults.iter().filter_map(|fault| {
+        let fired = strikes.iter().filter(|strike| strike.kind == fault.kind && strike.fired).count();
+        let last = strikes.iter().rev().find(|strike| strike.kind == fault.kind && !strike.fired);
+        let why = last.map_or("it never had its turn".to_owned(), |strike| strike.evidence.clone());
+        (fired < fault.times_min as usize)
+            .then(|| format!("{} struck {fired} times, the plan wants {}: {why}", fault.kind.word(), fault.times_min))
+    });
+    let rare: Vec<String> = rare.collect();
+    let few: Vec<String> = few.into_iter().collect();
+    vec![said("enough was asked for the run to mean something", &few), said("every fault of the plan really struck", &rare)]
+}
+
+fn said(promise: &str, findings: &[String]) -> Verdict {
+    let shown = findings.iter().take(20).map(|what| Finding { what: what.clone(), operations: Vec::new() });
+    Verdict {
+        promise: promise.to_owned(),
+        judgement: if findings.is_empty() { Judgement::Kept } else { Judgement::Violated },
+        looked_at: findings.len(),
+        findings: shown.collect(),
+        findings_total: findings.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_whose_fault_never_fired_or_that_asked_too_little_fails() {
+        let plan = Plan::find("smoke").unwrap();
+        let verdicts = of_the_run(&plan, &plan.fault, &[], &[]);
+        assert!(verdicts.iter().all(|verdict| !verdict.is_kept()));
+        assert!(verdicts[1].findings[0].what.contains("it never had its turn"));
+    }
+
+    #[test]
+    fn a_cluster_that_comes_back_late_has_not_kept_its_promise() {
+        assert!(alive(Some(9_000)).is_kept());
+        assert!(!alive(Some(11_000)).is_kept());
+        assert!(!alive(None).is_kept());
+    }
+
+    #[test]
+    fn a_journal_with_a_flaw_is_named() {
+        let journal = Journal { node: 2, first_seq: 1, records: Vec::new(), records_total: 0, flaw: Some("record 7 …".into()) };
+        let verdict = journals_verify(&[journal]);
+        assert!(!verdict.is_kept() && verdict.findings[0].what.starts_with("node 2: record 7"));
+    }
+}

@@ -1,0 +1,336 @@
+//! One run: set the stage, let clients work, strike, heal, judge, report.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chaos_history::Operation;
+use proto_client::Client;
+
+use crate::{
+    ending::{self, Journal},
+    judgement::{self, Seen},
+    nemesis::{self, Hooks, Members, Scene, Strike},
+    plan::{FaultPlan, Plan, Span},
+    profile,
+    recorder::{self, Recorder},
+    report::{self, Report, Skipped},
+    say, shell,
+    stage::{
+        Stage,
+        means::{Means, Need},
+    },
+    trouble::Trouble,
+    watch::Watch,
+    workload::{Keys, Workload},
+};
+
+/// Clients work so long before the first fault, …
+const WARM_UP: Duration = Duration::from_secs(2);
+/// … and after the last.
+const COOL_DOWN: Duration = Duration::from_secs(3);
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) plan: Plan,
+    pub(crate) name: String,
+    pub(crate) seed: u64,
+    pub(crate) lasts: Duration,
+    pub(crate) out: PathBuf,
+    /// Leave the nodes' disks and logs where they are.
+    pub(crate) keep: bool,
+    /// The server to run.
+    pub(crate) binary: PathBuf,
+    pub(crate) environment: String,
+    /// Somebody else's cluster, by its settings.
+    pub(crate) attach: Option<PathBuf>,
+    pub(crate) hooks: Hooks,
+}
+
+/// Runs a plan; the report, which is also in the order's directory. Nothing of ours is left in the system, whatever happened.
+pub(crate) async fn run(order: &Order, stopped: impl Future<Output = ()>) -> Result<Report, Trouble> {
+    std::fs::create_dir_all(&order.out).map_err(Trouble::io("make", &order.out))?;
+    let mut set: Option<Arc<Stage>> = None;
+    let outcome = tokio::select! {
+        outcome = on_stage(order, &mut set) => outcome,
+        () = stopped => Err(Trouble::Interrupted),
+    };
+    if let Some(stage) = set {
+        take_down(stage, order.keep || outcome.as_ref().is_ok_and(|report| !report.passed)).await;
+    }
+    outcome
+}
+
+async fn take_down(mut stage: Arc<Stage>, keep: bool) {
+    // Tasks that were given up let go of it one after the other.
+    let stage = loop {
+        match Arc::try_unwrap(stage) {
+            Ok(stage) => break Some(stage),
+            Err(shared) => stage = shared,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    if let Some(mut stage) = stage {
+        for left in stage.take_down(keep).await {
+            say(&format!("left behind: {left}"));
+        }
+    }
+}
+
+async fn on_stage(order: &Order, set: &mut Option<Arc<Stage>>) -> Result<Report, Trouble> {
+    let means = match &order.attach {
+        Some(_) => Means::of_a_running_cluster(order.hooks.stop.is_some() && order.hooks.start.is_some()),
+        None => Means::of_this_machine().with_server(&order.binary).await,
+    };
+    let (faults, skipped) = choose(&order.plan, &means);
+    for Skipped { kind, why } in &skipped {
+        say(&format!("skipping {}: {why}", kind.word()));
+    }
+    if faults.is_empty() {
+        return Err(Trouble::unusable(format!("plan {}", order.name), "none of its faults can strike here"));
+    }
+    let client = match &order.attach {
+        Some(path) => Client::connect(profile::read(path)?).await.map_err(Trouble::cluster("connect to the cluster"))?,
+        None => {
+            let stage = start_stage(order, &means, set).await?;
+            stage.client(None).await?
+        }
+    };
+    let played = play(order, &faults, client, set.clone()).await?;
+    let verdicts = judge(order, &faults, &played);
+    let report = report::of_run(order, &faults, skipped, &played, verdicts);
+    report::write(&order.out, &report, &played.operations)?;
+    Ok(report)
+}
+
+/// The faults that can strike here, and those that cannot.
+fn choose(plan: &Plan, means: &Means) -> (Vec<FaultPlan>, Vec<Skipped>) {
+    let (mut faults, mut skipped) = (Vec::new(), Vec::new());
+    for fault in &plan.fault {
+        match fault.kind.lack(means) {
+            None => faults.push(fault.clone()),
+            Some(why) => skipped.push(Skipped { kind: fault.kind, why }),
+        }
+    }
+    (faults, skipped)
+}
+
+async fn start_stage(order: &Order, means: &Means, set: &mut Option<Arc<Stage>>) -> Result<Arc<Stage>, Trouble> {
+    let directory = order.out.join("cluster");
+    std::fs::create_dir(&directory).map_err(Trouble::io("make (is there a run in this directory already?)", &directory))?;
+    let directory = directory.canonicalize().map_err(Trouble::io("find", &directory))?;
+    // A disk that nothing of the plan touches is a plain directory.
+    let touches = |need: Need| order.plan.fault.iter().any(|fault| fault.kind.needs().contains(&need));
+    let mut means = means.clone();
+    for need in [Need::Network, Need::Disks, Need::Throttle] {
+        if !touches(need) {
+            means = means.without(need, "the plan has no fault that needs it");
+        }
+    }
+    say(&format!("starting {} nodes in {}", order.plan.nodes, directory.display()));
+    let plan = &order.plan;
+    let stage = Arc::new(Stage::empty(&directory, &order.binary, &means, &plan.settings));
+    // From here on it is taken down, however far it came.
+    *set = Some(stage.clone());
+    stage.set_up(plan.nodes, order.seed).await?;
+    stage.all_answer().await?;
+    Ok(stage)
+}
+
+/// Everything that a run saw.
+pub(crate) struct Played {
+    pub(crate) began: jiff::Timestamp,
+    pub(crate) took_ms: u64,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) strikes: Vec<Strike>,
+    pub(crate) deaths: Vec<String>,
+    pub(crate) healed_at_ms: u64,
+    alive_after_ms: Option<u64>,
+    /// What the cluster held at the end; or why nobody could read it.
+    end: Result<End, String>,
+}
+
+async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option<Arc<Stage>>) -> Result<Played, Trouble> {
+    let began = jiff::Timestamp::now();
+    let (recorder, kept) = recorder::start(&order.out.join("history.jsonl"))?;
+    let run = format!("{}-{}", order.seed, began.as_second());
+    let keys = Keys::new(&order.environment, &run, &order.plan.workload);
+    // Where the journal of somebody else's cluster stands before we add to it.
+    let from_seq = match order.attach {
+        Some(_) => client.audit().head(Default::default()).await.map_err(Trouble::call("ask for the journal's head"))?.seq,
+        None => 1,
+    };
+    let workload = Workload::start(&client, &order.plan.workload, &keys, &recorder, order.seed);
+    let watch = stage.clone().map(|stage| Watch::start(stage, recorder.clone()));
+    tokio::time::sleep(WARM_UP).await;
+    let scene = Arc::new(Scene {
+        stage: stage.clone(),
+        client: client.clone(),
+        recorder: recorder.clone(),
+        environment: order.environment.clone(),
+        hooks: order.hooks.clone(),
+        network: Default::default(),
+        members: Members { next_id: order.plan.nodes + 1, extra: Vec::new() }.into(),
+        keys: Default::default(),
+    });
+    say(&format!("striking for {}", Span(order.lasts)));
+    let strikes = strike(order, faults, &scene).await;
+    say("healing");
+    let healed = match &stage {
+        Some(stage) => stage.heal().await,
+        None => Ok(()),
+    };
+    let healed_at_ms = recorder.now_ms();
+    let alive = ending::liveness(&client, &keys, &recorder).await;
+    tokio::time::sleep(COOL_DOWN).await;
+    workload.stop().await;
+    drop(scene);
+    say("reading everything back");
+    let end = match healed {
+        Ok(()) => read_back(&client, &keys, &recorder, stage.as_ref(), from_seq).await,
+        Err(trouble) => Err(trouble),
+    };
+    drop(recorder);
+    let mut deaths = match watch {
+        Some(watch) => watch.stop().await,
+        None => Vec::new(),
+    };
+    if let Some(stage) = &stage {
+        deaths.extend(panics(stage).await);
+    }
+    Ok(Played {
+        began,
+        took_ms: u64::try_from(began.duration_until(jiff::Timestamp::now()).as_millis()).unwrap_or(0),
+        operations: kept.all().await?,
+        strikes,
+        deaths,
+        healed_at_ms,
+        alive_after_ms: alive.ok().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        end: end.map_err(|trouble| trouble.to_string()),
+    })
+}
+
+async fn strike(order: &Order, faults: &[FaultPlan], scene: &Arc<Scene>) -> Vec<Strike> {
+    let recorder = scene.recorder.clone();
+    let told = Arc::new(move |strike: &Strike| {
+        let (word, what) = match strike.fired {
+            true => ("struck", format!("{}: {}", strike.target, strike.evidence)),
+            false => ("missed", strike.evidence.clone()),
+        };
+        let (from, to) = (strike.began_ms as f64 / 1e3, strike.ended_ms as f64 / 1e3);
+        say(&format!("{from:7.1} – {to:7.1} s  {word} {} {what} ({} answers)", strike.kind.word(), recorder.answered()));
+    });
+    nemesis::conduct(scene, faults, order.plan.hands, order.plan.rest.0, order.lasts, order.seed, told).await
+}
+
+/// What the cluster holds when everything is quiet.
+pub(crate) struct End {
+    pub(crate) secrets: Vec<chaos_history::FinalRegister>,
+    pub(crate) standings: Vec<chaos_history::Standing>,
+    pub(crate) journals: Vec<Journal>,
+    /// What `holdfast audit verify` makes of the journals, where that program is at hand.
+    pub(crate) verified: Option<Result<String, String>>,
+}
+
+async fn read_back(
+    client: &Client,
+    keys: &Keys,
+    recorder: &Recorder,
+    stage: Option<&Arc<Stage>>,
+    from_seq: u64,
+) -> Result<End, Trouble> {
+    if let Some(stage) = stage {
+        stage.all_answer().await?;
+    }
+    let secrets = ending::final_secrets(client, keys, recorder).await?;
+    let nodes = nodes_of(client, stage).await?;
+    let standings = ending::standings(&nodes).await?;
+    let mut journals = Vec::new();
+    for (node, client) in &nodes {
+        let mut journal = ending::journal(*node, client, from_seq).await?;
+        journal.records_total = journal.records.len();
+        // One whole journal is held against the history; of the others the chain is enough.
+        if journals.iter().any(|other: &Journal| other.first_seq <= journal.first_seq) {
+            journal.records = Vec::new();
+        }
+        journals.push(journal);
+    }
+    let verified = match stage {
+        Some(stage) => verify_by_command(stage).await,
+        None => None,
+    };
+    Ok(End { secrets, standings, journals, verified })
+}
+
+/// The command line's own verifier, from outside: another program than the one that judges here.
+async fn verify_by_command(stage: &Stage) -> Option<Result<String, String>> {
+    let program = stage.binary.with_file_name("holdfast");
+    if !program.exists() {
+        return None;
+    }
+    let settings = format!("HOLDFAST_CONFIG={}", stage.client_toml().display());
+    let words = [settings.as_ref(), program.as_os_str(), "audit".as_ref(), "verify".as_ref(), "--all-nodes".as_ref()];
+    Some(shell::run("env", words).await.map_err(|trouble| trouble.to_string()))
+}
+
+async fn nodes_of(client: &Client, stage: Option<&Arc<Stage>>) -> Result<Vec<(u64, Client)>, Trouble> {
+    if let Some(stage) = stage {
+        let mut nodes = Vec::new();
+        for (id, _) in stage.nodes() {
+            nodes.push((id, stage.client(Some(id)).await?));
+        }
+        return Ok(nodes);
+    }
+    let mut nodes = Vec::new();
+    for (_, client) in client.each_node() {
+        let status = client.cluster().status(Default::default()).await.map_err(Trouble::call("ask a node where it stands"))?;
+        nodes.push((status.node_id, client));
+    }
+    Ok(nodes)
+}
+
+/// sled panics where a file is not what it expects, most of all after a power cut; the server catches that and rebuilds the database.
+const CAUGHT: &str = "/sled-";
+
+/// A panic in a node's log is a bug, even where the node went on.
+async fn panics(stage: &Stage) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, node) in stage.nodes() {
+        let log = node.lock().await.log_after(0);
+        for line in log.lines().filter(|line| line.contains("panicked at") && !line.contains(CAUGHT)) {
+            found.push(format!("node {id}: {}", line.trim()));
+        }
+    }
+    found
+}
+
+fn judge(order: &Order, faults: &[FaultPlan], played: &Played) -> Vec<chaos_history::Verdict> {
+    say(&format!("judging {} operations", played.operations.len()));
+    let seen = Seen {
+        operations: &played.operations,
+        end: played.end.as_ref(),
+        alive_after_ms: played.alive_after_ms,
+        deaths: &played.deaths,
+    };
+    let mut verdicts = judgement::of_the_cluster(&seen);
+    verdicts.extend(judgement::of_the_run(&order.plan, faults, &played.strikes, &played.operations));
+    verdicts
+}
+
+/// The server beside this program, unless the command line names another.
+pub(crate) fn server_binary(named: Option<&Path>) -> Result<PathBuf, Trouble> {
+    let own = std::env::current_exe().map_err(Trouble::io("find", Path::new("this program")))?;
+    let path = named.map_or_else(|| own.with_file_name("holdfastd"), Path::to_owned);
+    let why = "build it beside this program (cargo build --workspace --bins), or name it with --holdfastd";
+    path.canonicalize().map_err(|_| Trouble::unusable(format!("server {}", path.display()), why))
+}
+
+/// Deaths that the watch saw, shared with its task.
+pub(crate) type Deaths = Arc<Mutex<Vec<String>>>;
+
+pub(crate) fn take(deaths: &Deaths) -> Vec<String> {
+    std::mem::take(&mut *deaths.lock().unwrap_or_else(PoisonError::into_inner))
+}

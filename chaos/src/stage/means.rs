@@ -1,0 +1,113 @@
+//! What this machine lets us do. What it does not is said, and skipped.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::throttle::Throttle;
+use crate::shell;
+
+/// The variable by which a debug build of the server takes an offset of its clock, in milliseconds.
+pub(crate) const CLOCK_OFFSET: &str = "HOLDFAST_CLOCK_OFFSET_MS";
+
+/// Something that a fault needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Need {
+    /// Nodes that are processes of ours, or that hooks stop and start.
+    Processes,
+    /// Nodes that are processes of ours: their environment and signals.
+    OwnProcesses,
+    /// A network namespace and a tap for each node.
+    Network,
+    /// A loop-mounted disk for each node.
+    Disks,
+    /// A control group that slows a disk down.
+    Throttle,
+    /// strace, to make system calls fail.
+    Strace,
+    /// A server whose clock can be put off.
+    ClockOffset,
+}
+
+impl Need {
+    /// What a person has to provide.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Need::Processes => "nodes to stop and start",
+            Need::OwnProcesses => "nodes that this program started",
+            Need::Network => "root, ip and /dev/net/tun",
+            Need::Disks => "root, loop devices and mkfs.ext4",
+            Need::Throttle => "the block controller of control groups, version 1",
+            Need::Strace => "root and strace",
+            Need::ClockOffset => "a debug build of the server",
+        }
+    }
+}
+
+/// What is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Means {
+    /// Needs that are not met, with why.
+    missing: Vec<(Need, String)>,
+}
+
+impl Means {
+    /// Looks around on this machine.
+    pub(crate) fn of_this_machine() -> Means {
+        let mut missing = Vec::new();
+        let is_root = rustix::process::geteuid().is_root();
+        let mut want = |need: Need, met: bool, why: &str| {
+            if !is_root || !met {
+                let why = if is_root { why } else { "this needs root" };
+                missing.push((need, why.to_owned()));
+            }
+        };
+        let tun = Path::new("/dev/net/tun").exists();
+        want(Need::Network, tun && has_program("ip") && has_program("nsenter"), "there is no /dev/net/tun, no ip or no nsenter");
+        let tools = ["mkfs.ext4", "mount", "umount", "mountpoint", "fsfreeze", "fallocate", "df"];
+        let disks = Path::new("/dev/loop-control").exists() && tools.iter().all(|tool| has_program(tool));
+        want(Need::Disks, disks, "there are no loop devices, or no mkfs.ext4");
+        want(Need::Throttle, disks && Throttle::is_possible(), "there is no block controller");
+        want(Need::Strace, has_program("strace"), "there is no strace");
+        Means { missing }
+    }
+
+    /// A cluster that somebody else runs.
+    pub(crate) fn of_a_running_cluster(hooks: bool) -> Means {
+        use Need::{ClockOffset, Disks, Network, OwnProcesses, Strace, Throttle};
+        let ours = [OwnProcesses, Network, Disks, Throttle, Strace, ClockOffset];
+        let mut missing: Vec<(Need, String)> = ours.map(|need| (need, "the cluster is not ours".to_owned())).into();
+        if !hooks {
+            missing.push((Need::Processes, "no --exec-stop and --exec-start were given".to_owned()));
+        }
+        Means { missing }
+    }
+
+    /// The same, for this server: a release build does not name the variable that puts its clock off.
+    pub(crate) async fn with_server(self, binary: &Path) -> Means {
+        let named = shell::run("grep", ["-qF".as_ref(), CLOCK_OFFSET.as_ref(), binary.as_os_str()]).await.is_ok();
+        if named { self } else { self.without(Need::ClockOffset, "this build of the server takes no offset") }
+    }
+
+    /// Why a need is not met.
+    pub(crate) fn lack(&self, need: Need) -> Option<&str> {
+        self.missing.iter().find(|(missing, _)| *missing == need).map(|(_, why)| why.as_str())
+    }
+
+    /// Whether it is met.
+    pub(crate) fn meets(&self, need: Need) -> bool {
+        self.lack(need).is_none()
+    }
+
+    /// The same without something.
+    pub(crate) fn without(mut self, need: Need, why: &str) -> Means {
+        self.missing.push((need, why.to_owned()));
+        self
+    }
+}
+
+fn has_program(name: &str) -> bool {
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&places).any(|place| place.join(name).is_file())
+}

@@ -1,0 +1,184 @@
+//! Runs whole clusters in simulation, seed by seed, and says what it found.
+//!
+//! Each seed has a process of its own: a few counters of libraries belong to the process, and the same seed must be the same run.
+
+mod bugs;
+mod process;
+
+use crate::process::Report;
+use cluster_tests::simulation::{self, Order, Outcome};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+cluster_tests::chance_by_seed!();
+
+const HELP: &str = "usage: holdfast-simulate [--seeds N] [--from SEED] [--steps N] [--nodes N] [--jobs N]
+       holdfast-simulate --seed SEED [--steps N] [--nodes N] [--trace] [--twice]
+       holdfast-simulate --bugs [--seeds N] [--steps N]
+
+Walks N seeds from SEED on (default: 20 from 1) by N steps each (default 2000), and judges each. --seed runs one, --trace shows all that
+happens, --twice runs it two times and compares. --bugs puts
+one classic bug after the other back (debug builds) and says how many seeds it took to find it. Exit codes: 0 nothing was found (with --bugs:
+all were), 1 otherwise, 2 usage.";
+
+struct Wanted {
+    seeds: u64,
+    from: u64,
+    steps: u64,
+    nodes: u64,
+    jobs: u64,
+    only: Option<u64>,
+    trace: bool,
+    twice: bool,
+    bugs: bool,
+    /// Set for the process of one seed.
+    one: bool,
+}
+
+fn main() -> ExitCode {
+    let wanted = match read(std::env::args().skip(1)) {
+        Ok(wanted) => wanted,
+        Err(why) => {
+            say(&format!("error: {why}\n{HELP}"));
+            return ExitCode::from(2);
+        }
+    };
+    let found = match wanted.only {
+        _ if wanted.bugs => bugs::missed(&wanted),
+        Some(seed) if wanted.one => one(seed, &wanted),
+        Some(seed) => several(&[seed, seed][..if wanted.twice { 2 } else { 1 }], &wanted),
+        None => several(&(wanted.from..wanted.from + wanted.seeds).collect::<Vec<_>>(), &wanted),
+    };
+    if found { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let mut wanted = Wanted {
+        seeds: 20,
+        from: 1,
+        steps: 2000,
+        nodes: 3,
+        jobs,
+        only: None,
+        trace: false,
+        twice: false,
+        bugs: false,
+        one: false,
+    };
+    while let Some(argument) = arguments.next() {
+        let mut number = || {
+            let value = arguments.next().ok_or_else(|| format!("{argument} needs a number"))?;
+            value.parse::<u64>().map_err(|_| format!("{argument}: {value:?} is not a whole number"))
+        };
+        match argument.as_str() {
+            "--seeds" => wanted.seeds = number()?,
+            "--from" => wanted.from = number()?,
+            "--steps" => wanted.steps = number()?,
+            "--nodes" => wanted.nodes = number()?.clamp(1, 9),
+            "--jobs" => wanted.jobs = number()?.max(1),
+            "--seed" => wanted.only = Some(number()?),
+            "--trace" => wanted.trace = true,
+            "--twice" => wanted.twice = true,
+            "--bugs" => wanted.bugs = true,
+            "--one" => wanted.one = true,
+            _ => return Err(format!("{argument} is unknown")),
+        }
+    }
+    Ok(wanted)
+}
+
+/// In the process of one seed: runs it, and writes what it came to as lines.
+fn one(seed: u64, wanted: &Wanted) -> bool {
+    let order = Order { seed, steps: wanted.steps, nodes: wanted.nodes };
+    let trace = wanted.trace;
+    // A thread of its own has no stream of chance but the seed's.
+    let ran = std::thread::Builder::new().stack_size(16 << 20).spawn(move || simulation::run(order, trace));
+    let outcome = match ran.map(std::thread::JoinHandle::join) {
+        Ok(Ok(Ok(outcome))) => outcome,
+        Ok(Ok(Err(why))) => return failed(&why),
+        Ok(Err(_)) => return failed("a part of the simulation panicked"),
+        Err(error) => return failed(&error.to_string()),
+    };
+    let Outcome { trace, findings, counts, virtual_ms } = outcome;
+    show(&format!("trace {:016x} {}", trace.hash(), trace.lines()));
+    show(&format!("count virtual_ms {virtual_ms}"));
+    counts.iter().for_each(|(what, count)| show(&format!("count {} {count}", what.replace(' ', "-"))));
+    findings.iter().for_each(|finding| show(&format!("finding {}", finding.replace('\n', "\nfinding "))));
+    !findings.is_empty()
+}
+
+fn failed(why: &str) -> bool {
+    show(&format!("finding {why}"));
+    true
+}
+
+fn several(seeds: &[u64], wanted: &Wanted) -> bool {
+    let began = Instant::now();
+    let next = AtomicU64::new(0);
+    let reports = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..wanted.jobs.min(seeds.len() as u64) {
+            scope.spawn(|| {
+                while let Some(seed) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
+                    .ok()
+                    .and_then(|at| seeds.get(at).map(|seed| (at, *seed)))
+                {
+                    let report = process::of(seed.1, wanted, None);
+                    tell(seed.1, wanted, &report);
+                    if let Ok(mut reports) = reports.lock() {
+                        reports.insert(seed.0, report);
+                    }
+                }
+            });
+        }
+    });
+    let reports = reports.into_inner().unwrap_or_default();
+    let differ = wanted.twice && reports.values().any(|report| report.trace != reports[&0].trace);
+    if wanted.twice {
+        show(if differ { "the two runs differ" } else { "the two runs are the same" });
+    }
+    summary(&reports, wanted, began.elapsed());
+    differ || reports.values().any(|report| !report.findings.is_empty())
+}
+
+fn tell(seed: u64, wanted: &Wanted, report: &Report) {
+    if !report.findings.is_empty() {
+        let found = report.findings.join("\n  ");
+        let Wanted { steps, nodes, .. } = wanted;
+        show(&format!(
+            "seed {seed}:\n  {found}\n  again: holdfast-simulate --seed {seed} --steps {steps} --nodes {nodes} --trace"
+        ));
+    } else if wanted.only.is_some() {
+        show(&format!("seed {seed}: nothing found; trace {}", report.trace));
+    }
+}
+
+fn summary(reports: &BTreeMap<usize, Report>, wanted: &Wanted, took: Duration) {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (what, count) in reports.values().flat_map(|report| &report.counts) {
+        *counts.entry(what).or_default() += count;
+    }
+    let found = reports.values().filter(|report| !report.findings.is_empty()).count();
+    let virtual_h = counts.remove("virtual_ms").unwrap_or(0) as f64 / 3.6e6;
+    show(&format!(
+        "{} seeds of {} steps in {:.1} s, {virtual_h:.2} hours of the nodes: {found} with findings",
+        reports.len(),
+        wanted.steps,
+        took.as_secs_f64()
+    ));
+    let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
+    show(&counts.join(", "));
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn show(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

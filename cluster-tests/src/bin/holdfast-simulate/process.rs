@@ -1,0 +1,78 @@
+//! The process of one seed, from outside.
+
+use crate::Wanted;
+use std::collections::BTreeMap;
+use std::io::{Read, Seek};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A walk that takes longer does not end.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// One with a bug is given up earlier.
+const PATIENCE_WITH_A_BUG: Duration = Duration::from_secs(90);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What it said.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) trace: String,
+    pub(crate) findings: Vec<String>,
+    pub(crate) counts: BTreeMap<String, u64>,
+}
+
+/// Runs a seed, with a bug where one is named.
+pub(crate) fn of(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Report {
+    match run(seed, wanted, bug) {
+        Ok(said) => read(&said),
+        Err(why) => Report { findings: vec![why], ..Report::default() },
+    }
+}
+
+fn run(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("its process did not run: {error}");
+    let mut said = tempfile::tempfile().map_err(failed)?;
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    for (name, number) in [("--seed", seed), ("--steps", wanted.steps), ("--nodes", wanted.nodes)] {
+        command.arg(name).arg(number.to_string());
+    }
+    command.arg("--one").stdin(Stdio::null()).stdout(said.try_clone().map_err(failed)?);
+    if wanted.trace {
+        command.arg("--trace");
+    }
+    if let Some(bug) = bug {
+        // Panics of a node that has a bug are its way to be found.
+        command.env("HOLDFAST_FAULT", format!("bug:{bug}")).stderr(Stdio::null());
+    }
+    let mut child = command.spawn().map_err(failed)?;
+    let deadline = Instant::now() + if bug.is_some() { PATIENCE_WITH_A_BUG } else { PATIENCE };
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().and_then(|()| child.wait()).map_err(failed)?;
+            return Err("it did not end: somebody is busy for ever".to_owned());
+        }
+        std::thread::sleep(LOOK);
+    };
+    let mut text = String::new();
+    said.rewind().and_then(|()| said.read_to_string(&mut text)).map_err(failed)?;
+    if text.is_empty() { Err(format!("its process ended without a word: {status}")) } else { Ok(text) }
+}
+
+fn read(said: &str) -> Report {
+    let mut report = Report::default();
+    for line in said.lines() {
+        match line.split_once(' ') {
+            Some(("trace", trace)) => report.trace = trace.to_owned(),
+            Some(("finding", finding)) => report.findings.push(finding.to_owned()),
+            Some(("count", count)) => {
+                if let Some((what, count)) = count.rsplit_once(' ') {
+                    report.counts.insert(what.to_owned(), count.parse().unwrap_or(0));
+                }
+            }
+            _ => {}
+        }
+    }
+    report
+}

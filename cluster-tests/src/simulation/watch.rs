@@ -1,0 +1,73 @@
+//! What must hold after every step, by name.
+
+use node::boot::Node;
+use std::collections::BTreeMap;
+
+/// Remembers what was seen, and says where what is seen now cannot be.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// Chain and digest at each revision that any node stood at.
+    seen: BTreeMap<u64, ([u8; 32], [u8; 32])>,
+    /// Where each node stood when it was looked at last, in its life.
+    stood: BTreeMap<u64, u64>,
+    /// The newest record that an answer named, and by whom it was answered since the last look.
+    answered: Vec<(u64, u64)>,
+    findings: Vec<String>,
+}
+
+impl Watch {
+    /// A node answered with a record.
+    pub(super) fn answered(&mut self, node: u64, record: u64) {
+        self.answered.push((node, record));
+    }
+
+    /// A node begins another life: it may stand where its disk says.
+    pub(super) fn begins(&mut self, node: u64) {
+        self.stood.remove(&node);
+        self.answered.retain(|(by, _)| *by != node);
+    }
+
+    /// Looks at everything that is up.
+    pub(super) fn look(&mut self, up: &[(u64, &Node)]) {
+        for (id, node) in up {
+            let (revision, chain, digest) = node.standing();
+            self.state_is_one(*id, revision, chain, digest);
+            self.nobody_goes_back(*id, revision);
+            self.nothing_is_answered_before_its_record(*id, revision);
+        }
+    }
+
+    /// What was found so far.
+    pub(super) fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
+    fn state_is_one(&mut self, node: u64, revision: u64, chain: [u8; 32], digest: [u8; 32]) {
+        let first = *self.seen.entry(revision).or_insert((chain, digest));
+        if first != (chain, digest) {
+            self.findings
+                .push(format!("node {node} at revision {revision} has another state or chain than a node had there before"));
+        }
+        // Far behind nobody stands any more, but who comes back: enough is kept for that.
+        while self.seen.len() > 100_000 {
+            self.seen.pop_first();
+        }
+    }
+
+    fn nobody_goes_back(&mut self, node: u64, revision: u64) {
+        let before = self.stood.insert(node, revision).unwrap_or(0);
+        if revision < before {
+            self.findings.push(format!("node {node} went back from revision {before} to {revision}"));
+        }
+    }
+
+    fn nothing_is_answered_before_its_record(&mut self, node: u64, revision: u64) {
+        let findings = &mut self.findings;
+        self.answered.retain(|(by, record)| {
+            if *by == node && *record > revision {
+                findings.push(format!("node {node} answered with record {record} and stands at {revision}"));
+            }
+            *by != node
+        });
+    }
+}

@@ -1,0 +1,224 @@
+//! The world: nodes with their disks, clocks and lives.
+
+use super::chance::WorldEntropy;
+use super::disk::{LifeDisk, lay_down};
+use super::network::{Life, Net};
+use node::boot::{Ambient, BootError, Node};
+use node::clock::Clock;
+use node::config::Config;
+use node::kit::{self, NodePlan};
+use node_domain::ids::Stamp;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use storage::{Disk, MemoryDisk};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tonic::service::Routes;
+
+/// When simulated time begins, in microseconds since 1970. Certificates are checked by the machine's clock.
+const BEGINNING_US: u64 = 1_790_000_000_000_000;
+/// Short segments and few entries between snapshots: everything that happens rarely in production happens often here.
+const SETTINGS: [&str; 5] = [
+    "listen.client=127.0.0.1:0",
+    "storage.segment_bytes=1048576",
+    "replication.snapshot_entries=150",
+    "replication.entries_kept=20",
+    "storage.value_cache_bytes=1048576",
+];
+/// What the first node founds the cluster from.
+const BOOTSTRAP: &str = "bootstrap.sealed";
+/// What is left of a node without power may take so long to notice.
+const UNDEAD: Duration = Duration::from_secs(120);
+
+/// How callers reach the nodes that are up: their services, and their lives.
+pub(super) type Doors = Arc<Mutex<BTreeMap<u64, (Routes, Life)>>>;
+
+/// All nodes.
+pub(super) struct World {
+    home: tempfile::TempDir,
+    pub(super) net: Net,
+    pub(super) doors: Doors,
+    pub(super) token: String,
+    seats: BTreeMap<u64, Seat>,
+}
+
+/// Where a node stands, whether it is up or not.
+struct Seat {
+    disk: MemoryDisk,
+    clock: Arc<AtomicI64>,
+    lives: u64,
+    life: Life,
+    state: State,
+}
+
+enum State {
+    Down,
+    Starting(JoinHandle<Result<Node, BootError>>),
+    Up(Box<Node>),
+}
+
+/// A node's clock: simulated time, and how far it is off.
+struct NodeClock {
+    began: Instant,
+    offset_ms: Arc<AtomicI64>,
+}
+
+impl Clock for NodeClock {
+    fn now(&self) -> Stamp {
+        let since = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Stamp((BEGINNING_US + since).saturating_add_signed(self.offset_ms.load(Ordering::Relaxed) * 1000))
+    }
+}
+
+impl World {
+    /// Lays out so many nodes and starts none.
+    pub(super) fn lay_out(nodes: u64) -> Result<World, String> {
+        let failed = |error: std::io::Error| format!("lay out the nodes: {error}");
+        let memory = Path::new("/dev/shm");
+        let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.map_err(failed)?;
+        let kit = home.path().join("kit");
+        kit::create(&kit, &NodePlan::local(nodes, 7000)).map_err(|error| error.to_string())?;
+        let token = std::fs::read_to_string(kit.join("root-token")).map_err(failed)?.trim().to_owned();
+        let mut seats = BTreeMap::new();
+        for id in 1..=nodes {
+            let disk = MemoryDisk::new();
+            let data = kit::node_directory(&kit, id).join("data");
+            for entry in std::fs::read_dir(&data).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                let contents = std::fs::read(&path).map_err(failed)?;
+                lay_down(&disk, Path::new(path.file_name().unwrap_or_default()), &contents).map_err(failed)?;
+            }
+            let seat = Seat { disk, clock: Arc::default(), lives: 0, life: Life::default(), state: State::Down };
+            seats.insert(id, seat);
+        }
+        Ok(World { home, net: Net::new(), doors: Doors::default(), token, seats })
+    }
+
+    pub(super) fn ids(&self) -> Vec<u64> {
+        self.seats.keys().copied().collect()
+    }
+
+    /// Nodes that are up.
+    pub(super) fn up(&self) -> Vec<(u64, &Node)> {
+        let up = self.seats.iter().filter_map(|(id, seat)| match &seat.state {
+            State::Up(node) => Some((*id, &**node)),
+            _ => None,
+        });
+        up.collect()
+    }
+
+    /// Nodes that are down, and not on their way up.
+    pub(super) fn down(&self) -> Vec<u64> {
+        self.seats.iter().filter(|(_, seat)| matches!(seat.state, State::Down)).map(|(id, _)| *id).collect()
+    }
+
+    fn kit(&self) -> PathBuf {
+        self.home.path().join("kit")
+    }
+
+    /// Begins to start a node that is down.
+    pub(super) fn start(&mut self, id: u64, began: Instant) -> Result<(), String> {
+        let place = kit::node_directory(&self.kit(), id);
+        let net = self.net.clone();
+        let Some(seat) = self.seats.get_mut(&id).filter(|seat| matches!(seat.state, State::Down)) else { return Ok(()) };
+        seat.lives += 1;
+        seat.life = Life::default();
+        let data = place.join(format!("life{}", seat.lives));
+        let failed = |error: std::io::Error| format!("make a directory for a life of node {id}: {error}");
+        std::fs::create_dir_all(&data).map_err(failed)?;
+        // What founds the cluster is read from the real directory, and used up on the disk.
+        if seat.disk.exists(Path::new(BOOTSTRAP)).map_err(failed)? {
+            std::fs::copy(place.join("data").join(BOOTSTRAP), data.join(BOOTSTRAP)).map_err(failed)?;
+        }
+        let mut settings: Vec<String> = SETTINGS.iter().map(|setting| (*setting).to_owned()).collect();
+        settings.push(format!("node.data={}", data.display()));
+        let config =
+            Config::load(&place.join("holdfast.toml"), std::iter::empty(), &settings).map_err(|error| error.to_string())?;
+        let ambient = Ambient {
+            disk: Arc::new(LifeDisk::new(&seat.disk, &data)),
+            clock: Arc::new(NodeClock { began, offset_ms: seat.clock.clone() }),
+            peers: net.of(id, &seat.life),
+            ..Ambient::real()
+        };
+        seat.state = State::Starting(tokio::spawn(Node::boot(config, ambient)));
+        Ok(())
+    }
+
+    /// Takes note of nodes whose start has ended, well or not; those that are up.
+    pub(super) async fn settle(&mut self) -> Vec<(u64, Result<(), String>)> {
+        let mut news = Vec::new();
+        for (id, seat) in &mut self.seats {
+            let State::Starting(starting) = &mut seat.state else { continue };
+            if !starting.is_finished() {
+                continue;
+            }
+            let outcome = match starting.await {
+                Ok(Ok(node)) => {
+                    self.doors.lock().insert(*id, (node.routes(), seat.life.clone()));
+                    seat.state = State::Up(Box::new(node));
+                    Ok(())
+                }
+                failed => {
+                    seat.state = State::Down;
+                    seat.life.kill();
+                    Err(failed.map_or_else(
+                        |error| error.to_string(),
+                        |booted| booted.err().map_or(String::new(), |why| why.to_string()),
+                    ))
+                }
+            };
+            news.push((*id, outcome));
+        }
+        news
+    }
+
+    /// `kill -9`: its process is gone, what it wrote is there.
+    pub(super) fn kill(&mut self, id: u64) {
+        self.end(id, |seat| {
+            seat.life.kill();
+            seat.disk.kill();
+        });
+    }
+
+    /// Its power goes: what was not synced is lost, or not, sector by sector.
+    pub(super) fn cut_power(&mut self, id: u64) {
+        self.end(id, |seat| {
+            seat.life.go_dark();
+            seat.disk.cut_power(&WorldEntropy);
+        });
+    }
+
+    fn end(&mut self, id: u64, how: impl FnOnce(&Seat)) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        self.doors.lock().remove(&id);
+        how(seat);
+        match std::mem::replace(&mut seat.state, State::Down) {
+            // Without a disk and a network it can do nothing more; it is let go of as any node, by itself.
+            State::Up(node) => drop(tokio::spawn(async move { drop(tokio::time::timeout(UNDEAD, node.shutdown()).await) })),
+            State::Starting(starting) => starting.abort(),
+            State::Down => {}
+        }
+    }
+
+    /// Asks a node to stop, and waits until it has.
+    pub(super) async fn stop(&mut self, id: u64) -> bool {
+        let Some(seat) = self.seats.get_mut(&id) else { return false };
+        let State::Up(node) = std::mem::replace(&mut seat.state, State::Down) else { return false };
+        self.doors.lock().remove(&id);
+        let stopped = tokio::time::timeout(UNDEAD, node.shutdown()).await.is_ok();
+        seat.life.kill();
+        seat.disk.kill();
+        stopped
+    }
+
+    /// Sets a node's clock off.
+    pub(super) fn set_clock(&self, id: u64, offset_ms: i64) {
+        if let Some(seat) = self.seats.get(&id) {
+            seat.clock.store(offset_ms, Ordering::Relaxed);
+        }
+    }
+}
