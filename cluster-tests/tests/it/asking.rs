@@ -99,7 +99,7 @@ async fn whoever_asks_too_much_leaves_no_record_of_looking_and_many_reads_count_
         value: Some(v1::Value { kind: Some(v1::value::Kind::Bytes("x".into())) }),
         ..Default::default()
     };
-    let asked = futures::future::join_all((0..200).map(|_| nobody.secrets().raw().put(put.clone()))).await;
+    let asked = futures::future::join_all((0..200).map(|_| async { nobody.secrets().raw().put(put.clone()).await })).await;
     let throttled = asked.iter().filter(|answer| answer.as_ref().is_err_and(|error| error.code() == Code::ResourceExhausted));
     assert!(throttled.count() > 100, "most of them were too many");
     let query = v1::QueryRequest { operation: "door.catch-up".into(), limit: 1000, ..Default::default() };
