@@ -35,14 +35,19 @@ impl Desk<'_> {
         }
         let existing = self.state.environment(&environment)?.secrets.get(&path);
         check_expectation(&path, existing, expect)?;
-        let about = about.normalized()?;
-        let read = if patch {
+        let merged = if patch {
             let secret = existing.ok_or_else(|| Rejection::not_found("secret", &path))?;
-            let version = secret.readable(None)?.number;
-            let kind = about.kind.unwrap_or(secret.about.kind);
-            self.look(&Look { environment: &environment, secret, version, to: &path, kind })?
+            Some((secret, secret.readable(None)?.number))
         } else {
             None
+        };
+        let about = about.normalized()?;
+        let read = match merged {
+            Some((secret, version)) => {
+                let kind = about.kind.unwrap_or(secret.about.kind);
+                self.look(&Look { environment: &environment, secret, version, to: &path, kind })?
+            }
+            None => None,
         };
         let at = usize::from(read.is_some());
         let (added, answer) = self.added(Adding { environment, path, existing, sealed, about, cause, at })?;
