@@ -337,6 +337,9 @@ impl IdentityState {
     pub(crate) fn end_wrappings(&mut self, digest: &mut Digest) -> Result<(), &'static str> {
         for (_, hash) in std::mem::take(&mut self.wrapped_by) {
             self.wrapped.remove(&hash, digest)?;
+            if self.wrapped_of.find(&hash).is_some() {
+                self.wrapped_of.remove(&hash, digest)?;
+            }
         }
         (self.wrapped_ends, self.wrapped_bytes) = (OrdSet::new(), 0);
         Ok(())
