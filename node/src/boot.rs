@@ -217,7 +217,7 @@ impl Node {
         let health = Arc::new(Health::new(door.clone(), replica.clone(), watched, (clock, certificates.clone()), &config));
         tasks::start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
         tasks::keep_certificates(&certificates, &ambient, &door, &mut others, &stop_peers);
-        mending::start(&config, &ambient, &door, &replica, &mut others, &stop_peers);
+        mending::start(&config, &ambient, (&opened, &door), &replica, &mut others, &stop_peers);
         let saving = Arc::new(Saving::new(backups, door.clone(), config.backup.to.clone()));
         tasks::save_by_itself(&config, &ambient, &saving, &replica, &mut others, &stop_clients);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;

@@ -131,7 +131,7 @@ impl Snapshots {
     }
 
     /// Complete snapshots, newest first.
-    fn complete(&self) -> io::Result<Vec<PathBuf>> {
+    pub(crate) fn complete(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = self.files()?;
         files.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
         files.reverse();
@@ -209,8 +209,12 @@ impl Snapshots {
     }
 
     fn reader(&self, path: &Path) -> io::Result<SnapshotReader> {
-        let version = read_header(&*self.disk, path).map_err(io::Error::other)?.key_version;
-        SnapshotReader::open(&*self.disk, path, &self.key(path, version)?).map_err(io::Error::other)
+        self.reader_by(&*self.disk, path)
+    }
+
+    fn reader_by(&self, disk: &dyn Disk, path: &Path) -> io::Result<SnapshotReader> {
+        let version = read_header(disk, path).map_err(io::Error::other)?.key_version;
+        SnapshotReader::open(disk, path, &self.key(path, version)?).map_err(io::Error::other)
     }
 
     /// Versions of the root key that a snapshot on this node needs.
@@ -245,7 +249,12 @@ impl Snapshots {
 
     /// Reads a whole file and returns the position in its header.
     pub(crate) fn verify(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let reader = self.reader(path)?;
+        self.verify_by(&*self.disk, path)
+    }
+
+    /// As [`verify`](Snapshots::verify), by another way to the same disk, such as a slow one.
+    pub(crate) fn verify_by(&self, disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+        let reader = self.reader_by(disk, path)?;
         if reader.header().cluster != self.owner.cluster {
             return Err(io::Error::other(format!("snapshot {} is another cluster's", path.display())));
         }

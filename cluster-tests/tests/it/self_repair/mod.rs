@@ -3,6 +3,7 @@
 
 mod bits;
 mod files;
+mod scrub;
 mod values;
 
 use cluster_tests::checks::{all_nodes_agree, the_journal_verifies};
