@@ -7,9 +7,10 @@ use crate::config::Config;
 use crate::managers::until;
 use crate::repair::records::RecordRepair;
 use crate::repair::scrub::{self, Holdings};
-use crate::repair::{self, address_book};
+use crate::repair::{self, address_book, checks};
 use raft::Replica;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,11 @@ pub(super) fn start(
     let (wal, snapshots) = (opened.wal.clone(), opened.snapshots.clone());
     let read = Holdings { door: door.clone(), replica: replica.clone(), wal, snapshots, records };
     scrub::start(read, ambient.disk.clone(), config.scrub, tasks, stop);
+    if config.scrub.state_check_ms > 0 {
+        let period = Duration::from_millis(config.scrub.state_check_ms);
+        until(stop, tasks, checks::check(door.clone(), replica.clone(), opened.digests.clone(), period));
+    }
+    until(stop, tasks, opened.digests.clone().settle(repairs.clone()));
     until(stop, tasks, repair::snapshots::renew(replica.clone(), repairs.clone()));
     until(stop, tasks, address_book::keep(ambient.disk.clone(), config.node.data.clone(), replica.clone()));
     let door = door.clone();

@@ -10,10 +10,12 @@ pub struct ScrubConfig {
     pub bytes_per_second: u64,
     /// How long to rest after everything was read, in milliseconds.
     pub pause_ms: u64,
+    /// How often the leader has the states of all members compared, in milliseconds; 0: never.
+    pub state_check_ms: u64,
 }
 
 impl Default for ScrubConfig {
     fn default() -> ScrubConfig {
-        ScrubConfig { bytes_per_second: 4 << 20, pause_ms: 600_000 }
+        ScrubConfig { bytes_per_second: 4 << 20, pause_ms: 600_000, state_check_ms: 300_000 }
     }
 }

@@ -332,6 +332,12 @@ impl Snapshots {
         self.disk.sync_dir(&self.directory)
     }
 
+    /// Takes all snapshots out of use but the one of this revision: they hold a state that is not to be believed.
+    pub(crate) fn set_others_aside(&self, revision: u64) -> io::Result<()> {
+        let believed = self.name(revision);
+        self.complete()?.iter().filter(|path| **path != believed).try_for_each(|path| self.set_aside(path))
+    }
+
     /// The state of a snapshot, with the databases rebuilt from it.
     fn restore(&self, path: &Path, materializer: &Materializer, values: &Values) -> io::Result<Standing> {
         materializer.flush()?;

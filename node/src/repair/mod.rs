@@ -4,6 +4,8 @@
 //! never made up again; everything else is, from what the node has or from the other members, and proves itself before it is believed.
 
 pub(crate) mod address_book;
+pub(crate) mod apart;
+pub(crate) mod checks;
 pub(crate) mod peers;
 pub(crate) mod records;
 pub(crate) mod scrub;

@@ -1,6 +1,7 @@
 //! Damage on one node's disk: what can be had from the others comes back by itself, what cannot keeps the node out, and nobody is ever
 //! given a wrong value.
 
+mod apart;
 mod bits;
 mod files;
 mod scrub;
