@@ -28,6 +28,7 @@ use crate::leadership;
 use crate::managers::{self, Managed};
 use crate::members::AdmittedPeers;
 use crate::network::{PeerNetwork, TcpNetwork};
+use crate::repair::checks::Digests;
 use crate::repair::peers::RepairPeers;
 use crate::repair::service::repair_service;
 use crate::repair::values::ValueRepair;
@@ -36,7 +37,7 @@ use crate::seal::kms::{Keeper, KeyServices, RealKeyServices};
 use crate::seal::peers::{Holdings, Peers, keys_service};
 use crate::seal::server::by_itself;
 use crate::seal::service::SealService;
-use crate::seal::{Rotation, SealDesk, Unsealed};
+use crate::seal::{Custody, Rotation, SealDesk, Unsealed};
 use crate::serve::{self, Services, Serving};
 use opening::{Local, Opened, open_local, open_stores};
 use raft::timeline::LogPayloads;
@@ -122,6 +123,8 @@ pub struct Node {
     journal: Journal,
     materializer: Arc<Materializer>,
     stores: Weak<Stores>,
+    custody: Arc<Custody>,
+    digests: Arc<Digests>,
     _lock: DataDirLock,
 }
 
@@ -217,12 +220,12 @@ impl Node {
         let health = Arc::new(Health::new(door.clone(), replica.clone(), watched, (clock, certificates.clone()), &config));
         tasks::start_managers(&ambient, &replica, &door, &health, &mut others, &stop_peers);
         tasks::keep_certificates(&certificates, &ambient, &door, &mut others, &stop_peers);
-        mending::start(&config, &ambient, &door, &replica, &mut others, &stop_peers);
+        mending::start(&config, &ambient, (&opened, &door), &replica, &mut others, &stop_peers);
         let saving = Arc::new(Saving::new(backups, door.clone(), config.backup.to.clone()));
         tasks::save_by_itself(&config, &ambient, &saving, &replica, &mut others, &stop_clients);
         let client_address = client_listener.local_addr().map_err(failed("listen.client"))?;
         let mut clients = JoinSet::new();
-        seal_desk.unsealed(custody, sealing);
+        seal_desk.unsealed(custody.clone(), sealing);
         let seal = SealService { desk: seal_desk, door: Some(door.clone()) };
         let connections_max = config.limits.connections_max;
         let services = Services { door, replica: replica.clone(), seal, rotation, saving, health: health.clone() };
@@ -230,7 +233,7 @@ impl Node {
         let serving = Serving { routes: routes.clone(), health: health.clone(), connections_max };
         clients.spawn(serve::clients(client_listener, certificates.client(), serving, stop_clients.clone()));
         tracing::info!(node = id, zone = %local.identity.zone, client = %client_address, "node started");
-        let Opened { wal, journal, materializer, stores, .. } = opened;
+        let Opened { wal, journal, materializer, stores, digests, .. } = opened;
         Ok(Node {
             id,
             client_address,
@@ -247,6 +250,8 @@ impl Node {
             journal,
             materializer,
             stores,
+            custody,
+            digests,
             _lock: local.lock,
         })
     }
@@ -319,6 +324,11 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Where it ended over a state that had come apart, which starting again mends: what it is started again with.
+    pub(crate) fn to_start_again(&self) -> Option<Unsealed> {
+        self.digests.came_apart().then(|| self.custody.unsealed())
     }
 
     /// Stops in order: hands leadership over, answers the calls under way, then replication, then the stores.
@@ -420,9 +430,9 @@ fn peer_routes(
     holdings: &Holdings,
     opened: &Opened,
 ) -> tonic::service::Routes {
-    let Opened { journal, values, snapshots, epoch, .. } = opened;
+    let Opened { journal, values, snapshots, epoch, digests, .. } = opened;
     let admitted = AdmittedPeers(opened.published.clone());
-    let repair = repair_service(journal.clone(), values.clone(), snapshots.clone(), replica.clone());
+    let repair = repair_service(journal.clone(), values.clone(), snapshots.clone(), replica.clone(), digests.clone());
     tonic::service::Routes::new(InterceptedService::new(raft_service(replica.inbox(), epoch.clone()), admitted.clone()))
         .add_service(InterceptedService::new(forward_service(desk.clone()), admitted.clone()))
         .add_service(InterceptedService::new(keys_service(holdings.clone()), admitted.clone()))

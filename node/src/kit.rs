@@ -12,7 +12,7 @@ pub use issuing::renew;
 use crate::bootstrap::{self, Bootstrap};
 use crate::config::{
     AdvertiseConfig, BackupConfig, Config, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig, NodeConfig,
-    ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
+    ReplicationConfig, ScrubConfig, SealConfig, StorageConfig, TlsConfig,
 };
 use crate::engine::Sealing;
 use crate::engine::sealing::new_token;
@@ -275,6 +275,7 @@ fn settings(node: &NodePlan) -> Config {
         limits: LimitsConfig::default(),
         login: LoginConfig::default(),
         backup: BackupConfig::default(),
+        scrub: ScrubConfig::default(),
     }
 }
 

@@ -39,6 +39,9 @@ use crate::{
     types::{Raft, SnapshotMeta, StoredMembership, TypeConfig},
 };
 
+/// How long the log may take to be purged.
+const PURGE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The handle to this node's replica. Clones share it.
 #[derive(Clone)]
 pub struct Replica {
@@ -222,6 +225,21 @@ impl Replica {
         let stopped = || io::Error::other("this node has stopped");
         self.inner.snapshots.send(sender).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Removes the log up to an entry that the newest snapshot holds, though others may want it still: they get the snapshot. Returns when
+    /// it is gone.
+    ///
+    /// # Errors
+    /// When the node stops, or the entries are not gone in time.
+    pub async fn purge_through(&self, index: u64) -> Result<(), String> {
+        let raft = self.raft().clone();
+        let purged = self.uncancelled(async move {
+            raft.trigger().purge_log(index).await.map_err(|fatal| fatal.to_string())?;
+            let gone = |metrics: &openraft::RaftMetrics<TypeConfig>| metrics.purged.is_some_and(|purged| purged.index >= index);
+            raft.wait(Some(PURGE_PATIENCE)).metrics(gone, "purged").await.map(drop).map_err(|error| error.to_string())
+        });
+        purged.await?
     }
 
     /// Where this node stands now, as a snapshot of its state would say.

@@ -3,6 +3,7 @@
 //! Everything but sled goes through a [`Disk`], so that a simulation can cut the power, fill the disk or fail a sync at any call.
 
 pub mod memory;
+pub mod unhurried;
 
 use std::{
     fs::{File, OpenOptions},

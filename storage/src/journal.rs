@@ -17,7 +17,7 @@ use bytes::Bytes;
 use storage_crypto::{Entropy, Key, OsEntropy};
 
 pub use self::block::{Block, StoredRecord};
-pub use self::mend::{JournalSpan, set_aside};
+pub use self::mend::{Checked, JournalSpan, set_aside};
 use self::{block::ChainError, handle::Inner};
 use crate::{
     disk::Disk,

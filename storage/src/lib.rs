@@ -21,7 +21,7 @@ pub mod snapshot;
 pub mod wal;
 pub mod workers;
 
-pub use disk::{Disk, DiskFile, RealDisk, memory::MemoryDisk};
+pub use disk::{Disk, DiskFile, RealDisk, memory::MemoryDisk, unhurried::Pace, unhurried::UnhurriedDisk};
 pub use identity::{DataDirLock, Identity, IdentityError};
 pub use journal::{Block, Journal, JournalError, JournalHead, JournalOptions, JournalSpan, JournalStats, StoredRecord};
 pub use materialized::{Database, DatabaseOptions, MaterializedError, RowOp};

@@ -4,6 +4,7 @@
 //! callbacks in order. What was appended can be read as soon as [`Wal::append`] returns. The first failed write or sync is
 //! final: it and every later request get the error, and the node has to stop.
 
+mod check;
 mod core;
 mod records;
 mod recovery;

@@ -11,6 +11,7 @@ use crate::engine::stores::Stores;
 use crate::engine::{Published, Sealing, Values, View};
 use crate::lost_log;
 use crate::repair::Repairs;
+use crate::repair::checks::Digests;
 use crate::seal::desk::FIRST_START;
 use crate::seal::{Custody, Unsealed};
 use node_domain::State;
@@ -45,6 +46,7 @@ pub(super) struct Opened {
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) stores: Weak<Stores>,
     pub(super) repairs: Arc<Repairs>,
+    pub(super) digests: Arc<Digests>,
     pub(super) epoch: Epoch,
 }
 
@@ -116,6 +118,27 @@ fn log_is_gone(place: &Path, node: u64) -> BootError {
     BootError { doing: "open the write-ahead log".into(), cause }
 }
 
+/// The state that the node goes on from: that of its newest snapshot, or another member's where there is none, or none to be believed.
+fn restored(
+    rescue: &Rescue,
+    snapshots: &Snapshots,
+    (wal, purged): (&Wal, Option<u64>),
+    materializer: &Materializer,
+    values: &Values,
+) -> Result<Option<Standing>, BootError> {
+    let install = |path: &Path| snapshots.install(path, materializer, values);
+    if let Some(mark) = rescue.came_apart()? {
+        return rescue.replace_state(&mark, snapshots, wal, purged, install).map(Some);
+    }
+    let found = |why| rescue.repairs.began(RepairPart::Snapshot, why);
+    let restored = snapshots.restore_newest(materializer, values, purged, found);
+    Ok(match restored.map_err(failed("restore the newest snapshot"))? {
+        Restored::Standing(standing) => Some(*standing),
+        Restored::Beginning => None,
+        Restored::Lost { index_min } => Some(rescue.fetch_state(snapshots, wal, index_min, install)?),
+    })
+}
+
 pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, rescue: &Rescue) -> Result<Opened, BootError> {
     let data = &config.node.data;
     crate::restore::check_finished(data).map_err(failed("open the data directory"))?;
@@ -133,15 +156,7 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
         return Err(log_is_gone(&data.join("wal"), local.owner.node));
     }
     let purged = recovered.purged.as_ref().map(|(index, _)| *index);
-    let found = |why| rescue.repairs.began(RepairPart::Snapshot, why);
-    let restored = snapshots.restore_newest(&materializer, &values, purged, found);
-    let standing = match restored.map_err(failed("restore the newest snapshot"))? {
-        Restored::Standing(standing) => Some(*standing),
-        Restored::Beginning => None,
-        Restored::Lost { index_min } => {
-            Some(rescue.fetch_state(&snapshots, &wal, index_min, |path| snapshots.install(path, &materializer, &values))?)
-        }
-    };
+    let standing = restored(rescue, &snapshots, (&wal, purged), &materializer, &values)?;
     let Standing { state, chain } = standing.unwrap_or_else(|| Standing::before_everything(State::empty(local.owner.cluster)));
     let head = journal.head();
     if head.next_seq == 0 || head.next_seq <= state.revision().0 {
@@ -163,8 +178,9 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
     let published = Arc::new(Published::new(view.clone()));
     let sealing = local.sealing.clone();
     let behind = (journal.clone(), values.clone(), materializer.clone(), snapshots.clone());
-    let fold = Fold::new(view, published.clone(), behind, sealing, epoch.clone());
+    let digests = Arc::new(Digests::new(ambient.disk.clone(), data.clone()));
+    let fold = Fold::new(view, published.clone(), behind, sealing, digests.clone(), epoch.clone());
     let stores = Arc::downgrade(&stores);
     let (fold, repairs) = (Arc::new(fold), rescue.repairs.clone());
-    Ok(Opened { wal, journal, values, materializer, published, fold, snapshots, stores, repairs, epoch })
+    Ok(Opened { wal, journal, values, materializer, published, fold, snapshots, stores, repairs, digests, epoch })
 }

@@ -4,6 +4,7 @@ use super::{Ambient, BootError, failed};
 use crate::config::Config;
 use crate::engine::snapshots::Snapshots;
 use crate::engine::standing::Standing;
+use crate::repair::apart::CameApart;
 use crate::repair::peers::RepairPeers;
 use crate::repair::{Repairs, address_book};
 use node_domain::repair::RepairPart;
@@ -78,6 +79,37 @@ impl Rescue {
         Err(BootError { doing: "open the journal".into(), cause: "it is damaged again and again".into() })
     }
 
+    /// Whether the state here had come apart from the others': then nothing of it counts.
+    pub(super) fn came_apart(&self) -> Result<Option<CameApart>, BootError> {
+        let doing = "start from a state that had come apart";
+        let mark = CameApart::read(&*self.disk, &self.data).map_err(failed(doing))?;
+        if let Some(mark) = &mark {
+            mark.check_tries().map_err(failed(doing))?;
+            self.repairs.began(RepairPart::State, mark.why.clone());
+            if mark.is_last_try() {
+                let why = "it came apart again after it had taken another member's state; once more, and this node stays out";
+                self.repairs.failed(RepairPart::State, why);
+            }
+        }
+        Ok(mark)
+    }
+
+    /// Another member's state in the place of one that had come apart.
+    pub(super) fn replace_state(
+        &self,
+        mark: &CameApart,
+        snapshots: &Snapshots,
+        wal: &Wal,
+        purged: Option<u64>,
+        install: impl Fn(&Path) -> io::Result<Standing>,
+    ) -> Result<Standing, BootError> {
+        let index_min = mark.index.max(purged.unwrap_or(0));
+        let standing = self.fetch_state(snapshots, wal, index_min, install)?;
+        let aside = snapshots.set_others_aside(standing.state.revision().0);
+        aside.map_err(failed("set the snapshots of a state aside that had come apart"))?;
+        Ok(standing)
+    }
+
     /// A state that reaches the log's first entry, from whichever member gives one that verifies. Blocking; only on a thread that may.
     pub(super) fn fetch_state(
         &self,
@@ -86,7 +118,9 @@ impl Rescue {
         index_min: u64,
         install: impl Fn(&Path) -> io::Result<Standing>,
     ) -> Result<Standing, BootError> {
-        self.repairs.began(RepairPart::Snapshot, format!("no snapshot reaches entry {index_min} of the log"));
+        if !self.repairs.is_under_way(RepairPart::State) {
+            self.repairs.began(RepairPart::Snapshot, format!("no snapshot reaches entry {index_min} of the log"));
+        }
         let others = self.others();
         let members: Vec<u64> = others.keys().copied().collect();
         let peers = RepairPeers::remembered(self.channels.clone(), others);
@@ -112,7 +146,9 @@ impl Rescue {
             }
             if members.is_empty() || Instant::now() >= deadline {
                 let asked = if answers.is_empty() { "no other member is known".to_owned() } else { answers.join("; ") };
-                let cause = format!("the log goes on from entry {index_min}, and no other member gave a snapshot: {asked}");
+                let cause = format!(
+                    "a state is needed that reaches entry {index_min} of the log, and no other member gave a snapshot: {asked}"
+                );
                 return Err(BootError { doing: "restore the newest snapshot".into(), cause });
             }
             std::thread::sleep(RETRY);

@@ -3,9 +3,11 @@
 mod backup;
 mod login;
 mod overlay;
+mod scrub;
 
 pub use backup::BackupConfig;
 pub use login::LoginConfig;
+pub use scrub::ScrubConfig;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -46,6 +48,9 @@ pub struct Config {
     /// Snapshots for disaster recovery.
     #[serde(default)]
     pub backup: BackupConfig,
+    /// Finding damage before what is damaged is needed.
+    #[serde(default)]
+    pub scrub: ScrubConfig,
 }
 
 /// Who a node is.

@@ -4,7 +4,7 @@
 
 use super::{
     AdvertiseConfig, BackupConfig, Config, ConfigError, KeysConfig, LimitsConfig, ListenConfig, LogConfig, LoginConfig,
-    NodeConfig, ReplicationConfig, SealConfig, StorageConfig, TlsConfig,
+    NodeConfig, ReplicationConfig, ScrubConfig, SealConfig, StorageConfig, TlsConfig,
 };
 use toml::{Table, Value};
 
@@ -79,6 +79,7 @@ fn every_key() -> Table {
         limits: LimitsConfig::default(),
         login: LoginConfig::default(),
         backup: BackupConfig { to: Some(text()), ..BackupConfig::default() },
+        scrub: ScrubConfig::default(),
     };
     Table::try_from(&config).expect("settings are plain tables, texts and numbers")
 }

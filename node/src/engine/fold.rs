@@ -5,6 +5,8 @@ use crate::engine::snapshots::Snapshots;
 use crate::engine::standing::Standing;
 use crate::engine::values::{ValueKey, Values};
 use crate::engine::{Published, Sealing, View};
+use crate::fault;
+use crate::repair::checks::Digests;
 use bytes::Bytes;
 use node_domain::ids::{EnvironmentName, Revision, SecretId, Stamp};
 use node_domain::keys::KeysEvent;
@@ -14,6 +16,7 @@ use parking_lot::Mutex;
 use proto_record::chain::{self, Link};
 use proto_record::codec::{self, Kind};
 use raft::{Epoch, Machine, Reply, SnapshotWrite, StoredSnapshot, Unfit};
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +32,7 @@ pub(crate) struct Fold {
     materializer: Arc<Materializer>,
     snapshots: Arc<Snapshots>,
     sealing: Arc<Sealing>,
+    digests: Arc<Digests>,
     epoch: Epoch,
 }
 
@@ -38,9 +42,10 @@ impl Fold {
         published: Arc<Published>,
         (journal, values, materializer, snapshots): (Journal, Arc<Values>, Arc<Materializer>, Arc<Snapshots>),
         sealing: Arc<Sealing>,
+        digests: Arc<Digests>,
         epoch: Epoch,
     ) -> Fold {
-        Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots, sealing, epoch }
+        Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots, sealing, digests, epoch }
     }
 
     /// Puts the bytes of a version back, which another member had, unless the version has gone meanwhile.
@@ -57,7 +62,7 @@ impl Fold {
         self.materializer.applied(Applied { state, marker, changed: Vec::new(), added, removed: Vec::new() });
     }
 
-    fn apply_batch(&self, payload: &Bytes) -> Result<Reply, Unfit> {
+    fn apply_batch(&self, index: u64, payload: &Bytes) -> Result<Reply, Unfit> {
         let mut batch: Batch = codec::decode(Kind::Batch, payload).map_err(|error| Unfit(error.to_string()))?;
         let mut folding = self.folding.lock();
         let View { state, chain } = &mut *folding;
@@ -74,8 +79,11 @@ impl Fold {
         if batch.based_on != state.revision() {
             return Ok(Reply::Stale { revision: state.revision().0 });
         }
+        self.digests.compare(index, &batch).map_err(Unfit)?;
         let effects = Effects::of(state, &batch);
-        state.apply_batch(&batch).map_err(|misfit| Unfit(misfit.to_string()))?;
+        let folded = if fault::is_set("fold: come apart") { come_apart(&batch) } else { Cow::Borrowed(&batch) };
+        state.apply_batch(&folded).map_err(|misfit| Unfit(misfit.to_string()))?;
+        self.digests.remember(state.revision(), state.digest());
         if effects.keys {
             self.sealing.learn(state);
         }
@@ -118,6 +126,19 @@ impl Fold {
         }
         Ok(chain)
     }
+}
+
+/// A batch as it was never decided: a test wants a node whose state comes apart.
+fn come_apart(batch: &Batch) -> Cow<'_, Batch> {
+    let mut apart = batch.clone();
+    for event in apart.decisions.iter_mut().flat_map(|decision| &mut decision.events) {
+        if let Event::SecretVersionAdded { path, expires, .. } = event
+            && path.as_str().starts_with("apart/")
+        {
+            *expires = Some(Stamp(1));
+        }
+    }
+    Cow::Owned(apart)
 }
 
 /// The bytes of one version.
@@ -223,8 +244,8 @@ impl Machine for Fold {
         self.snapshots.disk()
     }
 
-    fn apply(&self, _index: u64, payload: &Bytes) -> Result<Reply, Unfit> {
-        self.apply_batch(payload)
+    fn apply(&self, index: u64, payload: &Bytes) -> Result<Reply, Unfit> {
+        self.apply_batch(index, payload)
     }
 
     fn applied(&self, _last_index: u64) {
@@ -271,6 +292,7 @@ impl Machine for Fold {
             self.journal.reset(next_seq, standing.chain).map_err(io::Error::other)?;
         }
         self.epoch.set(standing.state.epoch());
+        self.digests.forget();
         *folding = View { state: standing.state, chain: standing.chain };
         self.published.publish(folding.clone());
         Ok(())

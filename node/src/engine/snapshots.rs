@@ -136,7 +136,7 @@ impl Snapshots {
     }
 
     /// Complete snapshots, newest first.
-    fn complete(&self) -> io::Result<Vec<PathBuf>> {
+    pub(crate) fn complete(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = self.files()?;
         files.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
         files.reverse();
@@ -214,8 +214,12 @@ impl Snapshots {
     }
 
     fn reader(&self, path: &Path) -> io::Result<SnapshotReader> {
-        let version = read_header(&*self.disk, path).map_err(io::Error::other)?.key_version;
-        SnapshotReader::open(&*self.disk, path, &self.key(path, version)?).map_err(io::Error::other)
+        self.reader_by(&*self.disk, path)
+    }
+
+    fn reader_by(&self, disk: &dyn Disk, path: &Path) -> io::Result<SnapshotReader> {
+        let version = read_header(disk, path).map_err(io::Error::other)?.key_version;
+        SnapshotReader::open(disk, path, &self.key(path, version)?).map_err(io::Error::other)
     }
 
     /// Versions of the root key that a snapshot on this node needs.
@@ -250,7 +254,12 @@ impl Snapshots {
 
     /// Reads a whole file and returns the position in its header.
     pub(crate) fn verify(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let reader = self.reader(path)?;
+        self.verify_by(&*self.disk, path)
+    }
+
+    /// As [`verify`](Snapshots::verify), by another way to the same disk, such as a slow one.
+    pub(crate) fn verify_by(&self, disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+        let reader = self.reader_by(disk, path)?;
         if reader.header().cluster != self.owner.cluster {
             return Err(io::Error::other(format!("snapshot {} is another cluster's", path.display())));
         }
@@ -326,6 +335,12 @@ impl Snapshots {
         }
         self.disk.rename(path, &path.with_extension(DAMAGED_EXTENSION))?;
         self.disk.sync_dir(&self.directory)
+    }
+
+    /// Takes all snapshots out of use but the one of this revision: they hold a state that is not to be believed.
+    pub(crate) fn set_others_aside(&self, revision: u64) -> io::Result<()> {
+        let believed = self.name(revision);
+        self.complete()?.iter().filter(|path| **path != believed).try_for_each(|path| self.set_aside(path))
     }
 
     /// The state of a snapshot, with the databases rebuilt from it.

@@ -66,7 +66,7 @@ impl Stores {
     pub(crate) fn payload(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Option<Payload>, MaterializedError> {
         let database = self.database(&Home::Environment(environment.clone()))?;
         let Some(mut row) = database.get(&row::payload(key))? else { return Ok(None) };
-        if fault::is_set("stores: every row is damaged")
+        if fault::is_damaged_row(&row::payload(key))
             && let Some(last) = row.last_mut()
         {
             *last ^= 1;
@@ -84,6 +84,7 @@ impl Stores {
 
     /// Writes rows of one database and moves its marker.
     pub(crate) fn write(&self, home: &Home, rows: Vec<RowOp>, marker: u64) -> Result<(), MaterializedError> {
+        rows.iter().for_each(|row| fault::row_written(&row.key));
         self.database(home)?.apply(rows, marker)
     }
 

@@ -13,6 +13,14 @@ use storage::materialized::MaterializedError;
 /// Which value.
 pub(crate) type ValueKey = (SecretId, u64);
 
+/// What a database holds of a version.
+pub(crate) enum Row {
+    /// It has yet to be written.
+    Waiting,
+    Missing,
+    There(Payload),
+}
+
 /// All sealed values of the applied state.
 pub(crate) struct Values {
     /// Applied and not yet in sled; the materializer takes them out.
@@ -102,6 +110,14 @@ impl Values {
             return Ok(Some(payload));
         }
         Ok(self.stores.payload(environment, key)?.map(Arc::new))
+    }
+
+    /// What lies on the disk of a version, whatever is in memory.
+    pub(crate) fn find_on_disk(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Row, MaterializedError> {
+        if self.pending.read().contains_key(&key) {
+            return Ok(Row::Waiting);
+        }
+        Ok(self.stores.payload(environment, key)?.map_or(Row::Missing, Row::There))
     }
 
     /// Forgets everything: the state was replaced.

@@ -1,6 +1,6 @@
 //! The indicators: each a judgement of what was seen.
 
-use super::{Grade, Indicator, recovery::Recovery, surroundings::Around};
+use super::{Grade, Indicator, recovery::Recovery, surroundings::Around, wholeness::Wholeness};
 use crate::certificates::expires;
 use crate::members::placement;
 use node_domain::ids::Stamp;
@@ -44,6 +44,7 @@ pub(super) struct Seen {
     pub(super) certificates: Vec<(&'static str, f64)>,
     /// Why newer certificates are not in use.
     pub(super) certificates_refused: Option<String>,
+    pub(super) wholeness: Wholeness,
 }
 
 impl Seen {
@@ -51,6 +52,7 @@ impl Seen {
         let mut all = vec![self.quorum(), self.lag(), self.disk(), self.storage(), self.keys(), self.journal(), self.clock()];
         all.extend(self.certificates());
         all.extend(self.recovery.indicators(self.now));
+        all.extend(self.wholeness.indicators());
         all.extend([self.zones(), self.maintenance()]);
         all
     }
@@ -184,7 +186,7 @@ pub(super) fn warn(name: &'static str, says: String) -> Indicator {
     Indicator { name, status: Grade::Warn, says, value: None, unit: "" }
 }
 
-fn fail(name: &'static str, says: impl Into<String>) -> Indicator {
+pub(super) fn fail(name: &'static str, says: impl Into<String>) -> Indicator {
     Indicator { name, status: Grade::Fail, says: says.into(), value: None, unit: "" }
 }
 
@@ -232,6 +234,7 @@ mod tests {
             members: Vec::new(),
             certificates: vec![("certificate-peer", 300.0), ("certificate-client", 300.0)],
             certificates_refused: None,
+            wholeness: Wholeness::default(),
         }
     }
 

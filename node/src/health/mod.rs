@@ -7,6 +7,7 @@ mod indicators;
 pub(crate) mod port;
 mod recovery;
 mod surroundings;
+mod wholeness;
 
 use crate::api::door::Door;
 use crate::certificates::Certificates;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use storage::wal::Wal;
 use surroundings::Surroundings;
 use tokio::time::Instant;
+use wholeness::Wholeness;
 
 /// A report is given again for so long.
 const FRESH: Duration = Duration::from_millis(250);
@@ -163,6 +165,7 @@ impl Health {
             surroundings: self.surroundings.newest(),
             certificates,
             certificates_refused,
+            wholeness: Wholeness::of(&self.door.mending.repairs),
         };
         let indicators = seen.indicators();
         let failed =

@@ -4,8 +4,11 @@
 //! never made up again; everything else is, from what the node has or from the other members, and proves itself before it is believed.
 
 pub(crate) mod address_book;
+pub(crate) mod apart;
+pub(crate) mod checks;
 pub(crate) mod peers;
 pub(crate) mod records;
+pub(crate) mod scrub;
 pub(crate) mod service;
 pub(crate) mod snapshots;
 pub(crate) mod values;
@@ -15,6 +18,7 @@ use node_domain::Command;
 use node_domain::command::Upkeep;
 use node_domain::repair::{RepairPart, RepairStep, RepairUpkeep};
 use parking_lot::Mutex;
+use scrub::Progress;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +32,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Repairs {
     known: Mutex<Known>,
     changed: watch::Sender<u64>,
+    scrubbed: Mutex<Progress>,
 }
 
 #[derive(Default)]
@@ -52,7 +57,7 @@ pub(crate) struct UnderWay {
 
 impl Repairs {
     pub(crate) fn new() -> Arc<Repairs> {
-        Arc::new(Repairs { known: Mutex::default(), changed: watch::channel(0).0 })
+        Arc::new(Repairs { known: Mutex::default(), changed: watch::channel(0).0, scrubbed: Mutex::default() })
     }
 
     /// Damage was found. Told once, until the part is whole again.
@@ -102,6 +107,16 @@ impl Repairs {
         let known = self.known.lock();
         let all = known.open.iter();
         all.map(|(part, open)| UnderWay { part: *part, found: open.found.clone(), failed: open.failed.clone() }).collect()
+    }
+
+    /// Notes how far the scrub has come.
+    pub(crate) fn scrubbed(&self, note: impl FnOnce(&mut Progress)) {
+        note(&mut self.scrubbed.lock());
+    }
+
+    /// How far the scrub has come.
+    pub(crate) fn progress(&self) -> Progress {
+        *self.scrubbed.lock()
     }
 
     /// Whether this part is being repaired.

@@ -1,7 +1,8 @@
 //! Asking the other members for what was lost here. Nothing that comes back is believed before it has proven itself.
 
 use crate::engine::values::ValueKey;
-use node_domain::ids::EnvironmentName;
+use crate::repair::checks::{CATCH_UP, Digest};
+use node_domain::ids::{EnvironmentName, Revision};
 use node_domain::sealed::Payload;
 use proto::peer::v1 as peer;
 use proto::peer::v1::repair_client::RepairClient;
@@ -20,6 +21,8 @@ use tonic::transport::Channel;
 
 /// How long a member may take to answer a question, and between two pieces of an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a member may take to say what its digest was.
+const DIGEST_PATIENCE: Duration = CATCH_UP.saturating_mul(2);
 /// How long a member may take to make a snapshot before it sends one.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(120);
 /// Records asked for at once take no more than this, in bytes.
@@ -86,6 +89,16 @@ impl RepairPeers {
             }
         }
         Err(if answers.is_empty() { "there is no other member".to_owned() } else { answers.join("; ") })
+    }
+
+    /// What those members say the digest of their state was after a record. Who does not remember, or does not answer, says nothing.
+    pub(crate) async fn digests(&self, members: Vec<(u64, Member)>, revision: Revision) -> Vec<Digest> {
+        let request = peer::DigestRequest { revision: revision.0 };
+        let asked = members.iter().map(|(id, member)| async move {
+            let answer = within(DIGEST_PATIENCE, self.client(*id, member).digest(request)).await.ok()?.into_inner();
+            Digest::try_from(&*answer.digest).ok()
+        });
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// Which records each of the other members keeps, those that keep the oldest first.

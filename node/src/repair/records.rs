@@ -3,11 +3,13 @@
 use super::Repairs;
 use super::peers::RepairPeers;
 use crate::api::Door;
+use bytes::Bytes;
 use node_domain::recovery::Timeline;
 use node_domain::repair::RepairPart;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use storage::journal::{Block, Journal, JournalError};
+use storage::journal::{Block, Journal, JournalError, JournalSpan};
 
 /// Records fetched at once, and put back as one segment.
 const RECORDS: u64 = 16_384;
@@ -25,17 +27,45 @@ pub(crate) struct RecordRepair {
     pub(crate) repairs: Arc<Repairs>,
     /// What knows where timelines began.
     pub(crate) door: Arc<Door>,
+    /// What is being repaired is a segment among others, not what is missing in front of the first.
+    damaged: AtomicBool,
 }
 
 impl RecordRepair {
+    pub(crate) fn new(door: Arc<Door>) -> RecordRepair {
+        let (journal, peers, repairs) = (door.journal.clone(), door.mending.peers.clone(), door.mending.repairs.clone());
+        RecordRepair { journal, peers, repairs, door, damaged: AtomicBool::new(false) }
+    }
+
+    /// A segment does not read: the journal is not whole before [`is_mended`](RecordRepair::is_mended).
+    pub(crate) fn is_damaged(&self) {
+        if !self.repairs.is_under_way(RepairPart::Journal) {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// All that the journal holds has been read.
+    pub(crate) fn is_mended(&self) {
+        if self.damaged.swap(false, Ordering::Relaxed) {
+            self.repairs.done(RepairPart::Journal);
+        }
+    }
+
+    /// Whether records in front of the first are known to be lost here.
+    fn lacks_records(&self) -> bool {
+        self.repairs.is_under_way(RepairPart::Journal) && !self.damaged.load(Ordering::Relaxed)
+    }
+
     /// Fetches what the journal lacks in front, whenever it lacks something. Never ends.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self: Arc<Self>) {
         let mut in_vain = 0;
         loop {
             match self.fill().await {
                 Ok(true) => {
                     in_vain = 0;
-                    self.repairs.done(RepairPart::Journal);
+                    if self.lacks_records() {
+                        self.repairs.done(RepairPart::Journal);
+                    }
                 }
                 Ok(false) => {}
                 Err(why) => {
@@ -94,7 +124,7 @@ impl RecordRepair {
     async fn fetch_before(&self, first: u64, from: u64) -> Result<u64, String> {
         let mut answers = Vec::new();
         let spans = self.peers.spans().await;
-        let known_lost = self.repairs.is_under_way(RepairPart::Journal);
+        let known_lost = self.lacks_records();
         let begins_here = is_beginning(first, self.door.view().state.recovery().timelines());
         if spans.len() == self.peers.others().len() && spans.iter().all(|(_, _, span)| span.first_seq >= first) && !known_lost {
             return Ok(0);
@@ -123,6 +153,50 @@ impl RecordRepair {
     async fn put_before(&self, block: Block) -> Result<(), String> {
         let journal = self.journal.clone();
         blocking(move || journal.put_before(&block)).await
+    }
+
+    /// Replaces a damaged segment by the same records of another member.
+    pub(crate) async fn replace(&self, damaged: &JournalSpan) -> Result<(), String> {
+        let ends = || self.journal.spans().into_iter().find(|span| span.segment == damaged.segment)?.next_seq;
+        let to = match ends() {
+            Some(next) => next,
+            None => {
+                let journal = self.journal.clone();
+                blocking(move || journal.turn()).await?;
+                ends().ok_or("the segment could not be closed")?
+            }
+        };
+        let mut answers = Vec::new();
+        for (id, member, span) in self.peers.spans().await {
+            if span.first_seq > damaged.first_seq || span.next_seq < to {
+                answers.push(format!("node {id} does not keep them"));
+                continue;
+            }
+            let replaced = match self.leaves(id, &member, damaged.first_seq, to).await {
+                Ok(leaves) => {
+                    let (journal, segment) = (self.journal.clone(), damaged.segment);
+                    blocking(move || journal.replace(segment, leaves)).await
+                }
+                Err(why) => Err(why),
+            };
+            match replaced {
+                Ok(()) => return Ok(()),
+                Err(why) => answers.push(format!("node {id}: {why}")),
+            }
+        }
+        Err(format!("no member gives records {} to {to}: {}", damaged.first_seq, answers.join("; ")))
+    }
+
+    /// All leaves of a segment, which is held in memory while it is written.
+    async fn leaves(&self, id: u64, member: &raft::Member, from: u64, to: u64) -> Result<Vec<Bytes>, String> {
+        let mut leaves = Vec::new();
+        let mut next = from;
+        while next < to {
+            let until = (next + RECORDS).min(to);
+            leaves.extend(self.peers.records(id, member, next, until).await?.leaves);
+            next = until;
+        }
+        Ok(leaves)
     }
 }
 

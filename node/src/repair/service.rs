@@ -2,8 +2,9 @@
 
 use crate::engine::snapshots::Snapshots;
 use crate::engine::values::Values;
+use crate::repair::checks::Digests;
 use futures::Stream;
-use node_domain::ids::{EnvironmentName, SecretId};
+use node_domain::ids::{EnvironmentName, Revision, SecretId};
 use proto::peer::v1 as peer;
 use proto::peer::v1::repair_server::{Repair, RepairServer};
 use proto_record::codec::{self, Kind};
@@ -33,6 +34,7 @@ pub(crate) struct RepairService {
     pub(crate) values: Arc<Values>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) replica: Replica,
+    digests: Arc<Digests>,
     streams: Arc<Semaphore>,
 }
 
@@ -44,9 +46,10 @@ pub(crate) fn repair_service(
     values: Arc<Values>,
     snapshots: Arc<Snapshots>,
     replica: Replica,
+    digests: Arc<Digests>,
 ) -> RepairServer<RepairService> {
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-    RepairServer::new(RepairService { journal, values, snapshots, replica, streams })
+    RepairServer::new(RepairService { journal, values, snapshots, replica, digests, streams })
 }
 
 impl RepairService {
@@ -97,6 +100,12 @@ impl Repair for RepairService {
         let found = found.map_err(|error| Status::data_loss(error.to_string()))?;
         let sealed = found.map(|payload| codec::encode(Kind::Row, &*payload)).unwrap_or_default();
         Ok(Response::new(peer::ValueResponse { sealed: sealed.into() }))
+    }
+
+    async fn digest(&self, request: Request<peer::DigestRequest>) -> Result<Response<peer::DigestResponse>, Status> {
+        self.check_member(&request)?;
+        let digest = self.digests.soon_at(Revision(request.into_inner().revision)).await;
+        Ok(Response::new(peer::DigestResponse { digest: digest.map(|digest| digest.to_vec().into()).unwrap_or_default() }))
     }
 
     type SnapshotStream = Pieces<peer::SnapshotPiece>;

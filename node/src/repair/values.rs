@@ -33,24 +33,31 @@ impl ValueRepair {
         seal: &SealRef,
         why: String,
     ) -> Result<Arc<Payload>, LostValue> {
-        metrics::counter!("holdfast_values_damaged_total").increment(1);
         self.repairs.began(RepairPart::Value, why);
+        let fetched = self.fetch_quietly(door, environment, key, seal).await;
+        match &fetched {
+            Ok(_) => self.repairs.done(RepairPart::Value),
+            Err(lost) => self.repairs.failed(RepairPart::Value, lost.0.clone()),
+        }
+        fetched
+    }
+
+    /// As [`fetch`](ValueRepair::fetch), for who tells of many at once.
+    pub(crate) async fn fetch_quietly(
+        &self,
+        door: &Door,
+        environment: &EnvironmentName,
+        key: ValueKey,
+        seal: &SealRef,
+    ) -> Result<Arc<Payload>, LostValue> {
+        metrics::counter!("holdfast_values_damaged_total").increment(1);
         let view = door.view();
         let about = view.state.environment(environment).map_err(|rejection| LostValue(rejection.to_string()))?.about.clone();
         // The seal is bound to this version of this secret in this environment: nothing else opens.
         let fits = |payload: &_| door.sealing.open(&about, seal, payload).is_ok();
-        match self.peers.value(environment, key, fits).await {
-            Ok(payload) => {
-                let payload = Arc::new(payload);
-                self.put_back(environment, key, payload.clone()).await;
-                self.repairs.done(RepairPart::Value);
-                Ok(payload)
-            }
-            Err(why) => {
-                self.repairs.failed(RepairPart::Value, why.clone());
-                Err(LostValue(why))
-            }
-        }
+        let payload = Arc::new(self.peers.value(environment, key, fits).await.map_err(LostValue)?);
+        self.put_back(environment, key, payload.clone()).await;
+        Ok(payload)
     }
 
     async fn put_back(&self, environment: &EnvironmentName, key: ValueKey, payload: Arc<Payload>) {

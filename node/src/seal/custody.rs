@@ -72,6 +72,12 @@ impl Custody {
         Custody { disk, path, entropy, sealing, held: Mutex::new(held) }
     }
 
+    /// The same once more, for a node that starts again.
+    pub(crate) fn unsealed(&self) -> Unsealed {
+        let held = self.held.lock();
+        Unsealed { file: held.file.clone(), key: held.key.duplicate(), ring: held.ring.duplicate() }
+    }
+
     /// What the journal keeps of the seal.
     pub(crate) fn about(&self) -> SealAbout {
         about(&self.held.lock().file)

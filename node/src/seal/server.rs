@@ -58,9 +58,15 @@ pub async fn serve(
     let health = HealthPort::open(&config, &desk).await?;
     warn_of_memory();
     let mut by_itself = true;
+    // What a node that starts again by itself had been unsealed with.
+    let mut again = None;
     let mut sealed = SealedPort::open(&config, &listener, desk.clone())?;
     loop {
-        let unsealed = match unsealed_by_itself(&config, &desk, by_itself).await? {
+        let unsealed = match again.take() {
+            Some(unsealed) => Some(unsealed),
+            None => unsealed_by_itself(&config, &desk, by_itself).await?,
+        };
+        let unsealed = match unsealed {
             Some(unsealed) => unsealed,
             None => {
                 let status = desk.status();
@@ -80,10 +86,19 @@ pub async fn serve(
         say(&format!("node {} answers clients at https://{}", node.id(), node.client_address()));
         let ended = tokio::select! {
             () = &mut stop => Some(Ok(())),
-            reason = node.failed() => Some(Err(ServerError::Stopped(reason))),
+            reason = node.failed() => {
+                again = node.to_start_again();
+                Some(Err(ServerError::Stopped(reason)))
+            }
             () = desk.asked_to_seal() => None,
         };
         health.board.set(None);
+        if again.is_some() {
+            tracing::error!("this node starts again, with the state of another member");
+            sealed = SealedPort::open(&config, &listener, desk.clone())?;
+            node.let_go().await.map_err(ServerError::Stopped)?;
+            continue;
+        }
         if let Some(ended) = ended {
             node.shutdown().await;
             return ended;

@@ -40,6 +40,15 @@ pub struct JournalSpan {
     pub next_seq: Option<u64>,
 }
 
+/// What was read of a segment, all of it as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Bytes of its frames.
+    pub bytes: u64,
+    /// The record after the last that was read.
+    pub next_seq: u64,
+}
+
 const DAMAGED: &str = ".damaged";
 
 /// Takes a damaged segment and all older ones out of a journal that is not open, and keeps them beside the others; those of an earlier
@@ -145,23 +154,31 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads a whole segment and checks every frame, leaf and link of it against the links on both sides. Says how many bytes it read.
+    /// Reads a whole segment and checks every frame, leaf and link of it against the links on both sides.
     ///
     /// # Errors
     /// At the first thing in it that is not what was written.
-    pub fn check(&self, segment: u64) -> Result<u64, JournalError> {
+    pub fn check(&self, segment: u64) -> Result<Checked, JournalError> {
+        self.check_by(segment, &*self.0.shared().disk)
+    }
+
+    /// As [`check`](Journal::check), by another way to the same disk, such as a slow one.
+    ///
+    /// # Errors
+    /// As [`check`](Journal::check).
+    pub fn check_by(&self, segment: u64, disk: &dyn Disk) -> Result<Checked, JournalError> {
         let shared = self.0.shared();
         let (found, next, tail, head) = {
             let state = shared.state.lock();
             let at = state.index.segments.iter().position(|known| known.id == segment);
             // Gone since it was listed.
-            let Some(at) = at else { return Ok(0) };
+            let Some(at) = at else { return Ok(Checked { bytes: 0, next_seq: 0 }) };
             let next = state.index.segments.get(at + 1).cloned();
             (state.index.segments[at].clone(), next, state.index.tail.clone(), state.head)
         };
         match next {
-            Some(next) => shared.check_closed(&found, &next),
-            None => shared.check_tail(&found, &tail, head),
+            Some(next) => shared.check_closed(disk, &found, &next),
+            None => shared.check_tail(disk, &found, &tail, head),
         }
     }
 
@@ -277,11 +294,11 @@ impl Shared {
         Ok(JournalSegment { id, path, start, first_frame })
     }
 
-    fn check_closed(&self, segment: &JournalSegment, next: &JournalSegment) -> Result<u64, JournalError> {
-        let mut read = self.check_start(segment)?;
+    fn check_closed(&self, disk: &dyn Disk, segment: &JournalSegment, next: &JournalSegment) -> Result<Checked, JournalError> {
+        let mut read = self.check_start(disk, segment)?;
         let opened = Segment { id: segment.id, path: segment.path.clone(), start: segment.first_frame, carried: Vec::new() };
         let (mut seq, mut chain) = (segment.start.next_seq, segment.start.chain);
-        recovery::read_closed(&*self.disk, &opened, next.first_frame.number, &mut |at, frame| {
+        recovery::read_closed(disk, &opened, next.first_frame.number, &mut |at, frame| {
             let body = recovery::open_frame(&self.codec, at.id, &at.path, frame)?;
             read += frame.header.frame_bytes() as u64;
             let Header { first, count, offset, .. } = frame.header;
@@ -298,18 +315,23 @@ impl Shared {
             Ok(())
         })?;
         if (seq, chain) == (next.start.next_seq, next.start.chain) {
-            return Ok(read);
+            return Ok(Checked { bytes: read, next_seq: seq });
         }
         Err(SegmentError::corrupt(&segment.path, 0, "its records do not lead to the next segment").into())
     }
 
     /// What is written of the segment that is being written; what comes after is in memory still.
-    fn check_tail(&self, segment: &JournalSegment, blocks: &[BlockAt], head: JournalHead) -> Result<u64, JournalError> {
-        let mut read = self.check_start(segment)?;
+    fn check_tail(
+        &self,
+        disk: &dyn Disk,
+        segment: &JournalSegment,
+        blocks: &[BlockAt],
+        head: JournalHead,
+    ) -> Result<Checked, JournalError> {
+        let mut read = self.check_start(disk, segment)?;
         let mut chain = segment.start.chain;
         for at in blocks {
-            let block =
-                read_block(&*self.disk, &self.codec, &Located { segment: segment.id, path: segment.path.clone(), block: *at })?;
+            let block = read_block(disk, &self.codec, &Located { segment: segment.id, path: segment.path.clone(), block: *at })?;
             block.records().map_err(|error| corrupt(&segment.path, error))?;
             if block.chain_before != chain || block.next_seq() > head.next_seq {
                 return Err(SegmentError::corrupt(&segment.path, at.offset, "its block does not continue the chain").into());
@@ -317,13 +339,13 @@ impl Shared {
             chain = block.chain_after;
             read += leaf_bytes(&block.leaves) as u64;
         }
-        Ok(read)
+        Ok(Checked { bytes: read, next_seq: blocks.last().map_or(segment.start.next_seq, BlockAt::next_seq) })
     }
 
     /// The first frame is looked at only when the journal is opened: until then nobody would know.
-    fn check_start(&self, segment: &JournalSegment) -> Result<u64, JournalError> {
+    fn check_start(&self, disk: &dyn Disk, segment: &JournalSegment) -> Result<u64, JournalError> {
         let damaged = || SegmentError::corrupt(&segment.path, 0, "its first frame does not read");
-        let file = self.disk.open(&segment.path).map_err(SegmentError::io("opening", &segment.path))?;
+        let file = disk.open(&segment.path).map_err(SegmentError::io("opening", &segment.path))?;
         let bytes = recovery::read_frame(&*file, &segment.path, 0)?.ok_or_else(damaged)?;
         let frame = Frame::in_front_of(&bytes, segment.id, 0).ok_or_else(damaged)?;
         let body = recovery::open_frame(&self.codec, segment.id, &segment.path, &frame)?;

@@ -131,6 +131,27 @@ pub(crate) fn read_closed(disk: &dyn Disk, segment: &Segment, end: u64, visit: V
     Err(SegmentError::corrupt(&segment.path, stop.offset, why))
 }
 
+/// Reads a segment that has a successor, from first frame to last: every frame has to be there and to open. Each is given by its number
+/// and path. Says how many bytes it read.
+pub(crate) fn check_closed(
+    disk: &dyn Disk,
+    codec: &FrameCodec,
+    (id, path): (u64, &Path),
+    (next_id, next_path): (u64, &Path),
+) -> Result<u64, SegmentError> {
+    let open = |path: &Path| disk.open(path).map_err(SegmentError::io("opening", path));
+    let unread = |path: &Path| SegmentError::corrupt(path, 0, "its first frame does not read");
+    let (start, carried) = read_start(codec, id, path, &*open(path)?)?.ok_or_else(|| unread(path))?;
+    let (next, _) = read_start(codec, next_id, next_path, &*open(next_path)?)?.ok_or_else(|| unread(next_path))?;
+    let segment = Segment { id, path: path.to_owned(), start, carried };
+    let mut read = 0;
+    read_closed(disk, &segment, next.number, &mut |at, frame| {
+        read += frame.header.frame_bytes() as u64;
+        open_frame(codec, at.id, &at.path, frame).map(drop)
+    })?;
+    Ok(read)
+}
+
 impl Survey {
     /// Reads the tail, finds where the log stops, refuses damage, and overwrites what was torn.
     ///

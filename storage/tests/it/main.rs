@@ -9,6 +9,7 @@ mod materialized;
 mod power_cut;
 mod snapshot;
 mod support;
+mod wal_check;
 mod wal_damage;
 mod wal_faults;
 mod wal_model;

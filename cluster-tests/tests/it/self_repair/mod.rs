@@ -1,8 +1,10 @@
 //! Damage on one node's disk: what can be had from the others comes back by itself, what cannot keeps the node out, and nobody is ever
 //! given a wrong value.
 
+mod apart;
 mod bits;
 mod files;
+mod scrub;
 mod values;
 
 use cluster_tests::checks::{all_nodes_agree, the_journal_verifies};
