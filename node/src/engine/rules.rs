@@ -106,6 +106,15 @@ fn compile_schema(text: &str) -> Result<jsonschema::Validator, String> {
     jsonschema::validator_for(&schema).map_err(|error| format!("the schema cannot be used: {error}"))
 }
 
+/// What of one rule a value breaks; it need not be about the value.
+pub(crate) fn broken_by(rule: ValueRule, plaintext: &[u8], structured: bool) -> Option<String> {
+    let (environment, path) = (EnvironmentName::parse("any").ok()?, SecretPath::parse("any").ok()?);
+    let (regex, schema) = (rule.regex.as_deref().map(compile_regex), rule.json_schema.as_deref().map(compile_schema));
+    let candidate =
+        Candidate { environment: &environment, path: &path, kind: SecretType::Generic, plaintext, structured };
+    CompiledRule { rule: Arc::new(rule), regex, schema }.broken_by(&candidate)
+}
+
 impl CompiledRule {
     fn broken_by(&self, candidate: &Candidate<'_>) -> Option<String> {
         let rule = &self.rule;
@@ -198,6 +207,7 @@ fn wipe(value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use super::broken_by as broken;
     use super::*;
     use node_domain::guard::Reuse;
     use node_domain::ids::{RuleName, Stamp};
@@ -226,14 +236,6 @@ mod tests {
             let rule = ValueRule { regex: Some(text.to_owned()), ..rule() };
             assert!(check_rule(&rule).is_err(), "{text}");
         }
-    }
-
-    fn broken(rule: ValueRule, plaintext: &[u8], structured: bool) -> Option<String> {
-        let environment = EnvironmentName::parse("production").unwrap();
-        let path = SecretPath::parse("db/password").unwrap();
-        let candidate = Candidate { environment: &environment, path: &path, kind: SecretType::Password, plaintext, structured };
-        let (regex, schema) = (rule.regex.as_deref().map(compile_regex), rule.json_schema.as_deref().map(compile_schema));
-        CompiledRule { rule: Arc::new(rule), regex, schema }.broken_by(&candidate)
     }
 
     fn fields(pairs: &[(&str, &str)]) -> Vec<u8> {
