@@ -24,7 +24,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     params.subject_alt_names.push(SanType::URI("spiffe://example.com/a".try_into().expect("it is ASCII")));
     params.subject_alt_names.push(SanType::Rfc822Name("ana@example.com".try_into().expect("it is ASCII")));
     let several = params.self_signed(&key).expect("it can be signed");
-    let peer = CertificateParams::new(vec!["node-1".to_owned()]).expect("the name is one").self_signed(&key).expect("it can be signed");
+    let peer =
+        CertificateParams::new(vec!["node-1".to_owned()]).expect("the name is one").self_signed(&key).expect("it can be signed");
     let seed = |der: &[u8], cert: &str| {
         [part(der), part(cert.as_bytes()), part(key.serialize_pem().as_bytes()), part(peer.pem().as_bytes())].concat()
     };
@@ -51,14 +52,17 @@ pub(super) fn token_seeds() -> Vec<Vec<u8>> {
     let seed = |claim: &str, wanted: &str, last: &[u8]| {
         [part(JWKS.as_bytes()), part(claim.as_bytes()), part(wanted.as_bytes()), last.to_vec()].concat()
     };
-    let token = format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(br#"{"alg":"RS256","typ":"JWT","kid":"one"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let token = format!(
+        "{}.{}.c2ln",
+        URL_SAFE_NO_PAD.encode(br#"{"alg":"RS256","typ":"JWT","kid":"one"}"#),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
     vec![seed("/a/b", "x", claims), seed("sub", "ana", claims), seed("sub", "ana", token.as_bytes())]
 }
 
 /// The example key of RFC 8037, appendix A.
 const PKCS8: &[u8] = &[
-    48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32,
-    157, 97, 177, 157, 239, 253, 90, 96, 186, 132, 74, 244, 146, 236, 44, 196,
-    68, 73, 197, 105, 123, 50, 105, 25, 112, 59, 172, 3, 28, 174, 127, 96,
+    48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32, 157, 97, 177, 157, 239, 253, 90, 96, 186, 132, 74, 244, 146, 236,
+    44, 196, 68, 73, 197, 105, 123, 50, 105, 25, 112, 59, 172, 3, 28, 174, 127, 96,
 ];
 const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;

@@ -28,7 +28,8 @@ pub(super) fn settings(bytes: &[u8]) {
     let mut input = Input(bytes);
     let (flags, variables) = (text(input.part()), text(input.part()));
     let flags: Vec<String> = flags.lines().map(str::to_owned).collect();
-    let variables = variables.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let variables =
+        variables.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned()));
     let place = HOME.with_borrow(|home| home.as_ref().expect("it was made before").path().join("holdfast.toml"));
     std::fs::write(&place, input.0).expect("the file can be written");
     let Ok(config) = Config::load(&place, variables, &flags) else { return };
@@ -77,7 +78,8 @@ pub(super) fn identity(bytes: &[u8]) {
 pub(super) fn identities() -> Vec<Vec<u8>> {
     let (disk, dir) = (MemoryDisk::new(), Path::new("/data"));
     let owner = Owner { cluster: [1; 16], node: 3 };
-    Identity::create(&disk, dir, owner, "a", &Key::from_bytes([7; 32]), &SeededEntropy::new(1)).expect("a disk in memory takes it");
+    Identity::create(&disk, dir, owner, "a", &Key::from_bytes([7; 32]), &SeededEntropy::new(1))
+        .expect("a disk in memory takes it");
     let file = disk.open(&dir.join("identity.json")).expect("it was written");
     let members = br#"{"format":1,"members":{"1":{"peer_address":"a:1","client_address":"a:2","zone":"z"}}}"#;
     vec![storage::disk::read_all(&*file, 1 << 20).expect("it was written"), members.to_vec()]

@@ -14,7 +14,11 @@ pub(super) fn body(bytes: &[u8]) {
     let (first, count) = (input.number(), input.number());
     let Some(block) = block_of(first, count as u32, input.0) else { return };
     assert_eq!(block.leaves.len() as u64, u64::from(count as u32), "leaves were lost");
-    assert_eq!(block_of(first, count as u32, &body_of(&block)), Some(block), "a block is another one when it is written and read");
+    assert_eq!(
+        block_of(first, count as u32, &body_of(&block)),
+        Some(block),
+        "a block is another one when it is written and read"
+    );
 }
 
 fn blocks() -> Vec<Block> {

@@ -78,14 +78,17 @@ pub(super) fn files(bytes: &[u8]) {
     let dir = Path::new("/wal");
     let disk = laid_out(bytes, dir, true);
     let options = WalOptions { segment_bytes: SEGMENT_BYTES, ..WalOptions::default() };
-    let Ok((wal, _driver, recovered)) = Wal::open_manual(Arc::new(disk.clone()), dir, key(), OWNER, options.clone()) else { return };
+    let Ok((wal, _driver, recovered)) = Wal::open_manual(Arc::new(disk.clone()), dir, key(), OWNER, options.clone()) else {
+        return;
+    };
     if let (Some(first), Some((last, _))) = (recovered.first_index, &recovered.last) {
         assert!(first <= *last, "the oldest entry comes after the newest");
         let read = wal.read(first, last.saturating_add(1), usize::MAX).expect("what was recovered reads");
         assert_eq!(read.len() as u64, last - first + 1, "an entry is missing");
     }
     drop(wal);
-    let (_wal, _driver, again) = Wal::open_manual(Arc::new(disk), dir, key(), OWNER, options).expect("what opened once opens again");
+    let (_wal, _driver, again) =
+        Wal::open_manual(Arc::new(disk), dir, key(), OWNER, options).expect("what opened once opens again");
     assert_eq!(again, recovered, "a log is another one when it is opened a second time");
 }
 

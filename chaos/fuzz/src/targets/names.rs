@@ -3,7 +3,9 @@
 use crate::input::text;
 use node_domain::guard::{AlertKind, Classes, Reuse, Severity};
 use node_domain::identity::NameGlob;
-use node_domain::ids::{Accessor, EnvironmentName, IdentityName, PolicyName, PrincipalName, RoleName, RuleName, SecretPath, SinkName, Stamp};
+use node_domain::ids::{
+    Accessor, EnvironmentName, IdentityName, PolicyName, PrincipalName, RoleName, RuleName, SecretPath, SinkName, Stamp,
+};
 use node_domain::operation::Operation;
 use node_domain::policy::{Capabilities, Capability, Hours, PathPattern};
 use node_domain::secret::SecretType;

@@ -81,7 +81,8 @@ pub(super) fn value_seeds() -> Vec<Vec<u8>> {
         reuse: "refuse".to_owned(),
         ..v1::ValueRule::default()
     };
-    let schema = r#"{"type":"object","required":["user"],"properties":{"port":{"type":"integer","minimum":1},"user":{"pattern":"^a"}}}"#;
+    let schema =
+        r#"{"type":"object","required":["user"],"properties":{"port":{"type":"integer","minimum":1},"user":{"pattern":"^a"}}}"#;
     let fields = v1::Fields { json: [("user".to_owned(), "\"ab1\"".to_owned()), ("port".to_owned(), "5".to_owned())].into() };
     let webhook = v1::WebhookSink { url: "https://hooks.example.com/a".to_owned(), secret: "s".to_owned() };
     let sink = |to| v1::PutSinkRequest { name: "ops".to_owned(), least: "note".to_owned(), to: Some(to) }.encode_to_vec();

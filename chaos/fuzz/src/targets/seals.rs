@@ -2,7 +2,7 @@
 
 use crate::input::{Input, part, text};
 use storage_crypto::seal_key::SealKey;
-use storage_crypto::{Binding, Key, Kdf, PublicKey, Purpose, Ring, SealFile, SecretBytes, SeededEntropy, Share, Shares};
+use storage_crypto::{Binding, Kdf, Key, PublicKey, Purpose, Ring, SealFile, SecretBytes, SeededEntropy, Share, Shares};
 
 const CLUSTER: [u8; 16] = [1; 16];
 

@@ -20,13 +20,23 @@ fn signer() -> Signer {
 
 fn header(position: &[u8], contents: Contents) -> SnapshotHeader {
     let at = StatePoint { revision: 9, stamp_us: 1_790_000_000_000_000, chain: [2; 32], digest: [3; 32] };
-    SnapshotHeader { cluster: [1; 16], epoch: 1, created_ms: 5, key_version: 1, contents, at, secrets: 3, position: position.to_vec() }
+    SnapshotHeader {
+        cluster: [1; 16],
+        epoch: 1,
+        created_ms: 5,
+        key_version: 1,
+        contents,
+        at,
+        secrets: 3,
+        position: position.to_vec(),
+    }
 }
 
 fn written(header: &SnapshotHeader, records: &[&[u8]]) -> MemoryDisk {
     let disk = MemoryDisk::new();
     let (shared, entropy) = (Arc::new(disk.clone()), Arc::new(SeededEntropy::new(3)));
-    let mut writer = SnapshotWriter::create(shared, Path::new(PLACE), header, &key(), entropy).expect("a disk in memory takes it");
+    let mut writer =
+        SnapshotWriter::create(shared, Path::new(PLACE), header, &key(), entropy).expect("a disk in memory takes it");
     for record in records {
         writer.push(record).expect("a disk in memory takes it");
     }
@@ -68,7 +78,8 @@ pub(super) fn files() -> Vec<Vec<u8>> {
 /// Any records come back as they were given, and reading what they hold does not fail.
 pub(super) fn records(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let contents = if input.byte() == 0 { Contents::Full } else { Contents::Increment { revision: input.number(), chain: [0; 32] } };
+    let contents =
+        if input.byte() == 0 { Contents::Full } else { Contents::Increment { revision: input.number(), chain: [0; 32] } };
     let header = header(input.part(), contents);
     let mut records = Vec::new();
     while !input.0.is_empty() && records.len() < 64 {
@@ -98,15 +109,22 @@ pub(super) fn entry(bytes: &[u8]) {
     // Signed as it is: an entry is read before it is known whose it is.
     let mut signed = bytes.to_vec();
     signed.push(b'\n');
-    signed.extend_from_slice(storage_crypto::hex::encode(&signer().sign(&[b"holdfast/v1/backup entry\n", bytes].concat())).as_bytes());
+    signed.extend_from_slice(
+        storage_crypto::hex::encode(&signer().sign(&[b"holdfast/v1/backup entry\n", bytes].concat())).as_bytes(),
+    );
     signed.push(b'\n');
     if let Ok(entry) = Entry::parse(&signed) {
-        assert_eq!(Entry::parse(&entry.sign(&signer())).as_ref(), Ok(&entry), "an entry is another one when it is written and read");
+        assert_eq!(
+            Entry::parse(&entry.sign(&signer())).as_ref(),
+            Ok(&entry),
+            "an entry is another one when it is written and read"
+        );
     }
 }
 
 pub(super) fn entries() -> Vec<Vec<u8>> {
-    let checked = |contents| Checked { header: header(b"", contents), bytes: 100, chunks: 1, digest: [9; 32], signer: signer().public() };
+    let checked =
+        |contents| Checked { header: header(b"", contents), bytes: 100, chunks: 1, digest: [9; 32], signer: signer().public() };
     let increment = Contents::Increment { revision: 4, chain: [8; 32] };
     let entries = [Entry::of(&checked(Contents::Full), 7), Entry::of(&checked(increment), 9)];
     let whole = entries.iter().map(|entry| entry.sign(&signer()));

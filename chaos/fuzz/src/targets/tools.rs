@@ -57,6 +57,7 @@ pub(super) fn dotenv(bytes: &[u8]) {
 }
 
 pub(super) fn dotenvs() -> Vec<Vec<u8>> {
-    let texts = ["A=1\n", "# a remark\nexport DB_URL=\"postgres://a:b@c/d?x=\\\"y\\\"\"\n", "A='it is'\nB=\"two\\nlines\"\n\nC=\n"];
+    let texts =
+        ["A=1\n", "# a remark\nexport DB_URL=\"postgres://a:b@c/d?x=\\\"y\\\"\"\n", "A='it is'\nB=\"two\\nlines\"\n\nC=\n"];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
