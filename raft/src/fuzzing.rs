@@ -1,7 +1,9 @@
 //! Ways in for the fuzz targets (`chaos/fuzz`), and for nobody else: what is made of bytes from the log and from other nodes.
 
 use bytes::Bytes;
-use openraft::raft::{AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest, VoteRequest, VoteResponse,
+};
 use proto::peer::v1::{RaftAppend, RaftMessage};
 use proto_record::codec::{self, Kind};
 

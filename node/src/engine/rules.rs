@@ -110,8 +110,7 @@ fn compile_schema(text: &str) -> Result<jsonschema::Validator, String> {
 pub(crate) fn broken_by(rule: ValueRule, plaintext: &[u8], structured: bool) -> Option<String> {
     let (environment, path) = (EnvironmentName::parse("any").ok()?, SecretPath::parse("any").ok()?);
     let (regex, schema) = (rule.regex.as_deref().map(compile_regex), rule.json_schema.as_deref().map(compile_schema));
-    let candidate =
-        Candidate { environment: &environment, path: &path, kind: SecretType::Generic, plaintext, structured };
+    let candidate = Candidate { environment: &environment, path: &path, kind: SecretType::Generic, plaintext, structured };
     CompiledRule { rule: Arc::new(rule), regex, schema }.broken_by(&candidate)
 }
 

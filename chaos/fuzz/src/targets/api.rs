@@ -12,6 +12,8 @@ use http::uri::PathAndQuery;
 use node::boot::{Ambient, Node};
 use node::config::Config;
 use node::kit::{self, NodePlan};
+use proto::v1;
+use proto::v1::tokens_client::TokensClient;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::service::Routes;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 /// Calls of one node; its journal grows with each.
 const CALLS_MAX: u32 = 20_000;
@@ -79,7 +81,10 @@ struct Stage {
     runtime: Runtime,
     node: Node,
     routes: Routes,
+    /// Makes the others, and is never shown to a call that could revoke it.
     root: String,
+    /// What most calls are made with. It may do everything, even end itself.
+    token: String,
     calls: u32,
     history: File,
     _home: tempfile::TempDir,
@@ -103,7 +108,29 @@ impl Stage {
             node
         });
         let history = File::create("api-history").expect("the working directory can be written to");
-        Stage { runtime, routes: node.routes(), node, root, calls: 0, history, _home: home }
+        let mut stage =
+            Stage { runtime, routes: node.routes(), node, root, token: String::new(), calls: 0, history, _home: home };
+        stage.renew();
+        stage
+    }
+
+    /// Another token, in place of one that has ended; another node, where none can be made any more.
+    fn renew(&mut self) {
+        let asked = v1::CreateTokenRequest {
+            principal: "fuzz".to_owned(),
+            policies: vec!["root".to_owned()],
+            ttl_ms: 86_400_000,
+            ..v1::CreateTokenRequest::default()
+        };
+        let mut request = Request::new(asked);
+        if let Ok(bearer) = format!("Bearer {}", self.root).parse() {
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        let mut tokens = TokensClient::new(self.routes.clone());
+        match self.runtime.block_on(tokens.create(request)) {
+            Ok(made) => self.token = made.into_inner().token,
+            Err(_) => self.calls = CALLS_MAX,
+        }
     }
 
     fn stop(self) {
@@ -115,39 +142,47 @@ impl Stage {
     fn ask(&mut self, call: &Call, whose: u8, message: &[u8]) {
         let token = match whose {
             _ if POWERLESS.contains(&call.path.as_str()) => Some("hf.nobody"),
-            0..=199 => Some(self.root.as_str()),
+            0..=199 => Some(self.token.as_str()),
             200..=227 => None,
             _ => Some("hf.nobody"),
         };
         let mut request = Request::new(tokio_stream::iter([Bytes::copy_from_slice(message)]));
-        if let Some(token) = token.and_then(|token| format!("Bearer {token}").parse().ok()) {
-            request.metadata_mut().insert("authorization", token);
+        if let Some(bearer) = token.and_then(|token| format!("Bearer {token}").parse().ok()) {
+            request.metadata_mut().insert("authorization", bearer);
         }
-        let routes = self.routes.clone();
-        let asking = asked(routes, call, request);
+        let is_ours = token == Some(self.token.as_str());
+        let asking = asked(self.routes.clone(), call, request);
         let answered = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await });
-        assert!(answered.is_ok(), "{} hangs", call.path);
+        let code = answered.unwrap_or_else(|_| panic!("{} hangs", call.path));
+        if is_ours && code == Code::Unauthenticated {
+            self.renew();
+        }
     }
 }
 
-async fn asked(routes: Routes, call: &Call, request: Request<impl tokio_stream::Stream<Item = Bytes> + Send + 'static>) {
+async fn asked(routes: Routes, call: &Call, request: Request<impl tokio_stream::Stream<Item = Bytes> + Send + 'static>) -> Code {
     let mut client = tonic::client::Grpc::new(routes).max_decoding_message_size(64 << 20);
     client.ready().await.expect("services in this process are always ready");
     let path = PathAndQuery::from_maybe_shared(call.path.clone()).expect("the path of a call is one");
-    let Ok(answer) = client.streaming(request, path, Raw).await else { return };
-    let mut messages = answer.into_inner();
+    let mut messages = match client.streaming(request, path, Raw).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return status.code(),
+    };
     for _ in 0..HEARD_MAX {
         // A stream that has nothing to say yet is left; one call's answer is waited for.
         let next = if call.streams {
-            let Ok(next) = tokio::time::timeout(LISTENING, messages.message()).await else { return };
+            let Ok(next) = tokio::time::timeout(LISTENING, messages.message()).await else { return Code::Ok };
             next
         } else {
             messages.message().await
         };
-        if !matches!(next, Ok(Some(_))) {
-            return;
+        match next {
+            Ok(Some(_)) => {}
+            Ok(None) => return Code::Ok,
+            Err(status) => return status.code(),
         }
     }
+    Code::Ok
 }
 
 /// Messages as bytes.
