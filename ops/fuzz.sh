@@ -66,10 +66,14 @@ fuzz() {
     mkdir -p "$place/corpus" "$place/seeds" "$place/findings"
     cd "$place"
     export HOLDFAST_FUZZ_TARGET=$target
-    HOLDFAST_FUZZ_SEEDS=$place/seeds "$program" > /dev/null
+    rm -f log status seeds/*
+    if ! HOLDFAST_FUZZ_SEEDS=$place/seeds "$program" > log 2>&1; then
+        echo seeds > status
+        return
+    fi
     local bounds=(-runs=$(((runs * share + shares - 1) / shares)))
     [ "$seconds" = 0 ] || bounds+=(-max_total_time="$seconds")
-    # A minute for one execution is no bound but a hang; machines under test are slow, so that ten seconds are none.
+    # Machines under test are slow: what takes twenty seconds of one hangs anywhere.
     local status=0
     "$program" "${bounds[@]}" -timeout=20 -rss_limit_mb=3072 -max_len=16384 -len_control=20 -print_final_stats=1 -verbosity=1 \
         -artifact_prefix="$place/findings/" corpus seeds > log 2>&1 || status=$?
