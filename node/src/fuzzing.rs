@@ -10,7 +10,7 @@ use crate::repair::address_book;
 use node_domain::Rejection;
 use node_domain::guard::ValueRule;
 use node_domain::identity::{Grants, Issuer, IssuerKeys};
-use node_domain::ids::{BadName, IdentityName, Stamp, TokenHash};
+use node_domain::ids::{BadName, IdentityName, Stamp};
 use node_domain::policy::Rule;
 use proto::v1;
 use proto_record::codec::{self, Kind};
@@ -89,7 +89,7 @@ pub fn is_address_of_keys(url: &str) -> bool {
 /// # Errors
 /// When it does not read.
 pub fn names_in_certificate(der: &[u8]) -> Result<Vec<String>, String> {
-    certificate::login(der, None, TokenHash([0; 32])).map(|login| login.names)
+    certificate::login(der, None, [0; 32]).map(|login| login.names)
 }
 
 /// A record of a snapshot, decoded and encoded again; nothing where it is none.

@@ -69,7 +69,7 @@ pub(super) fn share_texts() -> Vec<Vec<u8>> {
 pub(super) fn blobs(bytes: &[u8]) {
     let mut input = Input(bytes);
     let (key, binding) = (Key::from_bytes([5; 32]), Binding::new(Purpose::Row).bytes(input.part()));
-    drop(storage_crypto::key_version(input.0));
+    let _ = storage_crypto::key_version(input.0);
     drop(storage_crypto::open(&key, &binding, input.0));
     let (at, mask) = (input.number(), input.byte());
     let mut blob = storage_crypto::seal(&key, 1, &binding, input.0, &SeededEntropy::new(at));

@@ -17,7 +17,7 @@ pub(super) fn bundle(bytes: &[u8]) {
     assert!(verdict.findings.len() <= verdict.findings_total, "findings were made up");
     assert!(verdict.records <= bytes.len() as u64, "records were made up");
     for finding in &verdict.findings {
-        assert!(!finding.to_string().is_empty(), "a finding says nothing");
+        assert!(!finding.damage.to_string().is_empty(), "a finding says nothing");
     }
 }
 
