@@ -44,7 +44,7 @@ if [ "$build" = 1 ]; then
         ${CARGO:-cargo} build --quiet --manifest-path chaos/fuzz/Cargo.toml --target "$host" --target-dir "$home"
 fi
 
-mapfile -t known < <("$program")
+mapfile -t known < <("$program" 2> /dev/null)
 [ ${#targets[@]} -gt 0 ] || targets=("${known[@]}")
 for target in "${targets[@]}"; do
     if ! printf '%s\n' "${known[@]}" | grep -qx -- "$target"; then
