@@ -158,7 +158,7 @@ async fn a_rule_counts_under_its_conditions_alone() {
     for (bad, why) in [
         (v1::Conditions { hours: "daily".into(), ..Default::default() }, "hours"),
         (v1::Conditions { addresses: vec!["10.0.0".into()], ..Default::default() }, "network"),
-        (v1::Conditions { addresses: vec!["10.0.0.0/8".into(); 33], ..Default::default() }, "at most 32 networks"),
+        (v1::Conditions { addresses: vec!["10.0.0.0/8".into(); 33], ..Default::default() }, "at most 32 are taken"),
     ] {
         let error = put_policy(a, "bad", vec![with(bad)]).await.unwrap_err();
         assert!(error.code == Code::InvalidArgument && error.message.contains(why), "{error:?}");

@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod asking;
 mod bad_input;
 mod certificates;
 mod command_line;

@@ -282,6 +282,8 @@ impl Event {
             Event::SecretVersionsDeleted { versions, .. }
             | Event::SecretVersionsUndeleted { versions, .. }
             | Event::SecretVersionsDestroyed { versions, .. } => versions.len() * 9,
+            Event::Refused { subject, rejection, .. } => subject.len() + rejection.size_hint(),
+            Event::Observed { subject, .. } | Event::AnsweredAgain { subject, .. } => subject.len(),
             _ => 0,
         };
         FIXED + varying

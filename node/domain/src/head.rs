@@ -11,6 +11,7 @@ use crate::rejection::Rejection;
 use crate::state::{Misfit, State};
 use crate::token::Token;
 use crate::{guard, identity};
+use proto_record::codec;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -68,7 +69,8 @@ impl Head {
         let token = authenticate(&self.state, &context, &command).ok().cloned();
         // A refusal quotes the command, so keep what it needs; cloning costs reference counts, not payloads.
         let quoted = command.clone();
-        let (mut events, answer) = match decide_as(&self.state, &context, token.as_ref(), command) {
+        let decided = decide_as(&self.state, &context, token.as_ref(), command).and_then(check_size);
+        let (mut events, answer) = match decided.map_err(Rejection::quotable) {
             Ok((events, answer)) => (events, Ok(answer)),
             Err(rejection) => (self.refused(&context, &quoted, &rejection), Err(rejection)),
         };
@@ -95,11 +97,24 @@ impl Head {
     /// The record of a refusal, and what goes with it.
     fn refused(&self, context: &Context, command: &Command, rejection: &Rejection) -> Vec<Event> {
         let mut events = vec![refusal(command, rejection)];
+        if matches!(rejection, Rejection::AgainstRule { .. }) {
+            events.extend(guard::looking::looked_into(&self.state, command, rejection));
+        }
         if let Command::Login(login) = command {
             events.extend(identity::login::refused(&self.state, context, login));
         }
         events
     }
+}
+
+/// What does not fit a batch would take everything down that is decided beside it.
+fn check_size((events, answer): (Vec<Event>, Answer)) -> Result<(Vec<Event>, Answer), Rejection> {
+    let bytes = codec::encoded_bytes(&events);
+    if bytes <= limits::DECISION_BYTES_MAX {
+        return Ok((events, answer));
+    }
+    let most = limits::DECISION_BYTES_MAX;
+    Err(Rejection::Limit(format!("what is asked for takes {bytes} bytes of the log, at most {most} fit: ask for less at once")))
 }
 
 /// The token that was made by logging in just now.
@@ -119,5 +134,21 @@ fn actor(command: &Command, token: Option<&Token>, events: &[Event]) -> Option<P
             _ => None,
         }),
         _ => token.map(|token| token.principal.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_entry_of_the_log_holds_is_refused_before_it_is_decided() {
+        let observed = |bytes: usize| {
+            let (operation, environment) = (crate::operation::Operation::SecretList, None);
+            vec![Event::Observed { operation, environment, subject: "x".repeat(bytes) }]
+        };
+        assert!(check_size((observed(1000), Answer::Done)).is_ok());
+        let refused = check_size((observed(limits::DECISION_BYTES_MAX), Answer::Done)).unwrap_err();
+        assert!(refused.to_string().contains("ask for less at once"), "{refused}");
     }
 }

@@ -251,7 +251,12 @@ impl Accessor {
     /// # Errors
     /// When the text is anything else.
     pub fn parse(text: &str) -> Result<Accessor, BadName> {
-        let wrong = || bad("accessor", text, "use the 24 hexadecimal digits that `token list` shows");
+        // It is not quoted: what stands where an accessor belongs is often the token itself.
+        let wrong = || BadName {
+            kind: "accessor".into(),
+            quoted: format!("of {} bytes", text.len()),
+            why: "use the 24 hexadecimal digits that `token list` shows, never the token itself".into(),
+        };
         if text.len() != 24 || !text.is_ascii() {
             return Err(wrong());
         }
@@ -296,6 +301,7 @@ mod tests {
     fn an_accessor_reads_back() {
         let accessor = Accessor::of(&[9; 32]);
         assert_eq!(Accessor::parse(&accessor.to_string()).unwrap(), accessor);
-        assert!(Accessor::parse("zz").is_err());
+        let pasted = format!("hf_{}", "0123456789abcdef".repeat(4));
+        assert!(!Accessor::parse(&pasted).unwrap_err().to_string().contains("0123"), "a token in its place is not quoted");
     }
 }

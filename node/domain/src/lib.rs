@@ -19,6 +19,7 @@ pub mod limits;
 pub mod members;
 pub mod operation;
 pub mod policy;
+pub mod quoting;
 pub mod recovery;
 pub mod rejection;
 pub mod repair;

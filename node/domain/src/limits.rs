@@ -69,6 +69,8 @@ pub const SYSTEM_KEYS_MAX: usize = 64;
 pub const WRAPPED_KEY_BYTES_MAX: usize = 256;
 /// Most values rewrapped by one record.
 pub const REWRAP_ITEMS_MAX: usize = 256;
+/// Most names that one token is held to be in the hands of.
+pub const HANDS_MAX: usize = 10_000;
 /// Most live tokens.
 pub const TOKENS_MAX: usize = 1_000_000;
 /// How long after its last use a token may still have the answer to that wrapped, in milliseconds.
@@ -85,6 +87,12 @@ pub const RECEIPT_AGE_US_MAX: u64 = 60 * 60 * 1_000_000;
 pub const SOURCE_BYTES_MAX: usize = 128;
 /// Longest piece of a malformed request that a refusal quotes, in bytes.
 pub const QUOTE_BYTES_MAX: usize = 128;
+/// Longest text of a refusal, in bytes.
+pub const REFUSAL_TEXT_BYTES_MAX: usize = 1024;
+/// Most bytes of what one request led to, as it stands in the log: a batch holds at least one such.
+pub const DECISION_BYTES_MAX: usize = TRANSACTION_BYTES_MAX * 3 / 2;
+/// Prefixes that one promotion is planned from.
+pub const PROMOTION_PREFIXES_MAX: usize = 64;
 /// Entries of one page of a listing.
 pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Entries of one page where nothing else is said.
@@ -121,6 +129,8 @@ pub const KNOWN_ADDRESSES_MAX: usize = 16;
 pub const PROMOTION_ITEMS_MAX: usize = 64;
 /// Promotions remembered.
 pub const PROMOTIONS_MAX: usize = 256;
+/// Most that one principal has open.
+pub const OWN_PROMOTIONS_MAX: usize = 16;
 /// How long a promotion waits to be approved and applied.
 pub const PROMOTION_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Names of fields that a difference lists of each kind.

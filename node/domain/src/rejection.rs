@@ -154,6 +154,33 @@ impl Rejection {
         Rejection::Conflict { path: path.to_string(), found: name(found), expected: name(expected) }
     }
 
+    /// All its texts.
+    pub(crate) fn texts(&mut self) -> Vec<&mut String> {
+        match self {
+            Rejection::NotAuthenticated | Rejection::RequestReused(_) | Rejection::UnwrappedBefore { .. } => Vec::new(),
+            Rejection::Invalid(text) | Rejection::Limit(text) | Rejection::NodeFault(text) | Rejection::NotLoggedIn(text) => {
+                vec![text]
+            }
+            Rejection::Denied { principal, capability, subject, environment, why } => {
+                vec![principal, capability, subject, environment, why]
+            }
+            Rejection::NotFound { what, name } | Rejection::Exists { what, name } => vec![what, name],
+            Rejection::NotReadable { path, state, hint, .. } => vec![path, state, hint],
+            Rejection::Conflict { path, found, expected } => vec![path, found, expected],
+            Rejection::Violation { principal, subject, environment, hint } => vec![principal, subject, environment, hint],
+            Rejection::Throttled { what, .. } => vec![what],
+            Rejection::Sealed { what, hint } => vec![what, hint],
+            Rejection::AgainstRule { path, environment, rule, why } => vec![path, environment, rule, why],
+            Rejection::RulesMoved { path, .. } => vec![path],
+        }
+    }
+
+    /// About how many bytes it takes in the log.
+    pub(crate) fn size_hint(&self) -> usize {
+        // What it says holds all its texts.
+        self.to_string().len()
+    }
+
     /// Whether the caller lacks the right, rather than the state the fit.
     #[must_use]
     pub fn is_denial(&self) -> bool {

@@ -4,10 +4,12 @@ use crate::api::door::{Caller, Door};
 use crate::api::status;
 use crate::api::streams::OpenStream;
 use crate::api::watch::READ_RECORDS;
-use node_domain::Command;
+use crate::engine::View;
 use node_domain::ids::Accessor;
 use node_domain::operation::Operation;
 use node_domain::policy::Capability;
+use node_domain::token::Token;
+use node_domain::{Command, Rejection};
 use proto::v1;
 use proto::v1::audit_server::Audit;
 use proto_record::leaf::Leaf;
@@ -39,10 +41,12 @@ impl Audit for AuditService {
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let (caller, message) = self.0.receive(request);
-        let command = Self::command(Operation::AuditQuery, &message.subject);
-        let done = self.0.submit(&caller, Operation::AuditQuery, &message, Ok(command)).await?;
+        let open = self.0.streams.open(&self.0.view(), &caller);
+        let command = open.as_ref().map(|_| Self::command(Operation::AuditQuery, &message.subject)).map_err(Clone::clone);
+        let done = self.0.submit(&caller, Operation::AuditQuery, &message, command).await?;
+        let open = open.map_err(|rejection| status::refused(&rejection))?;
         let filter = Filter::parse(message)?;
-        Ok(Response::new(stream(|sender| query(self.0.clone(), filter, done.index, sender))))
+        Ok(Response::new(stream(|sender| query(self.0.clone(), (caller, filter), done.index, (sender, open)))))
     }
 
     type TailStream = Records<v1::AuditRecord>;
@@ -61,15 +65,17 @@ impl Audit for AuditService {
 
     async fn export(&self, request: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
         let (caller, message) = self.0.receive(request);
-        let command = Self::command(Operation::AuditExport, "");
-        let done = self.0.submit(&caller, Operation::AuditExport, &message, Ok(command)).await?;
+        let open = self.0.streams.open(&self.0.view(), &caller);
+        let command = open.as_ref().map(|_| Self::command(Operation::AuditExport, "")).map_err(Clone::clone);
+        let done = self.0.submit(&caller, Operation::AuditExport, &message, command).await?;
+        let open = open.map_err(|rejection| status::refused(&rejection))?;
         let first = self.0.journal.first_seq();
         if message.from_seq > 0 && message.from_seq < first {
             return Err(Status::out_of_range(format!("this node's journal starts at record {first}: ask another node")));
         }
         let from = message.from_seq.max(first);
         let to = if message.to_seq == 0 { done.index } else { message.to_seq.min(done.index) };
-        Ok(Response::new(stream(|sender| export(self.0.clone(), from, to, sender))))
+        Ok(Response::new(stream(|sender| export(self.0.clone(), caller, from..=to, (sender, open)))))
     }
 
     async fn head(&self, request: Request<v1::HeadRequest>) -> Result<Response<v1::HeadResponse>, Status> {
@@ -142,15 +148,16 @@ impl Filter {
 
 async fn query(
     door: Arc<Door>,
-    filter: Filter,
+    (caller, filter): (Caller, Filter),
     head: u64,
-    sender: mpsc::Sender<Result<v1::AuditRecord, Status>>,
+    (sender, _open): (mpsc::Sender<Result<v1::AuditRecord, Status>>, OpenStream),
 ) -> Result<(), Status> {
     let first = door.journal.first_seq().max(filter.asked.from_seq);
     let last = if filter.asked.to_seq == 0 { head } else { filter.asked.to_seq.min(head) };
     let (mut low, mut high) = (first, last);
     let mut sent = 0;
-    while low <= high && sent < filter.limit {
+    while low <= high && sent < filter.limit && !sender.is_closed() {
+        check_answer_allowed(&door, &caller)?;
         let from = if filter.asked.oldest_first { low } else { low.max((high + 1).saturating_sub(READ_RECORDS as u64)) };
         let records = read_range(&door, from, high).await?;
         let Some(newest) = records.last().map(|record| record.seq) else { break };
@@ -220,20 +227,29 @@ async fn tail(
 
 fn check_still_allowed(door: &Door, caller: &Caller) -> Result<(), Status> {
     let view = door.view();
-    let allowed = caller
-        .token(&view)
-        .and_then(|token| view.state.authorize(&caller.asking(&view, token), Capability::Audit, None, String::new()));
-    allowed.map(drop).map_err(|rejection| status::refused(&rejection))
+    check_allowed(&view, caller, caller.token(&view))
+}
+
+/// As `check_still_allowed`, for an answer that ends: the use of a token that it was asked with counts for all of it.
+fn check_answer_allowed(door: &Door, caller: &Caller) -> Result<(), Status> {
+    let view = door.view();
+    check_allowed(&view, caller, caller.token_of_answer(&view))
+}
+
+fn check_allowed(view: &View, caller: &Caller, token: Result<&Token, Rejection>) -> Result<(), Status> {
+    let may = |token| view.state.authorize(&caller.asking(view, token), Capability::Audit, None, String::new());
+    token.and_then(may).map(drop).map_err(|rejection| status::refused(&rejection))
 }
 
 async fn export(
     door: Arc<Door>,
-    from: u64,
-    to: u64,
-    sender: mpsc::Sender<Result<v1::ExportedRecord, Status>>,
+    caller: Caller,
+    range: std::ops::RangeInclusive<u64>,
+    (sender, _open): (mpsc::Sender<Result<v1::ExportedRecord, Status>>, OpenStream),
 ) -> Result<(), Status> {
-    let mut next = from;
+    let (mut next, to) = range.into_inner();
     while next <= to {
+        check_answer_allowed(&door, &caller)?;
         let records = read_range(&door, next, to).await?;
         let Some(last) = records.last() else { break };
         next = last.seq + 1;

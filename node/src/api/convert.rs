@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use node_domain::Rejection;
 use node_domain::command::{Expectation, Selection};
-use node_domain::ids::{EnvironmentName, PolicyName, RoleName, SecretPath, Stamp};
+use node_domain::ids::{Accessor, EnvironmentName, PolicyName, RoleName, SecretPath, Stamp};
 use node_domain::limits;
 use node_domain::secret::{AboutChange, Secret, SecretType, Version, VersionState};
 use node_domain::token::Token;
@@ -43,8 +43,7 @@ pub(crate) use asked_of_system;
 asked_of_system! {
     v1::ListEnvironmentsRequest, v1::LookupSelfRequest, v1::ListTokensRequest, v1::ListPoliciesRequest, v1::StatusRequest,
     v1::HeadRequest, v1::TailRequest, v1::ExportRequest, v1::TriggerSnapshotRequest, v1::AddLearnerRequest, v1::MemberRequest, v1::ReplaceRequest,
-    v1::CreateEnvironmentRequest: name, v1::SetEnvironmentRequest: name, v1::CreateTokenRequest: principal, v1::RevokeTokenRequest: accessor,
-    v1::RenewTokenRequest: accessor, v1::LookupTokenRequest: accessor,
+    v1::CreateEnvironmentRequest: name, v1::SetEnvironmentRequest: name, v1::CreateTokenRequest: principal,
     v1::GetPolicyRequest: name, v1::DeletePolicyRequest: name, v1::QueryRequest: subject,
     v1::ListRolesRequest, v1::PutRoleRequest: name, v1::GetRoleRequest: name, v1::DeleteRoleRequest: name,
 }
@@ -53,6 +52,19 @@ asked_of_system! {
     v1::KeyStatusRequest, v1::RotateRootRequest, v1::DropRootsRequest, v1::RekeyRequest, v1::ConfirmRekeyRequest, v1::SealFileRequest,
     v1::SealRequest, v1::RootTokenRequest,
 }
+
+// What does not parse as an accessor is not quoted: people paste the token itself.
+macro_rules! asked_of_accessor {
+    ($($message:ty),* $(,)?) => {
+        $(impl Asked for $message {
+            fn subject(&self) -> &str {
+                if Accessor::parse(&self.accessor).is_ok() { &self.accessor } else { "" }
+            }
+        })*
+    };
+}
+
+asked_of_accessor! { v1::RevokeTokenRequest, v1::RenewTokenRequest, v1::LookupTokenRequest }
 
 impl Asked for v1::RotateKeyRequest {
     fn environment(&self) -> &str {
@@ -74,6 +86,10 @@ impl Asked for v1::GetManyRequest {
     fn subject(&self) -> &str {
         self.items.first().map_or("", |item| &item.path)
     }
+
+    fn weight(&self) -> usize {
+        self.items.len()
+    }
 }
 
 impl Asked for v1::TransactRequest {
@@ -83,6 +99,10 @@ impl Asked for v1::TransactRequest {
 
     fn subject(&self) -> &str {
         self.items.first().map_or("", |item| &item.path)
+    }
+
+    fn weight(&self) -> usize {
+        self.items.len()
     }
 }
 
@@ -196,7 +216,13 @@ pub(crate) fn path(text: &str) -> Result<SecretPath, Rejection> {
     Ok(SecretPath::parse(text)?)
 }
 
+/// Whether no more is given than can be taken: asked before anything is made of it.
+pub(crate) fn check_count(what: &str, found: usize, most: usize) -> Result<(), Rejection> {
+    if found <= most { Ok(()) } else { Err(Rejection::invalid(format!("{found} {what} are given, at most {most} are taken"))) }
+}
+
 pub(crate) fn policies(names: &[String]) -> Result<Vec<PolicyName>, Rejection> {
+    check_count("policies", names.len(), limits::TOKEN_POLICIES_MAX)?;
     let mut policies = names.iter().map(|name| PolicyName::parse(name)).collect::<Result<Vec<_>, _>>()?;
     policies.sort();
     policies.dedup();
@@ -204,6 +230,7 @@ pub(crate) fn policies(names: &[String]) -> Result<Vec<PolicyName>, Rejection> {
 }
 
 pub(crate) fn roles(names: &[String]) -> Result<Vec<RoleName>, Rejection> {
+    check_count("roles", names.len(), limits::TOKEN_ROLES_MAX)?;
     let mut roles = names.iter().map(|name| RoleName::parse(name)).collect::<Result<Vec<_>, _>>()?;
     roles.sort();
     roles.dedup();
@@ -220,10 +247,12 @@ pub(crate) fn networks(texts: &[String]) -> Result<Vec<IpNet>, Rejection> {
         })?;
         Ok(network.trunc())
     };
+    check_count("networks", texts.len(), limits::NETWORKS_MAX)?;
     texts.iter().map(parse).collect()
 }
 
 pub(crate) fn environments(names: &[String]) -> Result<Vec<EnvironmentName>, Rejection> {
+    check_count("environments", names.len(), limits::ENVIRONMENTS_MAX)?;
     let mut environments = names.iter().map(|name| EnvironmentName::parse(name)).collect::<Result<Vec<_>, _>>()?;
     environments.sort();
     environments.dedup();

@@ -2,7 +2,7 @@
 
 use crate::api::status;
 use crate::api::streams::Streams;
-use crate::api::throttle::Throttle;
+use crate::api::throttle::{Throttle, Throttled};
 use crate::api::writing::TRIES;
 use crate::authn::Authn;
 use crate::engine::proposer::Decided;
@@ -56,6 +56,8 @@ pub(crate) struct Caller {
     pub(crate) deadline: Instant,
     /// What is wrong with the call's metadata; its command is refused for it.
     flaw: Option<Rejection>,
+    /// Set when it asks too much: nothing is done for it.
+    throttled: Option<Box<Throttled>>,
 }
 
 impl Caller {
@@ -65,6 +67,14 @@ impl Caller {
         caller.ask.request = uuid::Uuid::new_v4().into_bytes();
         caller.deadline = Instant::now() + DEADLINE_DEFAULT;
         caller
+    }
+
+    /// Whether anything is done for this call before it is decided.
+    ///
+    /// # Errors
+    /// When it asks too much.
+    pub(crate) fn admitted(&self) -> Result<(), Rejection> {
+        self.throttled.as_ref().map_or(Ok(()), |throttled| Err(throttled.rejection.clone()))
     }
 
     /// The caller's token, as `view` knows it.
@@ -87,12 +97,6 @@ impl Caller {
         }
     }
 
-    /// The same caller without a token: logging in needs none, and uses none up.
-    pub(crate) fn without_token(mut self) -> Caller {
-        self.ask.credential = None;
-        self
-    }
-
     /// Who asks, from where, at the stamp of `view`.
     pub(crate) fn asking<'a>(&self, view: &View, token: &'a Token) -> Asking<'a> {
         Asking { token, address: self.ask.address, now: view.state.stamp() }
@@ -108,7 +112,15 @@ pub(crate) trait Asked {
     fn subject(&self) -> &str {
         ""
     }
+
+    /// As how many requests it counts.
+    fn weight(&self) -> usize {
+        1
+    }
 }
+
+/// Each message of a stream is asked by itself.
+impl<T> Asked for tonic::Streaming<T> {}
 
 /// The committed outcome of a call.
 pub(crate) struct Done {
@@ -119,8 +131,26 @@ pub(crate) struct Done {
 }
 
 impl Door {
-    /// Takes a call in: its caller and its message.
-    pub(crate) fn receive<T>(&self, request: Request<T>) -> (Caller, T) {
+    /// Takes a call in: its caller and its message. Before anything else it takes from the measure of what may be asked.
+    pub(crate) fn receive<T: Asked>(&self, request: Request<T>) -> (Caller, T) {
+        let (caller, message) = self.take_in(request);
+        (self.measured(caller, &message), message)
+    }
+
+    /// As `receive`, without the token that may have been shown: logging in needs none, and uses none up.
+    pub(crate) fn receive_login<T: Asked>(&self, request: Request<T>) -> (Caller, T) {
+        let (mut caller, message) = self.take_in(request);
+        caller.ask.credential = None;
+        (self.measured(caller, &message), message)
+    }
+
+    /// The caller, admitted to ask this or not.
+    pub(crate) fn measured(&self, mut caller: Caller, asked: &impl Asked) -> Caller {
+        caller.throttled = self.throttle.check(&self.view(), &caller, asked).err();
+        caller
+    }
+
+    fn take_in<T>(&self, request: Request<T>) -> (Caller, T) {
         let address = request.remote_addr().map(|address| address.ip().to_canonical());
         let metadata = request.metadata();
         let bearer =
@@ -139,17 +169,17 @@ impl Door {
             address,
         };
         let deadline = Instant::now() + timeout.unwrap_or(DEADLINE_DEFAULT).min(DEADLINE_MAX);
-        (Caller { ask, deadline, flaw }, request.into_inner())
+        (Caller { ask, deadline, flaw, throttled: None }, request.into_inner())
     }
 
     /// Takes a call in that changes something: the same id with another content is not the same request.
-    pub(crate) fn receive_change<T: prost::Message>(&self, request: Request<T>, operation: Operation) -> (Caller, T) {
+    pub(crate) fn receive_change<T: prost::Message + Asked>(&self, request: Request<T>, operation: Operation) -> (Caller, T) {
         let (caller, message) = self.receive(request);
         (self.fingerprinted(caller, &message, operation), message)
     }
 
     /// As `receive_change`, for what holds a password: `without` takes it out, so that no fast hash of it is kept in log and receipts.
-    pub(crate) fn receive_secretive<T: prost::Message + Clone>(
+    pub(crate) fn receive_secretive<T: prost::Message + Clone + Asked>(
         &self,
         request: Request<T>,
         operation: Operation,
@@ -197,10 +227,10 @@ impl Door {
             (Some(flaw), _) => malformed(operation, asked, flaw.clone()),
             (None, Err(rejection)) => malformed(operation, asked, rejection),
         };
-        let command = match self.throttle.check(&self.view(), caller, asked.environment()) {
-            Ok(()) => command,
-            Err(throttled) if throttled.is_recorded => malformed(operation, asked, throttled.rejection),
-            Err(throttled) => return Ok(Err(throttled.rejection)),
+        let command = match &caller.throttled {
+            None => command,
+            Some(throttled) if throttled.is_recorded => malformed(operation, asked, throttled.rejection.clone()),
+            Some(throttled) => return Ok(Err(throttled.rejection.clone())),
         };
         let submitted = self.conduit.submit(caller.ask.clone(), command, caller.deadline).await;
         let (decided, view) = submitted.map_err(|lost| status::lost(&lost))?;
@@ -234,6 +264,7 @@ impl Door {
         caller: &Caller,
         name: &str,
     ) -> Result<(EnvironmentName, Arc<EnvironmentAbout>), Rejection> {
+        caller.admitted()?;
         let name = EnvironmentName::parse(name)?;
         if let Ok(environment) = self.view().state.environment(&name) {
             return Ok((name, environment.about.clone()));
@@ -268,8 +299,10 @@ impl Door {
         }
     }
 
-    /// Whether the caller may have work done before the leader has decided: its token must be one that this node knows, or the leader.
+    /// Whether the caller may have work done before the leader has decided: it may not ask too much, and its token must be one that
+    /// this node knows, or the leader.
     pub(crate) async fn check_known(&self, caller: &Caller) -> Result<(), Rejection> {
+        caller.admitted()?;
         if caller.token(&self.view()).is_ok() { Ok(()) } else { caller.token(&*self.catch_up(caller).await).map(drop) }
     }
 
@@ -279,10 +312,16 @@ impl Door {
 }
 
 fn malformed(operation: Operation, asked: &(dyn Asked + Sync), rejection: Rejection) -> Command {
-    // What parses stands whole in the record, to be found there; the rest of what does not is cut.
+    // What parses stands whole in the record, to be found there; the rest of what does not is cut. So is what is said of it, here
+    // already: it travels to the leader.
     let quote = |text: &str, bytes_max: usize| text[..text.floor_char_boundary(bytes_max)].to_owned();
     let environment = quote(asked.environment(), limits::NAME_BYTES_MAX);
-    Command::Malformed { operation, environment, subject: quote(asked.subject(), limits::PATH_BYTES_MAX), rejection }
+    Command::Malformed {
+        operation,
+        environment,
+        subject: quote(asked.subject(), limits::PATH_BYTES_MAX),
+        rejection: rejection.quotable(),
+    }
 }
 
 /// The `grpc-timeout` header: up to eight digits and a unit.

@@ -1,10 +1,19 @@
 //! Pages of secrets from a view: one level, all levels, or those that match a search.
 
 use crate::api::convert;
-use node_domain::limits;
 use node_domain::secret::Secret;
 use node_domain::state::Environment;
+use node_domain::{Rejection, limits};
 use proto::v1;
+
+/// Whether a search asks for no more than a secret can have.
+pub(crate) fn check(search: &v1::SearchRequest) -> Result<(), Rejection> {
+    let (tags, entries) = (limits::TAGS_MAX, limits::CUSTOM_ENTRIES_MAX);
+    if search.tags.len() > tags || search.custom.len() > entries {
+        return Err(Rejection::invalid(format!("a search names at most {tags} tags and {entries} entries of custom metadata")));
+    }
+    Ok(())
+}
 
 /// One page, and the cursor of the next one (empty on the last).
 pub(crate) struct Page {

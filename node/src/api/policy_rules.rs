@@ -1,16 +1,17 @@
 //! Rules of policies, with roles and verdicts, between the contract and the domain. Rules for values are `value_rules`.
 
 use crate::api::convert;
-use node_domain::Rejection;
 use node_domain::ids::EnvironmentName;
 use node_domain::policy::{
     Capabilities, Conditions, Considered, Explanation, Ground, Hours, PathPattern, Policy, Role, Rule, Unmet,
 };
 use node_domain::token::Token;
+use node_domain::{Rejection, limits};
 use proto::v1;
 
 /// Rules as they came in.
 pub(crate) fn parse(rules: &[v1::Rule]) -> Result<Vec<Rule>, Rejection> {
+    convert::check_count("rules", rules.len(), limits::POLICY_RULES_MAX)?;
     rules.iter().map(rule).collect()
 }
 

@@ -118,7 +118,11 @@ impl Door {
         let (from, _) = self.environment(caller, &message.from).await?;
         let (to, _) = self.environment(caller, &message.to).await?;
         let view = self.view();
-        let mapping = mapping(&view, caller, &from, &to, message)?;
+        let (seen, asker, ends, asked) = (view.clone(), caller.clone(), (from.clone(), to.clone()), message.clone());
+        // It looks at everything that stands under the prefixes: off the threads that serve.
+        let looked = tokio::task::spawn_blocking(move || mapping(&seen, &asker, &ends.0, &ends.1, &asked)).await;
+        let mapping =
+            looked.map_err(|_| Rejection::NodeFault("what stands under the prefixes could not be looked up".into()))??;
         let mut items = Vec::with_capacity(mapping.len());
         for (target, source) in mapping {
             items.push(self.compare(&view, (&from, source), (&to, target)).await?);
@@ -230,6 +234,9 @@ fn mapping(
 ) -> Result<BTreeMap<SecretPath, SecretPath>, Rejection> {
     let most = limits::PROMOTION_ITEMS_MAX;
     let too_many = || Rejection::invalid(format!("a promotion maps 1 to {most} secrets"));
+    if message.items.len() > most {
+        return Err(too_many());
+    }
     let mut mapping = BTreeMap::new();
     for item in &message.items {
         let (source, target) = (convert::path(&item.from)?, convert::path(&item.to)?);
@@ -238,12 +245,9 @@ fn mapping(
         if mapping.insert(target, source).is_some() {
             return Err(Rejection::invalid(format!("{} stands twice among the targets", item.to)));
         }
-        if mapping.len() > most {
-            return Err(too_many());
-        }
     }
     let home = view.state.environment(from)?;
-    for prefix in &message.prefixes {
+    for prefix in outermost(&message.prefixes)? {
         may_promote_under(view, caller, (from, to), prefix)?;
         check_both_open(view, from, to)?;
         for secret in home.under(prefix, "").filter(|secret| secret.live().is_some()) {
@@ -263,6 +267,23 @@ fn mapping(
     Ok(mapping)
 }
 
+/// The prefixes that stand under no other of them, so that nothing is looked at twice.
+fn outermost(prefixes: &[String]) -> Result<Vec<&str>, Rejection> {
+    let most = limits::PROMOTION_PREFIXES_MAX;
+    if prefixes.len() > most {
+        return Err(Rejection::invalid(format!("a promotion is planned from at most {most} prefixes")));
+    }
+    let mut sorted: Vec<&str> = prefixes.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let mut outer: Vec<&str> = Vec::new();
+    for prefix in sorted {
+        if outer.last().is_none_or(|last| !prefix.starts_with(last)) {
+            outer.push(prefix);
+        }
+    }
+    Ok(outer)
+}
+
 impl Asked for v1::PlanPromotionRequest {
     fn environment(&self) -> &str {
         &self.to
@@ -271,6 +292,24 @@ impl Asked for v1::PlanPromotionRequest {
     fn subject(&self) -> &str {
         self.items.first().map_or("", |item| &item.to)
     }
+
+    fn weight(&self) -> usize {
+        self.items.len().max(1)
+    }
 }
 
 convert::asked_of_system! { v1::PromotionRequest, v1::ListPromotionsRequest }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_looked_at_twice_and_prefixes_are_counted() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        assert_eq!(outermost(&texts(&["db/", "app/", "db/main/", "db/", "d"])).unwrap(), ["app/", "d"]);
+        assert_eq!(outermost(&texts(&["a", "", "b"])).unwrap(), [""]);
+        let many = vec![String::new(); limits::PROMOTION_PREFIXES_MAX + 1];
+        assert!(outermost(&many).unwrap_err().to_string().contains("at most 64 prefixes"));
+    }
+}

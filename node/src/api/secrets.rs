@@ -70,7 +70,8 @@ impl SecretsService {
         let home = home(&done, asked.environment())?;
         let token = caller.token_of_answer(&done.view).map_err(|rejection| status::refused(&rejection))?;
         let sight = done.view.state.sight(&caller.asking(&done.view, token), &home.about.name);
-        let listing::Page { entries, next_cursor } = page(home, &sight);
+        // It may look at everything that stands there: other calls go on beside it.
+        let listing::Page { entries, next_cursor } = tokio::task::block_in_place(|| page(home, &sight));
         reply(v1::ListResponse { entries, next_cursor, index: done.index })
     }
 }
@@ -123,6 +124,7 @@ impl Secrets for SecretsService {
 
     async fn get_stream(&self, request: Request<Streaming<v1::GetStreamRequest>>) -> Reply<Self::GetStreamStream> {
         let (caller, messages) = self.0.receive(request);
+        caller.admitted().map_err(|rejection| status::refused(&rejection))?;
         let door = self.0.clone();
         let open = door.streams.open(&door.view(), &caller).map_err(|rejection| status::refused(&rejection))?;
         // A broken message ends the stream; what came before it is answered.
@@ -169,8 +171,10 @@ impl Secrets for SecretsService {
 
     async fn search(&self, request: Request<v1::SearchRequest>) -> Reply<v1::ListResponse> {
         let (caller, message) = self.0.receive(request);
-        let parse =
-            || Ok(Command::Search { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() });
+        let parse = || {
+            listing::check(&message)?;
+            Ok(Command::Search { environment: EnvironmentName::parse(&message.environment)?, prefix: message.prefix.clone() })
+        };
         let page = |home: &Environment, sight: &Sight<'_>| {
             let fits = |secret: &Secret| listing::matches(&message, secret) && sight.shows(secret.path.as_str());
             listing::deep(home, &message.prefix, &message.cursor, listing::page_size(message.limit), fits)
@@ -272,7 +276,7 @@ async fn answer_group(
     let mut answers = Vec::new();
     for (environment, (ids, items)) in by_environment {
         let message = v1::GetManyRequest { environment, items };
-        let many = door.get_many(&caller.again(), &message).await;
+        let many = door.get_many(&door.measured(caller.again(), &message), &message).await;
         let results = match many {
             Ok(many) => many.results,
             Err(status) if ids.len() == 1 => vec![reading::result(Err(status))],
@@ -293,5 +297,11 @@ async fn one_by_one(door: &Door, caller: &Caller, message: &v1::GetManyRequest) 
         path: item.path.clone(),
         version: item.version,
     });
-    futures::stream::iter(gets).then(|get| async move { reading::result(door.get(&caller.again(), &get).await) }).collect().await
+    futures::stream::iter(gets)
+        .then(|get| async move {
+            let caller = door.measured(caller.again(), &get);
+            reading::result(door.get(&caller, &get).await)
+        })
+        .collect()
+        .await
 }

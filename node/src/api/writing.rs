@@ -139,7 +139,8 @@ impl Door {
         let about = convert::about_change(message.metadata.as_ref())?;
         let held = match about.kind {
             Some(kind) => {
-                let needed = [Capability::Metadata];
+                // A rule that looks into the value tells of it: so may only somebody who may read it.
+                let needed = [Capability::Metadata, Capability::Read];
                 self.held_standing(caller, &environment, (&path, &needed), |_| (path.clone(), kind)).await?
             }
             None => None,
@@ -148,7 +149,7 @@ impl Door {
     }
 
     /// The newest value that stands there, held against the rules for where and as what it is going to stand. Nothing where there are
-    /// no rules, and nothing is opened for whoever may not do it: the leader says why.
+    /// no rules; and nothing is opened where none looks into it, nor for whoever may not do it: the leader says why.
     async fn held_standing(
         &self,
         caller: &Caller,
@@ -156,23 +157,33 @@ impl Door {
         (path, needed): (&SecretPath, &[Capability]),
         going: impl Fn(&Secret) -> (SecretPath, SecretType),
     ) -> Result<Option<Box<Held>>, Rejection> {
+        caller.admitted()?;
         let view = self.view();
-        if view.state.guard().rules.is_empty() {
+        let rules = &view.state.guard().rules;
+        if rules.is_empty() {
             return Ok(None);
+        }
+        let Some(secret) = view.state.environment(environment).ok().and_then(|home| home.secrets.get(path)) else {
+            return Ok(None);
+        };
+        let newest = secret.versions.last().filter(|newest| newest.state != VersionState::Destroyed);
+        let Some(newest) = newest else { return Ok(None) };
+        let (to, kind) = going(secret);
+        let value_id = newest.seal.value_id;
+        if !rules.about(environment, &to, kind).any(|rule| rule.looks_into_values()) {
+            let checked = Checked { rules: rules.changed(), kind, broken: None };
+            return Ok(Some(Box::new(Held { value_id, checked })));
         }
         let may = caller.token(&view).is_ok_and(|token| {
             let asking = caller.asking(&view, token);
             let may = |capability: &Capability| view.state.authorize(&asking, *capability, Some(environment), path.clone());
             needed.iter().all(|capability| may(capability).is_ok())
         });
-        let home = view.state.environment(environment).ok().filter(|_| may);
-        let Some(secret) = home.and_then(|home| home.secrets.get(path)) else { return Ok(None) };
-        let newest = secret.versions.last().filter(|newest| newest.state != VersionState::Destroyed);
-        let Some(newest) = newest else { return Ok(None) };
+        if !may {
+            return Ok(None);
+        }
         let (_, opened) = self.opened(&view, environment, secret.id, newest).await?;
-        let (path, kind) = going(secret);
-        let holding = Holding { environment, path: &path, kind, structured: newest.seal.structured };
-        let value_id = newest.seal.value_id;
+        let holding = Holding { environment, path: &to, kind, structured: newest.seal.structured };
         let checked = self.held(&view, &holding, opened.expose());
         Ok(checked.map(|checked| Box::new(Held { value_id, checked: *checked })))
     }
@@ -285,6 +296,7 @@ fn version_in(
     let asking = caller.asking(view, token);
     let may = |capability| state.authorize(&asking, capability, Some(environment), path.clone());
     may(Capability::Update).or_else(|_| may(Capability::Read))?;
+    state.keys().check_open(environment)?;
     let secret = state.environment(environment)?.secret(path)?;
     let version = match start {
         Start::Newest { expected: Some(expected) } if expected != secret.newest => {

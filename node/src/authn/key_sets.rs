@@ -83,9 +83,10 @@ impl KeySets {
     }
 }
 
-/// A key set from its JSON.
+/// A key set from its JSON. What is wrong with it is said by its place: a wrong file may hold what nobody wants in the journal.
 pub(crate) fn parse(json: &[u8]) -> Result<JwkSet, String> {
-    let set: JwkSet = serde_json::from_slice(json).map_err(|error| format!("it is no JSON Web Key Set: {error}"))?;
+    let set: JwkSet = serde_json::from_slice(json)
+        .map_err(|error| format!("it is no JSON Web Key Set (line {}, column {})", error.line(), error.column()))?;
     if set.keys.is_empty() { Err("it holds no key".to_owned()) } else { Ok(set) }
 }
 
@@ -126,6 +127,14 @@ mod tests {
             assert!(!why.contains("hunter2") && !why.contains("example"), "{why}");
         }
         assert_eq!(host_of("https://ana:hunter2@issuer.example.com/keys?token=hunter3"), "issuer.example.com");
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_set_is_not_quoted() {
+        for wrong in ["\"hunter2\"", "{\"keys\": [\"hunter2\"]}", "{\"hunter2\": 1}", "hunter2"] {
+            let why = parse(wrong.as_bytes()).unwrap_err();
+            assert!(!why.contains("hunter2"), "{why}");
+        }
     }
 
     #[tokio::test]

@@ -200,7 +200,7 @@ pub struct LimitsConfig {
     pub requests_per_second: u32,
     /// Requests of one principal at once, after a rest; 0: as many as in a second.
     pub burst: u32,
-    /// Requests about one environment in a second.
+    /// Requests about one environment in a second; one principal has half of them.
     pub environment_requests_per_second: u32,
     /// Connections of clients at a time.
     pub connections_max: u32,

@@ -9,6 +9,7 @@ use crate::engine::Published;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use node_domain::ids::Revision;
 use node_domain::{Answer, Ask, Batch, Command, Decision, Head, Rejection};
 use proto_record::codec::{self, Kind};
 use raft::{Proposal, ProposeError, Replica, Reply, Role};
@@ -26,7 +27,7 @@ const FULL_DECISIONS: usize = 256;
 /// A batch is cut when it has grown to this; the largest command may come on top.
 const FULL_BYTES: usize = 1 << 20;
 
-const _: () = assert!(FULL_BYTES + node_domain::limits::TRANSACTION_BYTES_MAX * 3 / 2 < raft::PAYLOAD_BYTES_MAX);
+const _: () = assert!(FULL_BYTES + node_domain::limits::DECISION_BYTES_MAX < raft::PAYLOAD_BYTES_MAX);
 /// Commands that may wait for the desk.
 pub(crate) const QUEUE_MAX: usize = 8192;
 /// How long the desk waits before it asks for a barrier again.
@@ -105,7 +106,7 @@ struct InFlight {
 /// The batch being gathered.
 #[derive(Default)]
 struct Gathering {
-    based_on: node_domain::ids::Revision,
+    based_on: Revision,
     decisions: Vec<Decision>,
     waiting: Vec<Waiting>,
     bytes: usize,
@@ -114,6 +115,25 @@ struct Gathering {
 impl Gathering {
     fn is_full(&self) -> bool {
         self.decisions.len() >= FULL_DECISIONS || self.bytes >= FULL_BYTES
+    }
+
+    /// The batch as it goes into the log: one entry, or as many as it takes where the guess of its size was wrong. Each fits, for no
+    /// decision is larger than an entry.
+    fn into_payloads(self) -> Vec<(Bytes, Vec<Waiting>)> {
+        let Gathering { based_on, decisions, mut waiting, .. } = self;
+        let batch = Batch { based_on, decisions };
+        let payload = Bytes::from(codec::encode(Kind::Batch, &batch));
+        if payload.len() <= raft::PAYLOAD_BYTES_MAX || batch.decisions.len() < 2 {
+            return vec![(payload, waiting)];
+        }
+        let mut first = batch;
+        let middle = first.decisions.len() / 2;
+        let decisions = first.decisions.split_off(middle);
+        let (later, based_on) = (waiting.split_off(middle), Revision(based_on.0 + first.record_count()));
+        let gathering = |based_on, decisions, waiting| Gathering { based_on, decisions, waiting, bytes: 0 };
+        let mut payloads = gathering(first.based_on, first.decisions, waiting).into_payloads();
+        payloads.extend(gathering(based_on, decisions, later).into_payloads());
+        payloads
     }
 }
 
@@ -222,8 +242,12 @@ impl Proposer {
         if self.gathering.decisions.is_empty() || waits {
             return;
         }
-        let Gathering { based_on, decisions, waiting, .. } = std::mem::take(&mut self.gathering);
-        let payload = Bytes::from(codec::encode(Kind::Batch, &Batch { based_on, decisions }));
+        for (payload, waiting) in std::mem::take(&mut self.gathering).into_payloads() {
+            self.send_off(payload, waiting, flights);
+        }
+    }
+
+    fn send_off(&mut self, payload: Bytes, waiting: Vec<Waiting>, flights: &mut Flights) {
         metrics::histogram!("holdfast_batch_decisions").record(waiting.len() as f64);
         let flight = InFlight { proposal: self.replica.propose(payload), waiting };
         let stranded = self.stranded.clone();
@@ -290,4 +314,45 @@ fn too_early(reply: ReplyTo, index: u64, decision: &Decision, answer: &Result<An
 
 fn leads(role: &watch::Receiver<Role>) -> bool {
     matches!(*role.borrow(), Role::Leader { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node_domain::Event;
+    use node_domain::ids::Stamp;
+    use node_domain::operation::Operation;
+
+    /// A decision of so many bytes, and whoever waits for it.
+    fn decided(index: u64, bytes: usize) -> (Decision, Waiting) {
+        let (operation, environment, rejection) = (Operation::SecretPut, String::new(), Rejection::NotAuthenticated);
+        let event = Event::Refused { operation, environment, subject: "x".repeat(bytes), rejection };
+        let decision = Decision {
+            stamp: Stamp(index),
+            actor: None,
+            accessor: None,
+            policies: Revision(0),
+            request: [0; 16],
+            fingerprint: 0,
+            source: String::new(),
+            events: vec![event],
+        };
+        (decision, Waiting { reply: ReplyTo::Here(oneshot::channel().0), index, answer: Err(Rejection::NotAuthenticated) })
+    }
+
+    #[test]
+    fn a_batch_that_has_grown_too_large_goes_in_entries_that_fit_and_follow_each_other() {
+        let sizes = [10, 3 << 20, 3 << 20, 10, 6 << 20, 10];
+        let (decisions, waiting) = (1..).zip(sizes).map(|(index, bytes)| decided(index, bytes)).unzip();
+        let gathering = Gathering { based_on: Revision(0), decisions, waiting, bytes: 0 };
+        let (mut revision, mut indexes) = (0, Vec::new());
+        for (payload, waiting) in gathering.into_payloads() {
+            assert!(payload.len() <= raft::PAYLOAD_BYTES_MAX);
+            let batch: Batch = codec::decode(Kind::Batch, &payload).unwrap();
+            assert_eq!((batch.based_on.0, batch.decisions.len()), (revision, waiting.len()));
+            revision += batch.record_count();
+            indexes.extend(waiting.iter().map(|waiting| waiting.index));
+        }
+        assert_eq!(indexes, [1, 2, 3, 4, 5, 6]);
+    }
 }

@@ -91,7 +91,12 @@ pub(crate) fn check_rule(rule: &ValueRule) -> Result<(), Rejection> {
 }
 
 fn compile_regex(text: &str) -> Result<Regex, String> {
-    let unusable = |error: regex::Error| format!("the regular expression cannot be used: {error}");
+    // What went wrong, without the expression: it stands in the last line of what the parser says, which quotes the rest.
+    let unusable = |error: regex::Error| {
+        let said = error.to_string();
+        let why = said.lines().last().unwrap_or_default();
+        format!("the regular expression cannot be used: {}", why.strip_prefix("error: ").unwrap_or(why))
+    };
     // By itself first: one that closes a bracket it did not open would get around what is put around it.
     RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build().map_err(unusable)?;
     // The whole text has to match; the engine takes time linear in it, whatever the expression.
@@ -102,8 +107,12 @@ fn compile_regex(text: &str) -> Result<Regex, String> {
 }
 
 fn compile_schema(text: &str) -> Result<jsonschema::Validator, String> {
-    let schema: Value = serde_json::from_str(text).map_err(|error| format!("the schema is not JSON: {error}"))?;
-    jsonschema::validator_for(&schema).map_err(|error| format!("the schema cannot be used: {error}"))
+    // Neither quotes the text: a wrong file may hold what nobody wants in the journal.
+    let not_json =
+        |error: serde_json::Error| format!("the schema is not JSON (line {}, column {})", error.line(), error.column());
+    let schema: Value = serde_json::from_str(text).map_err(not_json)?;
+    jsonschema::validator_for(&schema)
+        .map_err(|_| "the schema cannot be used: it is no JSON schema, or refers to one that is not in it".to_owned())
 }
 
 /// What of one rule a value breaks; it need not be about the value.
@@ -234,6 +243,20 @@ mod tests {
         for text in ["a)|(b", "(", "[a-z"] {
             let rule = ValueRule { regex: Some(text.to_owned()), ..rule() };
             assert!(check_rule(&rule).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_broken_rule_is_refused_without_quoting_it() {
+        let long = format!("planted{}(", "[ab]".repeat(3000));
+        let schema = format!("{{\"type\": \"planted{}\"}}", "x".repeat(3000));
+        for rule in [
+            ValueRule { regex: Some(long), ..rule() },
+            ValueRule { json_schema: Some(schema), ..rule() },
+            ValueRule { json_schema: Some("{\"planted\": planted".to_owned()), ..rule() },
+        ] {
+            let said = check_rule(&rule).unwrap_err().to_string();
+            assert!(!said.contains("planted") && said.len() < 200, "{said}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! How often a seal may be tried: each attempt may cost 64 MiB and half a second. Everybody together has one measure, and each address
-//! less than that, so that nobody uses it up for the others.
+//! less than that. Some addresses together can use up what everybody has: a part is kept for those that asked little of late.
 
 use super::gathering::Origin;
 use std::collections::BTreeMap;
@@ -9,6 +9,9 @@ use tonic::Status;
 /// Attempts that may come at once, from everywhere and from one address, and how fast they come back.
 const ALL: Measure = Measure { most: 16.0, per_second: 2.0 };
 const ONE: Measure = Measure { most: 12.0, per_second: 1.0 };
+/// Kept for addresses that asked little of late, for when everybody's is used up; and how much of it each has.
+const KEPT: Measure = Measure { most: 8.0, per_second: 1.0 };
+const KEPT_EACH: Measure = Measure { most: 4.0, per_second: 1.0 / 60.0 };
 /// Addresses remembered: those that have their full measure again are forgotten first.
 const ADDRESSES_MAX: usize = 1024;
 
@@ -34,12 +37,33 @@ impl Bucket {
 /// What is left of the measures.
 pub(crate) struct Attempts {
     all: Bucket,
-    each: BTreeMap<Origin, Bucket>,
+    kept: Bucket,
+    each: BTreeMap<Origin, Own>,
+}
+
+/// What one address has left, of its own measure and of what is kept.
+#[derive(Clone, Copy)]
+struct Own {
+    attempts: Bucket,
+    kept: Bucket,
+}
+
+impl Own {
+    fn at(known: Option<&Own>, now: Instant) -> Own {
+        let full = |measure: &Measure| Bucket { left: measure.most, counted: now };
+        let new = || Own { attempts: full(&ONE), kept: full(&KEPT_EACH) };
+        known.map_or_else(new, |own| Own { attempts: own.attempts.refilled(&ONE, now), kept: own.kept.refilled(&KEPT_EACH, now) })
+    }
+
+    fn is_full(&self) -> bool {
+        self.attempts.left >= ONE.most && self.kept.left >= KEPT_EACH.most
+    }
 }
 
 impl Attempts {
     pub(crate) fn new(now: Instant) -> Attempts {
-        Attempts { all: Bucket { left: ALL.most, counted: now }, each: BTreeMap::new() }
+        let full = |measure: &Measure| Bucket { left: measure.most, counted: now };
+        Attempts { all: full(&ALL), kept: full(&KEPT), each: BTreeMap::new() }
     }
 
     /// Takes one attempt.
@@ -51,22 +75,25 @@ impl Attempts {
     }
 
     fn take_at(&mut self, origin: Origin, now: Instant) -> Result<(), Status> {
-        let full = Bucket { left: ONE.most, counted: now };
-        let own = self.each.get(&origin).map_or(full, |bucket| bucket.refilled(&ONE, now));
-        self.all = self.all.refilled(&ALL, now);
-        if own.left < 1.0 {
+        let mut own = Own::at(self.each.get(&origin), now);
+        (self.all, self.kept) = (self.all.refilled(&ALL, now), self.kept.refilled(&KEPT, now));
+        if own.attempts.left < 1.0 {
             return Err(Status::resource_exhausted("too many attempts to unseal from this address: try again in a second"));
         }
-        if self.all.left < 1.0 {
+        if self.all.left >= 1.0 {
+            self.all.left -= 1.0;
+        } else if self.kept.left >= 1.0 && own.kept.left >= 1.0 {
+            (self.kept.left, own.kept.left) = (self.kept.left - 1.0, own.kept.left - 1.0);
+        } else {
             return Err(Status::resource_exhausted("too many attempts to unseal: try again in a second"));
         }
+        own.attempts.left -= 1.0;
         if self.each.len() >= ADDRESSES_MAX {
-            self.each.retain(|_, bucket| bucket.refilled(&ONE, now).left < ONE.most);
+            self.each.retain(|_, own| !Own::at(Some(own), now).is_full());
         }
         if self.each.len() < ADDRESSES_MAX || self.each.contains_key(&origin) {
-            self.each.insert(origin, Bucket { left: own.left - 1.0, ..own });
+            self.each.insert(origin, own);
         }
-        self.all.left -= 1.0;
         Ok(())
     }
 }
@@ -97,6 +124,24 @@ mod tests {
         let now = Instant::now();
         let mut attempts = Attempts::new(now);
         let taken = (0..200).filter(|at| attempts.take_at(address(*at), now).is_ok()).count();
-        assert_eq!(taken, 16);
+        assert_eq!(taken, 16 + 8);
+    }
+
+    #[test]
+    fn addresses_that_go_on_asking_leave_something_for_one_that_comes() {
+        let mut now = Instant::now();
+        let mut attempts = Attempts::new(now);
+        for _ in 0..60 {
+            for last in 1..=3 {
+                while attempts.take_at(address(last), now).is_ok() {}
+            }
+            now += Duration::from_secs(1);
+        }
+        for last in 1..=3 {
+            while attempts.take_at(address(last), now).is_ok() {}
+        }
+        for _ in 0..4 {
+            attempts.take_at(address(9), now).unwrap();
+        }
     }
 }

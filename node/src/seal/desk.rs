@@ -3,7 +3,7 @@
 use super::alone::SealedAlone;
 use super::attempts::Attempts;
 use super::custody::{Custody, Unsealed, about};
-use super::gathering::{Gathering, Origin};
+use super::gathering::{self, Gathering, Origin};
 use super::kms::Keeper;
 use super::phases::{self, Given};
 use super::wish::Wish;
@@ -41,6 +41,8 @@ pub(crate) struct SealDesk {
     ambient: Ambient,
     phase: Mutex<Phase>,
     attempts: Mutex<Attempts>,
+    /// Held while a passphrase is stretched.
+    stretching: Mutex<()>,
     /// Opened seals go to whoever starts the node with them; nobody does in a node that was started unsealed.
     opened: Option<mpsc::Sender<Unsealed>>,
     asked_to_seal: watch::Sender<bool>,
@@ -71,6 +73,16 @@ enum Phase {
     },
 }
 
+/// The seal of a node that is sealed; nothing where it is open already, or opening.
+fn seal_to_open(phase: &Phase) -> Result<Option<Box<SealFile>>, Status> {
+    match phase {
+        Phase::Sealed { file, .. } => Ok(Some(file.clone())),
+        Phase::Uninitialized => Err(uninitialized()),
+        Phase::Sealing { .. } => Err(Status::unavailable("the node is being sealed: try again in a moment")),
+        Phase::Opening { .. } | Phase::Unsealed { .. } => Ok(None),
+    }
+}
+
 impl SealDesk {
     /// The desk of a node, in the phase that its files say.
     pub(crate) fn new(config: &Config, ambient: &Ambient, opened: Option<mpsc::Sender<Unsealed>>) -> Result<SealDesk, String> {
@@ -85,6 +97,7 @@ impl SealDesk {
             ambient: ambient.clone(),
             phase: Mutex::new(phase),
             attempts: Mutex::new(Attempts::new(Instant::now())),
+            stretching: Mutex::new(()),
             opened,
             asked_to_seal: watch::channel(false).0,
             keeper: Keeper::new(ambient, &config.seal),
@@ -236,25 +249,35 @@ impl SealDesk {
 
     /// Takes a share, a passphrase or a key. When it is enough, the node starts. Blocking.
     pub(crate) fn unseal(&self, given: Given, origin: Origin) -> Result<(), Status> {
-        self.attempts.lock().take(origin)?;
-        let mut phase = self.phase.lock();
-        let Phase::Sealed { file, shares, .. } = &mut *phase else {
-            return match &*phase {
-                Phase::Uninitialized => Err(uninitialized()),
-                Phase::Sealing { .. } => Err(Status::unavailable("the node is being sealed: try again in a moment")),
-                _ => Ok(()),
-            };
-        };
         let refused = |why: String| Status::invalid_argument(why);
-        let key = match (file.sealed_with(), &given) {
-            (SealedWith::Shamir(set), Given::Share(text)) => {
-                match shares.add(set, text, origin).map_err(|error| refused(error.to_string()))? {
-                    Some(key) => key,
-                    None => return Ok(()),
-                }
-            }
-            _ => phases::key_of(file, &given).map_err(refused)?,
+        let Some(file) = seal_to_open(&self.phase.lock())? else { return Ok(()) };
+        if let (SealedWith::Shamir(set), Given::Share(text)) = (file.sealed_with(), &given) {
+            // What is no share is told so, and takes from nobody's measure.
+            gathering::check(set, text).map_err(|error| refused(error.to_string()))?;
+            self.attempts.lock().take(origin)?;
+            return self.take_share(text, origin);
+        }
+        self.attempts.lock().take(origin)?;
+        // Stretching takes its time and memory: one at a time, and meanwhile the node tells where it stands.
+        let _one = self.stretching.lock();
+        let key = phases::key_of(&file, &given).map_err(refused)?;
+        let opened = phases::open(&file, key).map_err(refused)?;
+        let mut phase = self.phase.lock();
+        match seal_to_open(&phase)? {
+            Some(now) if now == file => self.hand_on(&mut phase, opened),
+            Some(_) => Err(Status::unavailable("the seal was changed meanwhile: try again")),
+            None => Ok(()),
+        }
+    }
+
+    fn take_share(&self, text: &str, origin: Origin) -> Result<(), Status> {
+        let refused = |why: String| Status::invalid_argument(why);
+        let mut phase = self.phase.lock();
+        let Phase::Sealed { file, shares, .. } = &mut *phase else { return seal_to_open(&phase).map(drop) };
+        let SealedWith::Shamir(set) = file.sealed_with() else {
+            return Err(Status::unavailable("the seal was changed meanwhile: try again"));
         };
+        let Some(key) = shares.add(set, text, origin).map_err(|error| refused(error.to_string()))? else { return Ok(()) };
         let opened = phases::open(file, key).map_err(refused)?;
         self.hand_on(&mut phase, opened)
     }
@@ -443,6 +466,7 @@ impl SealDesk {
             ambient: ambient.clone(),
             phase: Mutex::new(sealed(file.clone())),
             attempts: Mutex::new(Attempts::new(Instant::now())),
+            stretching: Mutex::new(()),
             opened: Some(mpsc::channel(1).0),
             asked_to_seal: watch::channel(false).0,
             keeper: Keeper::of_test(ambient),

@@ -9,6 +9,14 @@ use storage_crypto::seal_key::SealKey;
 use storage_crypto::shamir::{ShareError, ShareSet, Shares};
 use zeroize::Zeroizing;
 
+/// Whether a text is a share of this set at all: its form and its checksum. It costs next to nothing.
+///
+/// # Errors
+/// When it is not.
+pub(crate) fn check(set: &ShareSet, text: &str) -> Result<(), ShareError> {
+    Shares::new(set).add(text).map(drop)
+}
+
 /// Shares kept, beyond those of a set once; more make the place that gave most forget its oldest.
 const SPARE: usize = 32;
 /// Combinations that are tried for one share. Shares of places that gave few are tried first, so that who gives many hides nothing.
@@ -45,8 +53,7 @@ impl Gathering {
     /// # Errors
     /// When the text is no share of this set, was given already, or those that should be enough by now are not.
     pub(crate) fn add(&mut self, set: &ShareSet, text: &str, origin: Origin) -> Result<Option<SealKey>, ShareError> {
-        // By itself: whether it is one of this set at all.
-        Shares::new(set).add(text)?;
+        check(set, text)?;
         let share = Share::parse(text)?;
         let (index, text) = (share.index(), share.text());
         let known = self.given.iter().any(|candidate| blake3::hash(candidate.text.as_bytes()) == blake3::hash(text.as_bytes()));

@@ -98,18 +98,12 @@ impl Seal for SealService {
     }
 
     async fn seal(&self, request: Request<v1::SealRequest>) -> Result<Response<v1::SealStatusResponse>, Status> {
-        let Some(door) = &self.door else { return self.standing().await };
+        let Some(door) = self.door.clone() else { return self.standing().await };
         self.desk.check_sealable()?;
-        let (mut caller, message) = door.receive_change(request, Operation::SealSeal);
-        let command = Command::Keys(Box::new(KeysCommand::SealNode { node: door.node_id }));
-        // The record first, as long as there is time left to do without: a node that has forgotten its keys cannot say so any more.
-        let now = Instant::now();
-        caller.deadline = now + (caller.deadline.saturating_duration_since(now) / 2).min(RECORD_PATIENCE);
-        match door.decided(&caller, Operation::SealSeal, &message, Ok(command)).await {
-            Ok(decided) => drop(decided.map_err(|rejection| status::refused(&rejection))?),
-            Err(lost) => self.note_alone(door, &caller, &lost).await?,
-        }
-        self.desk.ask_to_seal()?;
+        let service = self.clone();
+        // Whoever asked may go away: what the record says is done.
+        let sealed = tokio::spawn(async move { service.record_and_seal(&door, request).await });
+        sealed.await.map_err(|error| Status::internal(error.to_string()))??;
         self.standing().await
     }
 
@@ -122,15 +116,27 @@ impl Seal for SealService {
 }
 
 impl SealService {
+    async fn record_and_seal(&self, door: &Door, request: Request<v1::SealRequest>) -> Result<(), Status> {
+        let (mut caller, message) = door.receive_change(request, Operation::SealSeal);
+        let command = Command::Keys(Box::new(KeysCommand::SealNode { node: door.node_id }));
+        // The record first, as long as there is time left to do without: a node that has forgotten its keys cannot say so any more.
+        let now = Instant::now();
+        caller.deadline = now + (caller.deadline.saturating_duration_since(now) / 2).min(RECORD_PATIENCE);
+        match door.decided(&caller, Operation::SealSeal, &message, Ok(command)).await {
+            Ok(decided) => drop(decided.map_err(|rejection| status::refused(&rejection))?),
+            Err(lost) => self.note_alone(door, &caller, &lost).await?,
+        }
+        self.desk.ask_to_seal()
+    }
+
     /// What opens the seal is shown at the desk, and what does not is on the journal as any other failure to log in.
     async fn mint_root(&self, door: &Door, request: Request<v1::RootTokenRequest>) -> Result<v1::RootTokenResponse, Status> {
         let origin = origin(&request);
         // No fingerprint of it is kept: shares and passphrases are in it.
-        let (caller, message) = door.receive(request);
+        let (caller, message) = door.receive_login(request);
         let v1::RootTokenRequest { current, ttl_ms } = message;
         let current: Vec<_> = current.into_iter().map(Zeroizing::new).collect();
         let asked = v1::RootTokenRequest::default();
-        let caller = caller.without_token();
         let operation = Operation::RootMint;
         if let Err(status) = self.at_desk(move |desk| desk.prove(&current, origin)).await {
             if status.code() == Code::PermissionDenied {

@@ -5,6 +5,7 @@
 //! # This program never
 //! takes a secret as an argument, shows a value on a terminal unasked, or links the server.
 
+mod accessor;
 mod cli;
 mod commands;
 mod dotenv;

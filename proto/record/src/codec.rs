@@ -83,6 +83,24 @@ pub fn encode_into<T: Serialize>(kind: Kind, value: &T, bytes: &mut Vec<u8>) {
     bincode::serde::encode_into_std_write(value, bytes, CONFIG).expect("our own types encode, and a vector takes every byte");
 }
 
+/// How many bytes `value` takes where it is encoded.
+#[must_use]
+pub fn encoded_bytes<T: Serialize>(value: &T) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    bincode::serde::encode_into_std_write(value, &mut count, CONFIG).expect("our own types encode, and counting never fails");
+    count.0
+}
+
 /// Decodes a record of `kind`.
 ///
 /// # Errors
@@ -121,6 +139,13 @@ mod tests {
         let bytes = encode(Kind::Row, &("a", 1u64));
         assert!(matches!(decode::<(String, u64)>(Kind::Event, &bytes), Err(CodecError::Kind { .. })));
         assert_eq!(decode::<(String, u64)>(Kind::Row, &bytes).unwrap(), ("a".into(), 1));
+    }
+
+    #[test]
+    fn bytes_are_counted_as_they_are_written() {
+        for value in [("a".to_owned(), 1u64), ("a longer text".repeat(100), u64::MAX)] {
+            assert_eq!(encoded_bytes(&value) + 2, encode(Kind::Row, &value).len());
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod founding;
+mod hands;
 mod observe;
 mod policies;
 pub(crate) mod secrets;
@@ -19,6 +20,7 @@ use crate::limits;
 use crate::members;
 use crate::operation::Operation;
 use crate::policy::{Asking, Capability};
+use crate::quoting::without_tokens;
 use crate::recovery;
 use crate::rejection::Rejection;
 use crate::repair;
@@ -297,7 +299,8 @@ impl Desk<'_> {
 /// As `describe`, and bounded: a request that does not parse, or asks for too much, may quote anything.
 fn describe_briefly(command: &Command) -> (Operation, String, String) {
     let (operation, environment, subject) = describe(command);
-    (operation, limits::cut(environment, limits::NAME_BYTES_MAX), limits::cut(subject, limits::PATH_BYTES_MAX))
+    let brief = |text, most| limits::cut(without_tokens(text), most);
+    (operation, brief(environment, limits::NAME_BYTES_MAX), brief(subject, limits::PATH_BYTES_MAX))
 }
 
 /// Operation, environment and subject of a command, for the record of a request that is not done.

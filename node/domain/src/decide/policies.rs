@@ -1,16 +1,18 @@
 //! Policies and roles: who writes them, who gives them on, and what they would do.
 //!
 //! Writing policies must not amount to writing one's own. Whoever does not hold root neither writes nor deletes a policy or role
-//! that his own token holds, one that it made or that made it, or any other of the same principal; he puts root into no role; and a
-//! role is given on by a token that names it, whatever the role gives. It takes two.
+//! that his own token holds, one that it made or that made it, or any other in whose hands it is (`hands`); he puts root into no role;
+//! and a role is given on by a token that names it, whatever the role gives. It takes two.
 
+use super::hands::logins;
 use super::{Answer, Decided, Desk};
 use crate::event::Event;
-use crate::identity::{Grants, machine_principal, user_principal};
-use crate::ids::{PolicyName, RoleName};
+use crate::identity::Grants;
+use crate::ids::{PolicyName, PrincipalName, RoleName};
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::{Capability, Question, ROOT, Rule, Whom};
+use crate::quoting::without_tokens;
 use crate::rejection::Rejection;
 use crate::token::Token;
 
@@ -95,7 +97,7 @@ impl Desk<'_> {
             check_counts(policies, roles)?;
         }
         let subject = format!("{} {} as {}", question.capability.word(), question.subject, question.whom);
-        let subject = limits::cut(subject, limits::TEXT_BYTES_MAX);
+        let subject = limits::cut(without_tokens(subject), limits::TEXT_BYTES_MAX);
         let environment = question.environment.clone();
         Ok((vec![Event::Observed { operation: Operation::PolicyTest, environment, subject }], Answer::Done))
     }
@@ -169,7 +171,7 @@ impl Desk<'_> {
     }
 
     /// Nobody changes what counts for himself, nor for a token that he has in hand another way: one that made his, one that his made,
-    /// or one in the same name. Looks at all live tokens: policies are written seldom.
+    /// or one in the name of whoever made his, or logs in for it. Looks at all live tokens: policies are written seldom.
     fn check_not_held(&self, what: &str, name: &str, holds: impl Fn(&Token) -> bool) -> Result<(), Rejection> {
         if self.holds_root() {
             return Ok(());
@@ -178,10 +180,13 @@ impl Desk<'_> {
             return Err(self.may_not_write(what, name, "whoever holds it does not change it, unless he holds root"));
         }
         let own = self.token;
+        let (hands, vouched_for) = (self.state.hands(own), self.state.is_vouched_for(own));
         let is_related = |token: &Token| {
-            token.principal == own.principal
+            hands.contains(&token.principal)
+                || self.state.hands(token).contains(&own.principal)
                 || self.state.lineage(token).any(|maker| maker.accessor == own.accessor)
                 || self.state.lineage(own).any(|maker| maker.accessor == token.accessor)
+                || (vouched_for && self.state.may_vouch(token))
         };
         let held = self.state.tokens().filter(|token| token.is_valid_at(self.context.stamp));
         if held.into_iter().any(|token| holds(token) && is_related(token)) {
@@ -193,11 +198,13 @@ impl Desk<'_> {
 
     /// Nor what his next login would give him.
     fn check_no_login(&self, what: &str, name: &str, gives: impl Fn(&Grants) -> bool) -> Result<(), Rejection> {
-        let (identity, own) = (&self.state.identity, &self.token.principal);
-        let user = identity.users().find(|user| user_principal(&user.name) == *own).map(|user| &user.grants);
-        let machine = identity.machines().find(|machine| machine_principal(&machine.name) == *own);
-        if !self.holds_root() && user.into_iter().chain(machine.map(|machine| &machine.grants)).any(gives) {
-            let why = "a login of the same name gives it: somebody else changes it";
+        let own = &self.token.principal;
+        let hands = self.state.hands(self.token);
+        let mut giving = logins(&self.state.identity).filter(|(_, grants)| gives(grants));
+        let is_related = |who: &PrincipalName| hands.contains(who) || self.state.hands_of_login(who).contains(own);
+        if !self.holds_root() && giving.any(|(who, _)| is_related(&who)) {
+            let why =
+                "a login of the same name, or of whoever made this one or was made by it, gives it: somebody else changes it";
             return Err(self.may_not_write(what, name, why));
         }
         Ok(())

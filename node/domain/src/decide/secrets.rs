@@ -4,10 +4,12 @@ use super::{Answer, Decided, Desk, Readable};
 use crate::command::{Expectation, Selection};
 use crate::event::{Cause, Event};
 use crate::guard::Incoming;
+use crate::guard::looking::Look;
 use crate::ids::{EnvironmentName, SecretId, SecretPath, Stamp};
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Capability;
+use crate::quoting::holds_token;
 use crate::rejection::Rejection;
 use crate::sealed::{Held, Sealed};
 use crate::secret::{About, AboutChange, Secret, Version, VersionState};
@@ -33,10 +35,23 @@ impl Desk<'_> {
         }
         let existing = self.state.environment(&environment)?.secrets.get(&path);
         check_expectation(&path, existing, expect)?;
-        if patch {
-            existing.ok_or_else(|| Rejection::not_found("secret", &path))?.readable(None)?;
-        }
-        self.added(Adding { environment, path, existing, sealed, about: about.normalized()?, cause, at: 0 })
+        let merged = if patch {
+            let secret = existing.ok_or_else(|| Rejection::not_found("secret", &path))?;
+            Some((secret, secret.readable(None)?.number))
+        } else {
+            None
+        };
+        let about = about.normalized()?;
+        let read = match merged {
+            Some((secret, version)) => {
+                let kind = about.kind.unwrap_or(secret.about.kind);
+                self.look(&Look { environment: &environment, secret, version, to: &path, kind })?
+            }
+            None => None,
+        };
+        let at = usize::from(read.is_some());
+        let (added, answer) = self.added(Adding { environment, path, existing, sealed, about, cause, at })?;
+        Ok((read.into_iter().chain(added).collect(), answer))
     }
 
     /// Writing over a secret needs `update`; anything else needs `create`. Whoever may do neither is not told which it was: his
@@ -58,6 +73,9 @@ impl Desk<'_> {
     pub(crate) fn added(&self, adding: Adding<'_>) -> Decided {
         let Adding { environment, path, existing, mut sealed, about, cause, at } = adding;
         let home = self.state.environment(&environment)?;
+        if existing.is_none() {
+            check_new_path(&path)?;
+        }
         check_sealed(&sealed, &home.about.keys)?;
         let version = existing.map_or_else(|| home.first_version(&path), |secret| secret.newest + 1);
         let mut after = existing.map_or_else(About::default, |secret| secret.about.clone());
@@ -148,12 +166,12 @@ impl Desk<'_> {
             return Err(Rejection::invalid("name at least one thing to change"));
         }
         let about = about.normalized()?;
-        let alert = match about.kind.filter(|kind| *kind != secret.about.kind) {
+        let (read, alert) = match about.kind.filter(|kind| *kind != secret.about.kind) {
             Some(kind) => self.check_standing(&environment, (&path, kind), secret, held)?,
-            None => None,
+            None => (None, None),
         };
         let event = Event::SecretMetadataChanged { environment, secret: secret.id, path, about };
-        Ok((std::iter::once(event).chain(alert).collect(), Answer::Done))
+        Ok((read.into_iter().chain([event]).chain(alert).collect(), Answer::Done))
     }
 
     pub(super) fn history(&self, environment: EnvironmentName, path: SecretPath) -> Decided {
@@ -177,15 +195,12 @@ impl Desk<'_> {
         check_expectation(&path, Some(secret), expect)?;
         let source = secret.readable(Some(to))?;
         check_same(&path, source, &sealed)?;
-        self.added(Adding {
-            environment,
-            existing: Some(secret),
-            path,
-            sealed,
-            about: AboutChange::default(),
-            cause: Cause::Rollback { to },
-            at: 0,
-        })
+        let kind = secret.about.kind;
+        let read = self.look(&Look { environment: &environment, secret, version: to, to: &path, kind })?;
+        let (about, cause, at) = (AboutChange::default(), Cause::Rollback { to }, usize::from(read.is_some()));
+        let existing = Some(secret);
+        let (added, answer) = self.added(Adding { environment, existing, path, sealed, about, cause, at })?;
+        Ok((read.into_iter().chain(added).collect(), answer))
     }
 
     pub(super) fn copy(
@@ -225,11 +240,12 @@ impl Desk<'_> {
         if home.secrets.contains_key(&to) {
             return Err(Rejection::Exists { what: "secret".into(), name: to.to_string() });
         }
+        check_new_path(&to)?;
         check_arrival(home, secret, &to)?;
-        let alert = self.check_standing(&environment, (&to, secret.about.kind), secret, held)?;
+        let (read, alert) = self.check_standing(&environment, (&to, secret.about.kind), secret, held)?;
         let answer = Answer::Versions(vec![secret.newest]);
         let event = Event::SecretRenamed { environment, secret: secret.id, from, to };
-        Ok((std::iter::once(event).chain(alert).collect(), answer))
+        Ok((read.into_iter().chain([event]).chain(alert).collect(), answer))
     }
 
     pub(super) fn delete(&self, environment: EnvironmentName, path: SecretPath, versions: &Selection) -> Decided {
@@ -263,6 +279,14 @@ impl Desk<'_> {
         let secret = self.state.environment(environment)?.secret(&path)?;
         Ok((path, secret))
     }
+}
+
+/// A path stands in records for ever.
+fn check_new_path(path: &SecretPath) -> Result<(), Rejection> {
+    if !holds_token(path.as_str()) {
+        return Ok(());
+    }
+    Err(Rejection::invalid("what looks like a token stands in the path: name another, and revoke the token if it is one"))
 }
 
 /// Numbers at a path never go back: who expects v3 there, or approved it, must not meet the v3 of another secret.

@@ -7,6 +7,8 @@ use crate::rejection::Rejection;
 use crate::state::{At, Digest};
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 macro_rules! words {
@@ -239,9 +241,15 @@ impl Outbox {
         self.alerts.insert(alert.id, Arc::new(alert));
     }
 
-    /// Makes room: what somebody has taken note of goes first, then what matters least, then what was delivered, the oldest of each.
+    /// Makes room: what somebody has taken note of goes first, then what matters least, then what was delivered; of those the kind that
+    /// there is most of, so that many alerts of one kind never drive out the few of another, and of that the oldest.
     fn drop_one(&mut self, digest: &mut Digest) {
-        let worth = |alert: &Alert| (alert.acknowledged.is_none(), alert.severity, !alert.is_delivered(), alert.id);
+        let mut of_kind: BTreeMap<AlertKind, usize> = BTreeMap::new();
+        self.alerts.values().for_each(|alert| *of_kind.entry(alert.kind).or_default() += 1);
+        let worth = |alert: &Alert| {
+            let rarity = Reverse(of_kind[&alert.kind]);
+            (alert.acknowledged.is_none(), alert.severity, !alert.is_delivered(), rarity, alert.id)
+        };
         let Some(gone) = self.alerts.values().min_by_key(|alert| worth(alert)).cloned() else { return };
         self.alerts.remove(&gone.id);
         digest.subtract(row::ALERT, &*gone);

@@ -70,7 +70,12 @@ impl Desk<'_> {
         self.permit_system(Capability::Governance, environment.as_str())?;
         self.state.environment(&environment)?;
         change.check()?;
-        Ok((vec![Event::Guard(GuardEvent::EnvironmentSet { environment, change })], Answer::Done))
+        let alone = (change.approvals == Some(0)).then(|| {
+            let text = format!("{} lets promotions to {environment} be applied without any approval", self.token.principal);
+            notice::alert(self.state, AlertKind::Governance, Severity::Warning, environment.as_str(), text)
+        });
+        let set = Event::Guard(GuardEvent::EnvironmentSet { environment, change });
+        Ok((std::iter::once(set).chain(alone.flatten()).collect(), Answer::Done))
     }
 
     fn delete_sink(&self, name: SinkName) -> Decided {

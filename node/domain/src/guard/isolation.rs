@@ -4,6 +4,7 @@ use crate::ids::{EnvironmentName, SecretPath};
 use crate::policy::{Asking, Capability};
 use crate::rejection::Rejection;
 use crate::state::State;
+use crate::token::Token;
 
 /// What a rule can allow on secrets, rather than on the system.
 const ON_SECRETS: [Capability; 9] = [
@@ -30,8 +31,8 @@ pub(crate) fn sharpened(
 ) -> Rejection {
     let crosses = matches!(rejection, Rejection::Denied { .. })
         && state.environments.contains_key(environment)
-        && !has_business(state, asking, environment)
-        && state.environments.keys().any(|other| other != environment && has_business(state, asking, other));
+        && !has_business(state, asking.token, environment)
+        && state.environments.keys().any(|other| other != environment && has_business(state, asking.token, other));
     if !crosses {
         return rejection;
     }
@@ -43,13 +44,20 @@ pub(crate) fn sharpened(
     }
 }
 
-/// Whether the token may do anything with secrets of this environment, at some hour or from some place.
-fn has_business(state: &State, asking: &Asking<'_>, environment: &EnvironmentName) -> bool {
-    let bound = &asking.token.terms.environments;
+impl State {
+    /// Whether the token may do anything with secrets of this environment, at some hour or from some place.
+    #[must_use]
+    pub fn has_business(&self, token: &Token, environment: &EnvironmentName) -> bool {
+        has_business(self, token, environment)
+    }
+}
+
+fn has_business(state: &State, token: &Token, environment: &EnvironmentName) -> bool {
+    let bound = &token.terms.environments;
     if !bound.is_empty() && !bound.contains(environment) {
         return false;
     }
-    let grants = state.grants_of(asking.token);
+    let grants = state.grants_of(token);
     let mut rules = grants.policies().flat_map(|policy| &policy.rules);
     rules.any(|rule| {
         let here = rule.environment.as_ref().is_none_or(|named| named == environment);
@@ -63,7 +71,7 @@ fn hint(state: &State, asking: &Asking<'_>, asked: &EnvironmentName, subject: &s
     let own = state.environments.iter().find(|(name, home)| {
         *name != asked
             && home.secrets.contains_key(&path)
-            && has_business(state, asking, name)
+            && has_business(state, asking.token, name)
             && state.keys.check_open(name).is_ok()
             && state.authorize(asking, Capability::Read, Some(name), subject.to_owned()).is_ok()
     });

@@ -6,6 +6,7 @@ mod decide;
 mod event;
 pub(crate) mod isolation;
 mod known;
+pub(crate) mod looking;
 mod noteworthy;
 pub mod notice;
 mod promoting;

@@ -18,6 +18,7 @@ impl Desk<'_> {
     pub(super) fn plan_promotion(&self, from: EnvironmentName, to: EnvironmentName, items: Vec<PromotionItem>) -> Decided {
         check_shape(&from, &to, &items)?;
         self.permit_promotion(&from, &to, &items)?;
+        self.check_own_plans(&from, &to, &items)?;
         if !self.state.guard.promotions.has_room(self.context.stamp) {
             return Err(Rejection::Limit(format!(
                 "there are {} open promotions already: apply, reject or cancel some",
@@ -45,11 +46,25 @@ impl Desk<'_> {
         Ok((events, Answer::Versions(vec![id])))
     }
 
-    /// Whoever made the caller's token, or one that led to it, but for the caller.
+    /// Nobody fills the room of all with plans of his own, nor asks for the same twice.
+    fn check_own_plans(&self, from: &EnvironmentName, to: &EnvironmentName, items: &[PromotionItem]) -> Result<(), Rejection> {
+        let who = &self.token.principal;
+        let open = self.state.guard.promotions.plans().filter(|plan| plan.is_open(self.context.stamp));
+        let own: Vec<_> = open.filter(|plan| plan.requested_by == *who).collect();
+        if let Some(same) = own.iter().find(|plan| (&plan.from, &plan.to, plan.items.as_slice()) == (from, to, items)) {
+            return Err(Rejection::Exists { what: "the same plan of".into(), name: format!("{who}, promotion {},", same.id) });
+        }
+        let most = limits::OWN_PROMOTIONS_MAX;
+        if own.len() >= most {
+            return Err(Rejection::Limit(format!("{who} has {most} open promotions already: apply or cancel some")));
+        }
+        Ok(())
+    }
+
+    /// In whose hands the caller's token is, but for the caller.
     fn makers(&self) -> Vec<PrincipalName> {
-        let hands = self.state.lineage(self.token).flat_map(|token| [&token.principal, &token.created_by]);
-        let others: BTreeSet<&PrincipalName> = hands.filter(|hand| **hand != self.token.principal).collect();
-        others.into_iter().cloned().collect()
+        let hands = self.state.hands(self.token);
+        hands.into_iter().filter(|hand| *hand != self.token.principal).collect()
     }
 
     pub(super) fn look_at_promotion(&self, id: u64) -> Decided {

@@ -107,6 +107,13 @@ impl ValueRule {
             && self.path.as_ref().is_none_or(|own| own.matches(path.as_str()))
     }
 
+    /// Whether it is about what is in a value, not only about how long it is valid or where else it is.
+    #[must_use]
+    pub fn looks_into_values(&self) -> bool {
+        let is_of_text = self.length_min > 0 || self.length_max > 0 || self.classes != Classes::default();
+        is_of_text || self.regex.is_some() || self.json_schema.is_some()
+    }
+
     /// Whether a validity from `created` to `expires` is longer than the rule allows.
     #[must_use]
     pub fn is_too_long(&self, created: Stamp, expires: Option<Stamp>) -> bool {

@@ -1,5 +1,6 @@
 //! What rules for values decide, and what a request about them leads to.
 
+use super::looking::Look;
 use super::{AlertKind, GuardEvent, Reuse, Severity, ValueRule, notice};
 use crate::decide::{Answer, Decided, Desk};
 use crate::event::Event;
@@ -60,18 +61,20 @@ impl Desk<'_> {
         Ok((vec![Event::Observed { operation: Operation::RuleCheck, environment, subject: String::new() }], Answer::Done))
     }
 
-    /// Holds a value that stands already against the rules for where it is going, or for the type that it is to have.
+    /// Holds a value that stands already against the rules for where it is going, or for the type that it is to have: the read that
+    /// this amounts to, where a rule looks into the value, and what goes with it.
     pub(crate) fn check_standing(
         &self,
         environment: &EnvironmentName,
         (path, kind): (&SecretPath, SecretType),
         secret: &Secret,
         held: Option<&Held>,
-    ) -> Result<Option<Event>, Rejection> {
+    ) -> Result<(Option<Event>, Option<Event>), Rejection> {
         // What was destroyed is nothing to hold against a rule; what is hidden may be brought back.
         let newest = secret.versions.last().filter(|newest| newest.state != VersionState::Destroyed);
-        let Some(newest) = newest else { return Ok(None) };
-        self.check_value_rules(&Incoming {
+        let Some(newest) = newest else { return Ok((None, None)) };
+        let read = self.look(&Look { environment, secret, version: newest.number, to: path, kind })?;
+        let alert = self.check_value_rules(&Incoming {
             environment,
             path,
             kind,
@@ -79,7 +82,8 @@ impl Desk<'_> {
             reuse: newest.reuse,
             created: newest.created,
             expires: newest.expires,
-        })
+        })?;
+        Ok((read, alert))
     }
 
     /// Holds a version against the rules, and says what goes with it: an alert where a rule wants one.

@@ -98,7 +98,14 @@ impl Desk<'_> {
         if grants.ttl_ms == 0 || grants.ttl_ms.max(grants.ttl_ms_max) > limits::LOGIN_TTL_MS_MAX {
             return Err(Rejection::invalid(format!("a login lasts 1 to {} ms, renewals included", limits::LOGIN_TTL_MS_MAX)));
         }
-        self.check_places(&grants.networks, &grants.environments)
+        self.check_places(&grants.networks, &grants.environments)?;
+        // A token that counts from some networks only makes no login that counts from all.
+        if !self.token.terms.networks.is_empty() && grants.networks.is_empty() {
+            return Err(Rejection::invalid(
+                "name networks within those of the token that asks: a login from anywhere is more than it has",
+            ));
+        }
+        self.narrowed_networks(&grants.networks).map(drop)
     }
 
     /// Networks and environments that a token is bound to.

@@ -1,8 +1,9 @@
 //! What all records so far amount to, as far as identities go.
 
+use super::rows::{certificate_principals, jwt_principals};
 use super::table::{Table, row};
 use super::{CertRole, Grants, IdentityEvent, Issuer, Machine, SecretId, Totp, User, Wrapped, WrappedOf};
-use crate::ids::{Accessor, IdentityName, Stamp, TokenHash};
+use crate::ids::{Accessor, IdentityName, PrincipalName, Stamp, TokenHash};
 use crate::state::{At, Digest};
 use bytes::Bytes;
 use imbl::{OrdMap, OrdSet};
@@ -153,6 +154,24 @@ impl IdentityState {
     /// All issuers, by name.
     pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
         self.issuers.values().map(|issuer| &**issuer)
+    }
+
+    /// Whose tokens, made by logging in, end because what logs them in, or what that gives, becomes another; to be asked before the
+    /// event is folded.
+    pub(crate) fn changes_logins_of(&self, event: &IdentityEvent) -> Option<PrincipalName> {
+        match event {
+            IdentityEvent::CertRolePut { role } => {
+                let old = self.cert_role(&role.name)?;
+                let same = (&old.names, &old.common_names, &old.grants) == (&role.names, &role.common_names, &role.grants);
+                certificate_principals(&role.name).filter(|_| !same)
+            }
+            IdentityEvent::IssuerPut { issuer } => {
+                let about = |issuer: &Issuer| Issuer { version: 0, updated: Stamp(0), ..issuer.clone() };
+                let old = self.issuer(&issuer.name)?;
+                jwt_principals(&issuer.name).filter(|_| about(old) != about(issuer))
+            }
+            _ => None,
+        }
     }
 
     /// Users, machines, secret ids, wrappings and their bytes, certificate roles, issuers: what is bounded.
@@ -318,6 +337,9 @@ impl IdentityState {
     pub(crate) fn end_wrappings(&mut self, digest: &mut Digest) -> Result<(), &'static str> {
         for (_, hash) in std::mem::take(&mut self.wrapped_by) {
             self.wrapped.remove(&hash, digest)?;
+            if self.wrapped_of.find(&hash).is_some() {
+                self.wrapped_of.remove(&hash, digest)?;
+            }
         }
         (self.wrapped_ends, self.wrapped_bytes) = (OrdSet::new(), 0);
         Ok(())

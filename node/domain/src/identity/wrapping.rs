@@ -83,25 +83,26 @@ fn waiting<'a>(state: &'a State, context: &Context, hash: &TokenHash) -> Result<
     if let Some(at) = wrapped.unwrapped {
         return Err(Rejection::UnwrappedBefore { at_ms: at.as_ms() });
     }
-    check_readable(state, wrapped)?;
+    check_readable(state, context, wrapped)?;
     Ok(wrapped)
 }
 
 /// A copy of a value is no way around what was done to the value since: it does not open while its environment is sealed, nor when
-/// the version was deleted or destroyed. It waits, as the value does.
-fn check_readable(state: &State, wrapped: &Wrapped) -> Result<(), Rejection> {
+/// the version was deleted or destroyed, or has expired. It waits, as the value does.
+fn check_readable(state: &State, context: &Context, wrapped: &Wrapped) -> Result<(), Rejection> {
     let Some(of) = state.identity.wrapped_of(&wrapped.hash) else { return Ok(()) };
     state.keys.check_open(&of.environment)?;
     let home = state.environment(&of.environment)?;
-    // Wherever it was moved to: wrappings are opened once, so that looking through an environment for it is seldom.
-    let found = home.secrets.values().find(|secret| secret.id == of.secret).and_then(|secret| secret.version(of.version));
+    // Wherever it was moved to.
+    let found = home.secret_by_id(of.secret).and_then(|secret| secret.version(of.version));
     let standing = found.map_or(VersionState::Destroyed, |version| version.state);
-    if standing == VersionState::Live {
+    let expired = found.is_some_and(|version| version.expires.is_some_and(|end| end <= context.stamp));
+    if standing == VersionState::Live && !expired {
         return Ok(());
     }
     let hint = ": what was wrapped of it does not open".into();
-    let (path, state) = (wrapped.about.clone(), standing.word().into());
-    Err(Rejection::NotReadable { path, version: of.version, state, hint })
+    let state = if standing == VersionState::Live { "expired" } else { standing.word() };
+    Err(Rejection::NotReadable { path: wrapped.about.clone(), version: of.version, state: state.into(), hint })
 }
 
 pub(super) fn unwrap_once(state: &State, context: &Context, hash: &TokenHash) -> Decided {
@@ -126,5 +127,7 @@ pub(super) fn intercepted(state: &State, context: &Context, hash: &TokenHash) ->
         "what {} wrapped ({}) was asked for again after it had been unwrapped: one of the two is not whom it was meant for",
         wrapped.created_by, wrapped.about
     );
-    notice::alert(state, AlertKind::UnwrapTwice, Severity::Critical, &format!("wrapping {}", wrapped.accessor), text)
+    // By who wrapped it: whoever wraps without end, to have it asked for again, has one alert that counts up.
+    let subject = format!("wrapped by {}", wrapped.created_by);
+    notice::alert(state, AlertKind::UnwrapTwice, Severity::Critical, &subject, text)
 }

@@ -198,8 +198,9 @@ impl State {
             }
             IdentityEvent::TokenUsed { accessor, left, .. } => self.use_token(accessor, *left, at.stamp),
             event => {
+                let changed = self.identity.changes_logins_of(event);
                 self.identity.fold(event, at, &mut self.digest)?;
-                event.ends_logins_of().map_or(Ok(()), |principal| self.end_logins(&principal))
+                event.ends_logins_of().or(changed).map_or(Ok(()), |principal| self.end_logins(&principal))
             }
         }
     }
@@ -240,7 +241,7 @@ impl State {
             self.digest.add(row::SECRET, &(environment, &secret));
             self.keys.uses.shift(environment, &Vec::new(), &tally(&secret));
             self.reuse.add(environment, &secret);
-            home.secrets.insert(path.clone(), Arc::new(secret));
+            home.place(Arc::new(secret));
             return Ok(());
         }
         self.with_secret(environment, path, |secret| {
@@ -292,7 +293,7 @@ impl State {
         self.digest.subtract(row::SECRET, &(environment, &*secret));
         let moved = Secret { path: to.clone(), updated: stamp, ..Secret::clone(&secret) };
         self.digest.add(row::SECRET, &(environment, &moved));
-        home.secrets.insert(to.clone(), Arc::new(moved));
+        home.place(Arc::new(moved));
         Ok(Left { secret: secret.id, newest: secret.newest })
     }
 

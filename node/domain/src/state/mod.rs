@@ -85,6 +85,8 @@ pub struct Environment {
     /// Paths that a secret moved away from, and where its versions had come to by then: numbers at a path never go back, so that
     /// who expects one there never meets another secret under it. Invariant: none of them is a path of `secrets`.
     pub left: OrdMap<SecretPath, Left>,
+    /// Invariant: follows from `secrets`.
+    paths: OrdMap<SecretId, SecretPath>,
 }
 
 /// What stood at a path before it was moved away.
@@ -99,7 +101,19 @@ pub struct Left {
 impl Environment {
     /// An environment without secrets.
     pub(crate) fn fresh(about: Arc<EnvironmentAbout>) -> Environment {
-        Environment { about, secrets: OrdMap::new(), left: OrdMap::new() }
+        Environment { about, secrets: OrdMap::new(), left: OrdMap::new(), paths: OrdMap::new() }
+    }
+
+    /// The secret with this id, wherever it stands.
+    #[must_use]
+    pub fn secret_by_id(&self, id: SecretId) -> Option<&Arc<Secret>> {
+        self.secrets.get(self.paths.get(&id)?)
+    }
+
+    /// A secret stands at its path from now on; where it stood before, it has been taken away.
+    pub(crate) fn place(&mut self, secret: Arc<Secret>) {
+        self.paths.insert(secret.id, secret.path.clone());
+        self.secrets.insert(secret.path.clone(), secret);
     }
 
     /// The number of the first version of a secret that is made here.
@@ -229,7 +243,7 @@ impl State {
     #[must_use]
     pub fn holds_value(&self, environment: &EnvironmentName, secret: SecretId, version: u64) -> bool {
         let home = self.environments.get(environment);
-        let found = home.and_then(|home| home.secrets.values().find(|known| known.id == secret));
+        let found = home.and_then(|home| home.secret_by_id(secret));
         found.and_then(|known| known.version(version)).is_some_and(|version| version.state != VersionState::Destroyed)
     }
 

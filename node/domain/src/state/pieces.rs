@@ -113,7 +113,7 @@ impl State {
                 let environment = self.environments.get_mut(&name).ok_or(BadPieces::OutOfPlace)?;
                 self.keys.uses.shift(&name, &Vec::new(), &tally(&secret));
                 self.reuse.add(&name, &secret);
-                environment.secrets.insert(secret.path.clone(), secret);
+                environment.place(secret);
             }
             Piece::Token(token) => {
                 self.remember_token(token);

@@ -38,7 +38,16 @@ pub(crate) fn check_step(step: &Step<'_>) {
     tokens_end_in_order(step.after);
     identities::check(step);
     uses_of_keys_are_counted(step.after);
+    secrets_are_found_by_their_ids(step.after);
     the_outbox_is_bounded_and_owes_only_to_sinks(step.after);
+}
+
+/// Wherever a secret was moved to.
+fn secrets_are_found_by_their_ids(state: &State) {
+    for secret in state.environments().flat_map(|home| home.secrets.values().map(move |secret| (home, secret))) {
+        let (home, secret) = secret;
+        assert_eq!(home.secret_by_id(secret.id).map(|found| &found.path), Some(&secret.path));
+    }
 }
 
 /// What is carried along is what counting says, and no value is sealed by a key that is not there.

@@ -57,12 +57,14 @@ impl LoginService {
         &self,
         message: &v1::LoginPasswordRequest,
         name: &IdentityName,
+        caller: &Caller,
         token: TokenHash,
     ) -> Result<LoginCommand, Rejection> {
+        caller.admitted()?;
         let view = self.0.view();
         let user = view.state.identity().user(name);
         let known = user.and_then(|user| user.password.as_ref());
-        let password_fits = self.0.authn.passwords.fits(&message.password, known).await?;
+        let password_fits = self.0.authn.passwords.fits(&message.password, known, caller.ask.address).await?;
         let sealed = user.and_then(|user| user.totp.as_ref()).map(|totp| &totp.sealed);
         let now = self.0.authn.clock.now();
         let factor = codes::second_factor(&self.0.sealing, name, sealed, &message.code, now).map_err(|error| {
@@ -77,8 +79,10 @@ impl LoginService {
         &self,
         message: &v1::LoginJwtRequest,
         name: &IdentityName,
+        caller: &Caller,
         token: TokenHash,
     ) -> Result<LoginCommand, Rejection> {
+        caller.admitted()?;
         let view = self.0.view();
         let Some(issuer) = view.state.identity().issuer(name) else {
             // The leader may know it: then it says so, and this node looks again.
@@ -115,14 +119,14 @@ fn answer(outcome: Result<v1::LoginResponse, Rejection>) -> Reply<v1::LoginRespo
 #[tonic::async_trait]
 impl Login for LoginService {
     async fn password(&self, request: Request<v1::LoginPasswordRequest>) -> Reply<v1::LoginResponse> {
-        let (caller, mut message) = self.0.receive(request);
-        let (caller, drawn) = (caller.without_token(), self.draw());
+        let (caller, mut message) = self.0.receive_login(request);
+        let drawn = self.draw();
         let operation = Operation::LoginPassword;
         let mut tries = TRIES;
         let outcome = loop {
             tries -= 1;
             let command = match IdentityName::parse(&message.user) {
-                Ok(name) => self.check_password(&message, &name, drawn.hash).await,
+                Ok(name) => self.check_password(&message, &name, &caller, drawn.hash).await,
                 Err(_) => Err(Rejection::NotLoggedIn("this is no name of a user".into())),
             };
             match self.log_in(&caller, operation, &message, command, &drawn).await? {
@@ -135,8 +139,8 @@ impl Login for LoginService {
     }
 
     async fn machine(&self, request: Request<v1::LoginMachineRequest>) -> Reply<v1::LoginResponse> {
-        let (caller, message) = self.0.receive(request);
-        let (caller, drawn) = (caller.without_token(), self.draw());
+        let (caller, message) = self.0.receive_login(request);
+        let drawn = self.draw();
         let role_id = storage_crypto::hex::decode(message.role_id.trim()).ok().and_then(|bytes| bytes.try_into().ok());
         let secret = self.0.sealing.token_hash(message.secret_id.trim());
         let command = match role_id {
@@ -148,8 +152,8 @@ impl Login for LoginService {
 
     async fn certificate(&self, request: Request<v1::LoginCertificateRequest>) -> Reply<v1::LoginResponse> {
         let shown = request.peer_certs().and_then(|certificates| certificates.first().map(|first| first.to_vec()));
-        let (caller, message) = self.0.receive(request);
-        let (caller, drawn) = (caller.without_token(), self.draw());
+        let (caller, message) = self.0.receive_login(request);
+        let drawn = self.draw();
         let parse = || {
             let role = (!message.role.is_empty()).then(|| IdentityName::parse(&message.role)).transpose()?;
             let none = "no certificate was shown: give --cert-file and --key-file; the node needs tls.client_ca";
@@ -161,13 +165,13 @@ impl Login for LoginService {
     }
 
     async fn jwt(&self, request: Request<v1::LoginJwtRequest>) -> Reply<v1::LoginResponse> {
-        let (caller, message) = self.0.receive(request);
-        let (caller, drawn) = (caller.without_token(), self.draw());
+        let (caller, message) = self.0.receive_login(request);
+        let drawn = self.draw();
         let mut tries = TRIES;
         loop {
             tries -= 1;
             let command = match IdentityName::parse(&message.issuer) {
-                Ok(name) => self.check_jwt(&message, &name, drawn.hash).await,
+                Ok(name) => self.check_jwt(&message, &name, &caller, drawn.hash).await,
                 Err(bad) => Err(bad.into()),
             };
             match self.log_in(&caller, Operation::LoginJwt, &message, command, &drawn).await? {

@@ -15,7 +15,6 @@ pub(crate) use wrapping::{WrappingService, check_ttl};
 use crate::api::convert;
 use crate::api::door::Asked;
 use node_domain::identity::{Grants, IdentityCommand, LoginCommand};
-use node_domain::ids::RoleName;
 use node_domain::{Command, Rejection};
 use proto::v1;
 use tonic::{Response, Status};
@@ -59,12 +58,9 @@ fn without_token(command: LoginCommand) -> Command {
 
 fn grants(grants: Option<&v1::Grants>) -> Result<Grants, Rejection> {
     let grants = grants.ok_or_else(|| Rejection::invalid("grants are missing: say what a login gives, and for how long"))?;
-    let mut roles = grants.roles.iter().map(|name| RoleName::parse(name)).collect::<Result<Vec<_>, _>>()?;
-    roles.sort();
-    roles.dedup();
     Ok(Grants {
         policies: convert::policies(&grants.policies)?,
-        roles,
+        roles: convert::roles(&grants.roles)?,
         ttl_ms: grants.ttl_ms,
         ttl_ms_max: grants.ttl_ms_max,
         networks: convert::networks(&grants.networks)?,

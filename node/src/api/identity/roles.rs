@@ -1,11 +1,12 @@
 //! The services of certificate roles and issuers: who from elsewhere may log in.
 
 use super::{Reply, grants, identity, show_grants};
-use crate::api::Door;
+use crate::api::{Door, convert};
 use crate::authn::key_sets;
 use node_domain::Rejection;
 use node_domain::identity::{CertRole, IdentityCommand, Issuer, IssuerKeys, NameGlob};
 use node_domain::ids::{IdentityName, Stamp};
+use node_domain::limits;
 use node_domain::operation::Operation;
 use proto::v1;
 use proto::v1::cert_roles_server::CertRoles;
@@ -49,10 +50,12 @@ fn parse_issuer(message: &v1::Issuer) -> Result<Issuer, Rejection> {
     let unusable = |cause: String| Rejection::invalid(format!("the key set of the issuer: {cause}"));
     let keys = match message.keys.as_ref().ok_or_else(|| unusable("it is missing".into()))? {
         v1::issuer::Keys::Jwks(json) => {
+            check_size(json, limits::KEY_SET_BYTES_MAX)?;
             key_sets::parse(json.as_bytes()).map_err(unusable)?;
             IssuerKeys::Inline(json.clone())
         }
         v1::issuer::Keys::JwksUrl(url) => {
+            check_size(url, limits::TEXT_BYTES_MAX)?;
             key_sets::check_address(url).map_err(unusable)?;
             IssuerKeys::Url(url.clone())
         }
@@ -69,11 +72,21 @@ fn parse_issuer(message: &v1::Issuer) -> Result<Issuer, Rejection> {
     })
 }
 
+/// Before anything is made of it.
+fn check_size(keys: &str, most: usize) -> Result<(), Rejection> {
+    if keys.len() > most {
+        return Err(Rejection::invalid(format!("a key set, or its address, has 1 to {most} bytes")));
+    }
+    Ok(())
+}
+
 #[tonic::async_trait]
 impl CertRoles for CertRolesService {
     async fn put(&self, request: Request<v1::CertRole>) -> Reply<v1::CertRole> {
         let (caller, message) = self.0.receive_change(request, Operation::CertRolePut);
         let parse = || {
+            let count = message.san_globs.len() + message.common_names.len();
+            convert::check_count("names", count, limits::CERTIFICATE_NAMES_MAX)?;
             Ok::<_, Rejection>(identity(IdentityCommand::PutCertRole {
                 name: IdentityName::parse(&message.name)?,
                 names: message.san_globs.iter().map(|glob| NameGlob::parse(glob)).collect::<Result<_, _>>()?,

@@ -1,7 +1,7 @@
 //! The service of users.
 
 use super::{Reply, grants, identity, show_grants};
-use crate::api::door::Done;
+use crate::api::door::{Caller, Done};
 use crate::api::{Door, convert, status};
 use crate::authn::codes;
 use node_domain::Rejection;
@@ -32,15 +32,15 @@ impl UsersService {
         Ok(Response::new(v1::UserResponse { index: done.index }))
     }
 
-    async fn password_change(&self, message: &v1::SetPasswordRequest) -> Result<IdentityCommand, Rejection> {
+    async fn password_change(&self, caller: &Caller, message: &v1::SetPasswordRequest) -> Result<IdentityCommand, Rejection> {
         let name = IdentityName::parse(&message.name)?;
-        let passwords = &self.0.authn.passwords;
-        let password = passwords.hash(name.as_str(), &message.password, self.0.sealing.entropy()).await?;
+        let (passwords, from) = (&self.0.authn.passwords, caller.ask.address);
+        let password = passwords.hash(name.as_str(), &message.password, self.0.sealing.entropy(), from).await?;
         let view = self.0.view();
         let user = view.state.identity().user(&name);
         let mut proven = None;
         if !message.current.is_empty() {
-            let fits = passwords.fits(&message.current, user.and_then(|user| user.password.as_ref())).await?;
+            let fits = passwords.fits(&message.current, user.and_then(|user| user.password.as_ref()), from).await?;
             proven = user.map(|user| user.credential).filter(|_| fits);
         }
         Ok(IdentityCommand::SetPassword(PasswordChange { name, password, proven }))
@@ -95,8 +95,8 @@ impl Users for UsersService {
             // Whoever is nobody has no passwords hashed.
             self.0.check_known(&caller).await?;
             let name = IdentityName::parse(&message.name)?;
-            let grants = grants(message.grants.as_ref())?;
-            let password = self.0.authn.passwords.hash(name.as_str(), &message.password, self.0.sealing.entropy()).await?;
+            let (grants, from) = (grants(message.grants.as_ref())?, caller.ask.address);
+            let password = self.0.authn.passwords.hash(name.as_str(), &message.password, self.0.sealing.entropy(), from).await?;
             let wish = UserWish { name, password, grants, requires_totp: message.requires_totp };
             Ok(identity(IdentityCommand::CreateUser(wish)))
         };
@@ -151,7 +151,7 @@ impl Users for UsersService {
                 zeroize::Zeroize::zeroize(&mut message.current);
             });
         let command = match self.0.check_known(&caller).await {
-            Ok(()) => self.password_change(&message).await.map(identity),
+            Ok(()) => self.password_change(&caller, &message).await.map(identity),
             Err(rejection) => Err(rejection),
         };
         let done = self.0.submit(&caller, Operation::UserPassword, &message, command).await?;

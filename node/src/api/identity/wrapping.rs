@@ -104,18 +104,18 @@ impl Wrapping for WrappingService {
     }
 
     async fn unwrap(&self, request: Request<v1::UnwrapRequest>) -> Reply<v1::UnwrapResponse> {
-        let (caller, message) = self.0.receive(request);
+        let (caller, message) = self.0.receive_login(request);
         let hash = self.0.sealing.token_hash(message.token.trim());
         let command = Ok(without_token(LoginCommand::Unwrap { hash }));
-        let done = self.0.submit(&caller.without_token(), Operation::Unwrap, &message, command).await?;
+        let done = self.0.submit(&caller, Operation::Unwrap, &message, command).await?;
         Ok(Response::new(self.0.unwrapped(&hash, &handed_over(done.answer)?)?))
     }
 
     async fn lookup(&self, request: Request<v1::UnwrapRequest>) -> Reply<v1::WrapToken> {
-        let (caller, message) = self.0.receive(request);
+        let (caller, message) = self.0.receive_login(request);
         let hash = self.0.sealing.token_hash(message.token.trim());
         let command = Ok(without_token(LoginCommand::LookupWrapped { hash }));
-        let done = self.0.submit(&caller.without_token(), Operation::WrapLookup, &message, command).await?;
+        let done = self.0.submit(&caller, Operation::WrapLookup, &message, command).await?;
         Ok(Response::new(show(&handed_over(done.answer)?)))
     }
 }

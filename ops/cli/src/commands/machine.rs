@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{grants, token, unwrap};
 use crate::{
+    accessor,
     exit::{Doing, Failure},
     output::{Format, table, time},
     settings::Session,
@@ -124,6 +125,7 @@ impl Command {
             }
             Command::SecretIds { name } => secret_ids(session, name).await,
             Command::RevokeSecretId { name, accessor } => {
+                accessor::checked(&accessor)?;
                 let request = v1::RevokeSecretIdRequest { name: name.clone(), accessor: accessor.clone() };
                 let done = session.client().await?.machines().revoke_secret_id(request).await;
                 let index = done.doing(|| format!("revoke secret id {accessor}"))?.index;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
+    accessor,
     exit::{Doing, Failure},
     output::{Format, table, time},
     settings::Session,
@@ -125,10 +126,10 @@ impl Command {
                 };
                 create(session, request, out.as_deref()).await
             }
-            Command::Renew { accessor, increment } => renew(session, accessor, increment).await,
+            Command::Renew { accessor, increment } => renew(session, named(accessor)?, increment).await,
             Command::List => list(session).await,
-            Command::Revoke { accessor, .. } => revoke(session, accessor).await,
-            Command::Lookup { accessor } => lookup(session, accessor).await,
+            Command::Revoke { accessor, .. } => revoke(session, named(accessor)?).await,
+            Command::Lookup { accessor } => lookup(session, named(accessor)?).await,
         }
     }
 }
@@ -195,6 +196,11 @@ async fn list(session: &Session) -> Result<(), Failure> {
         };
         table::rows(out, &["ACCESSOR", "PRINCIPAL", "POLICIES", "ROLES", "CREATED", "EXPIRES", "BY"], tokens.iter().map(row))
     })
+}
+
+fn named(accessor: Option<String>) -> Result<Option<String>, Failure> {
+    accessor.as_deref().map(accessor::checked).transpose()?;
+    Ok(accessor)
 }
 
 async fn revoke(session: &Session, accessor: Option<String>) -> Result<(), Failure> {

@@ -391,8 +391,8 @@ impl Model {
         theirs.iter().for_each(|(child, _)| self.end(*child));
     }
 
-    /// Nobody changes root, and nobody but root what he holds himself, or has in hand by another live token: of the same name, or in one
-    /// line with his.
+    /// Nobody changes root, and nobody but root what he holds himself, or has in hand by another live token: in one line with his, or in
+    /// the name of anybody in whose hands his is, or the other way round.
     fn may_change(&self, me: &Token, name: &str) -> Result<(), No> {
         if name == "root" {
             return Err(No::Invalid);
@@ -402,10 +402,19 @@ impl Model {
         }
         let lives = |token: &&Token| token.expires.is_none_or(|end| end > self.at);
         let in_hand = |token: &Token| {
-            token.principal == me.principal || self.descends(token.number, me.number) || self.descends(me.number, token.number)
+            self.hands(me).contains(&token.principal)
+                || self.hands(token).contains(&me.principal)
+                || self.descends(token.number, me.number)
+                || self.descends(me.number, token.number)
         };
         let held = self.tokens.iter().filter(lives).any(|token| token.policies.iter().any(|held| held == name) && in_hand(token));
         if held { Err(No::Denied) } else { Ok(()) }
+    }
+
+    /// The names of a token and of those it came of, and of whoever made them. No walk has users or machines.
+    fn hands(&self, token: &Token) -> Vec<String> {
+        let line = self.tokens.iter().filter(|other| other.number == token.number || self.descends(token.number, other.number));
+        line.flat_map(|token| [token.principal.clone(), token.by.clone()]).collect()
     }
 
     /// Whether a token was made by another one, or by one that it made.

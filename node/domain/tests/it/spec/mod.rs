@@ -16,6 +16,7 @@ mod meeting;
 pub(crate) mod members;
 mod moving;
 mod policies;
+mod quoting;
 mod reading;
 mod receipts;
 pub(crate) mod recovery;

@@ -156,7 +156,9 @@ impl World {
             let counts = |event: &Event| {
                 matches!(event, Event::Identity(IdentityEvent::LoginFailed { .. } | IdentityEvent::TokenUsed { .. }))
             };
-            let aside = |event: &Event| event.is_aside() || counts(event);
+            // Where a rule has looked into a value, its refusal is a read.
+            let is_look = |event: &Event| matches!((event, rejection), (Event::SecretRead { .. }, Rejection::AgainstRule { .. }));
+            let aside = |event: &Event| event.is_aside() || counts(event) || is_look(event);
             assert!(noticed.iter().all(aside), "a refusal led to more than counts and alerts: {noticed:?}");
             let changed = before.digest() != self.state.digest();
             assert_eq!(changed, noticed.iter().any(Event::is_change), "a refusal changed the state");

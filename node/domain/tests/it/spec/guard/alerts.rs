@@ -1,6 +1,7 @@
 //! Alerts are kept until they were delivered, count up when they repeat, and never crowd out memory.
 
 use super::*;
+use node_domain::guard::EnvironmentChange;
 use node_domain::{Answer, limits};
 
 fn delivered(alert: u64, to: &str) -> Request {
@@ -169,6 +170,18 @@ fn a_flood_of_small_alerts_does_not_drive_out_a_critical_one_and_without_a_sink_
     assert!(world.state.guard().outbox.alert(critical).is_some(), "what matters most stays");
     assert_eq!(lost(&world), (9, 8), "nobody was told of them");
     world.when("root", test_alert(Severity::Note)).then_is_done();
+}
+
+#[test]
+fn many_alerts_of_one_kind_do_not_drive_out_the_only_one_of_another() {
+    let change = EnvironmentChange { approvals: Some(0) };
+    let set = guard(GuardCommand::SetEnvironment { environment: environment("production"), change });
+    let mut world = given([]).when_unchecked("root", set);
+    let only = newest(&world).id;
+    for _ in 0..limits::ALERTS_MAX + 8 {
+        world = world.when_unchecked("root", test_alert(Severity::Warning));
+    }
+    assert!(world.state.guard().outbox.alert(only).is_some(), "the oldest, and as grave as all others");
 }
 
 #[test]

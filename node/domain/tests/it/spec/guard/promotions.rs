@@ -100,6 +100,19 @@ fn an_approved_plan_writes_all_its_versions_in_one_decision_and_both_sides_stand
 }
 
 #[test]
+fn nobody_fills_the_room_of_all_with_plans_nor_asks_for_the_same_twice() {
+    let to = |target: &'static str| plan(vec![("app/db", target)].leak());
+    let mut world = world().when("ana", to("app/db")).then_is_done();
+    let id = world.state.guard().promotions.plans().next().unwrap().id;
+    world = world.when("ana", to("app/db")).then_refuses(&format!("the same plan of ana, promotion {id}, exists already")).world;
+    for number in 1..16 {
+        world = world.when("ana", to(format!("app/{number}").leak())).then_is_done();
+    }
+    let asked = world.when("ana", to("app/16")).then_refuses("ana has 16 open promotions already: apply or cancel some");
+    asked.when("ana", guard(GuardCommand::CancelPromotion { id })).when("ana", to("app/16")).then_is_done();
+}
+
+#[test]
 fn nobody_approves_a_plan_of_their_own_with_whatever_token() {
     let world = world().and(granted_in("production", "ana", "approve", "app/*"));
     let asked = world.when("ana", plan(&[("app/db", "app/db")]));
@@ -144,6 +157,29 @@ fn whoever_asked_does_not_approve_by_a_token_made_for_another_name() {
     let id = asked.world.state.guard().promotions.plans().next().unwrap().id;
     asked.when("zoe", approve(id)).then_denies(&format!(
         "zoe may not approve promotion {id} in production: whoever asks for a promotion never approves it: another principal must"
+    ));
+}
+
+#[test]
+fn whoever_asked_does_not_approve_as_a_user_that_he_made() {
+    use node_domain::identity::{Grants, IdentityCommand, LoginCommand, PasswordHash, PasswordLogin, SecondFactor, UserWish};
+    let name = || node_domain::ids::IdentityName::parse("zed").unwrap();
+    let password = PasswordHash { salt: [1; 16], hash: [1; 32], memory_kib: 64, passes: 1, lanes: 1 };
+    let grants = Grants { policies: vec![policy("of-ana")], ttl_ms: 60_000, ..Grants::default() };
+    let wish = UserWish { name: name(), password, grants, requires_totp: false };
+    let world = world().and(granted_in("production", "ana", "approve", "app/*")).and(granted("ana", "identities", "*"));
+    let create: Request = Box::new(move |_| Command::Identity(Box::new(IdentityCommand::CreateUser(wish))));
+    let world = world.when("ana", create).then_is_done();
+    let log_in: Request = Box::new(move |world| {
+        let (token, credential) = (world.draw_hash(), world.state.identity().user(&name()).unwrap().credential);
+        world.hold("zed", token);
+        let login = PasswordLogin { user: name(), credential, password_fits: true, factor: SecondFactor::None, token };
+        Command::Login(Box::new(LoginCommand::Password(login)))
+    });
+    let asked = world.when("nobody", log_in).when("ana", plan(&[("app/db", "app/db")]));
+    let id = asked.world.state.guard().promotions.plans().next().unwrap().id;
+    asked.when("zed", approve(id)).then_denies(&format!(
+        "zed may not approve promotion {id} in production: whoever asks for a promotion never approves it: another principal must"
     ));
 }
 
@@ -336,13 +372,19 @@ fn a_plan_that_cannot_be_right_is_refused() {
 #[test]
 fn promotions_are_bounded_and_those_that_are_over_make_room() {
     let mut world = world();
-    for _ in 0..limits::PROMOTIONS_MAX {
-        world = world.when_unchecked("ana", plan(&[("app/db", "app/db")]));
+    let names = (0..limits::PROMOTIONS_MAX / limits::OWN_PROMOTIONS_MAX).map(|number| &*format!("p{number}").leak());
+    for name in names {
+        for place in ["staging", "production"] {
+            world = world.and(granted_in(place, name, "promote", "app/*"));
+        }
+        for number in 0..limits::OWN_PROMOTIONS_MAX {
+            world = world.when_unchecked(name, plan(vec![("app/db", &*format!("app/{number}").leak())].leak()));
+        }
     }
     let full = "there are 256 open promotions already: apply, reject or cancel some";
     let world = world.when("ana", plan(&[("app/db", "app/db")])).then_refuses(full).world;
     let first = world.state.guard().promotions.plans().next().unwrap().id;
-    let world = world.when("ana", guard(GuardCommand::CancelPromotion { id: first })).then_is_done();
+    let world = world.when("p0", guard(GuardCommand::CancelPromotion { id: first })).then_is_done();
     let world = world.when("ana", plan(&[("app/db", "app/db")])).then_is_done();
     assert!(world.state.guard().promotions.plan(first).is_none());
     assert_eq!(world.state.guard().promotions.plans().count(), limits::PROMOTIONS_MAX);
@@ -370,5 +412,6 @@ fn settings_of_an_environment_are_changed_by_who_governs_and_within_bounds() {
         )
         .then_refuses("name at least one setting to change")
         .when("root", needing(0))
-        .recording(["environment.set production - done"]);
+        // Whatever lets a promotion through without anybody else is told.
+        .recording(["environment.set production - done", "alert.raise - production done"]);
 }

@@ -260,3 +260,70 @@ fn a_value_of_another_type_is_held_against_the_rules_for_it() {
         .when("root", retype_held(None))
         .recording(["secret.set-metadata production app/db done"]);
 }
+
+fn looking(name: &str) -> ValueRule {
+    ValueRule { regex: Some("[a-m].*".into()), ..rule(name) }
+}
+
+fn patch_checked(broken: Option<&'static str>) -> Request {
+    Box::new(move |world| {
+        let sealed = world.seal("merged");
+        let sealed = checked(world, sealed, SecretType::Generic, broken);
+        let expect = Some(node_domain::command::Expectation::Version(world.secret("app/db").newest));
+        let (environment, path) = (environment("production"), path("app/db"));
+        Command::Put { environment, path, sealed, expect, about: Default::default(), patch: true }
+    })
+}
+
+fn rollback_checked(broken: Option<&'static str>) -> Request {
+    Box::new(move |world| {
+        let sealed = world.fetch("production", "app/db", Some(1));
+        let sealed = checked(world, sealed, SecretType::Generic, broken);
+        Command::Rollback { environment: environment("production"), path: path("app/db"), to: 1, sealed, expect: None }
+    })
+}
+
+#[test]
+fn whoever_has_a_rule_look_into_a_value_may_read_it_and_it_stands_in_the_journal() {
+    let world = || {
+        given([
+            added("app/db", 1),
+            done(put_rule(looking("strong"))),
+            granted("eve", "governance metadata update create delete", "*"),
+            granted("ana", "metadata update create delete read", "*"),
+        ])
+    };
+    let told =
+        "eve may not read app/db in production: no rule allows it, and rule strong for values looks into what stands there";
+    for broken in [None, Some("strong")] {
+        world()
+            .when("eve", retype_held(broken))
+            .then_denies(told)
+            .when("eve", patch_checked(broken))
+            .then_denies(told)
+            .when("eve", rollback_checked(broken))
+            .then_denies(told);
+    }
+    let read = "secret.read production app/db v1 done";
+    world().when("ana", retype_held(None)).recording([read, "secret.set-metadata production app/db done"]);
+    world().when("ana", patch_checked(None)).recording([read, "secret.patch production app/db v2 done"]);
+    world().when("ana", rollback_checked(None)).recording([read, "secret.rollback production app/db v2 done"]);
+    world().when("ana", move_held("db/main", None)).recording([read, "secret.move production app/db done"]);
+    // A refusal tells something of the value too.
+    let alert = "alert.raise - ana: rule strong done";
+    let refused = |request, word: &str| {
+        world().when("ana", request).recording([&format!("secret.{word} production app/db refused"), read, alert]);
+    };
+    refused(retype_held(Some("strong")), "set-metadata");
+    refused(patch_checked(Some("strong")), "patch");
+    refused(rollback_checked(Some("strong")), "rollback");
+    refused(move_held("db/main", Some("strong")), "move");
+}
+
+#[test]
+fn a_rule_that_looks_into_no_value_asks_for_no_right_to_read() {
+    let short = ValueRule { reuse: Reuse::Alert, ..rule("short") };
+    given([added("app/db", 1), done(put_rule(short)), granted("eve", "metadata update", "*")])
+        .when("eve", retype_held(None))
+        .recording(["secret.set-metadata production app/db done"]);
+}

@@ -5,18 +5,18 @@ use node_domain::identity::{CertificateLogin, FailedBy, IdentityEvent, Issuer, I
 use node_domain::token::{Login, Token};
 use node_domain::{Event, Rejection};
 
-const ROLE_ID: [u8; 16] = [0xAB; 16];
+pub(super) const ROLE_ID: [u8; 16] = [0xAB; 16];
 
 fn machine(secret_ttl_ms: u64, secret_uses: u32) -> World {
     let (name, grants) = (called("ci"), gives(&["root"]));
     given([done(asks(IdentityCommand::CreateMachine { name, role_id: ROLE_ID, grants, secret_ttl_ms, secret_uses }))])
 }
 
-fn issue(hash: TokenHash, ttl_ms: u64, uses: u32) -> Request {
+pub(super) fn issue(hash: TokenHash, ttl_ms: u64, uses: u32) -> Request {
     asks(IdentityCommand::IssueSecretId { machine: called("ci"), hash, ttl_ms, uses })
 }
 
-fn machine_logs_in(role_id: [u8; 16], secret: TokenHash) -> Request {
+pub(super) fn machine_logs_in(role_id: [u8; 16], secret: TokenHash) -> Request {
     Box::new(move |world| {
         let token = world.draw_hash();
         world.hold("ci", token);
@@ -130,7 +130,7 @@ fn a_door_that_asks_again_for_the_same_token_is_told_the_same() {
     asked.recording([&format!("login.machine - {accessor} done")]).then_is_done();
 }
 
-fn certificate(name: &'static str, common_name: &'static str, lasts_ms: u64) -> Request {
+pub(super) fn certificate(name: &'static str, common_name: &'static str, lasts_ms: u64) -> Request {
     Box::new(move |world| {
         let token = world.draw_hash();
         world.hold("cert", token);
@@ -165,6 +165,24 @@ fn a_certificate_logs_in_by_its_names_and_its_token_never_outlives_it() {
     let world = not_logged_in(world.when("nobody", certificate("a.ci.example.org", "", 0)));
     let world = world.and(done(asks(IdentityCommand::DeleteCertRole { name: called("ci") })));
     world.when("cert", lookup_self()).then_is_not_authenticated();
+}
+
+#[test]
+fn tokens_end_when_what_logs_them_in_or_what_that_gives_becomes_another() {
+    let world = || given([cert_role()]).when("nobody", certificate("a.ci.example.org", "", 30_000)).then_is_done();
+    // The same again changes nothing.
+    world().and(cert_role()).when("cert", lookup_self()).then_is_done();
+    let put = |glob: &str, grants: Grants| {
+        let (name, names) = (called("ci"), vec![NameGlob::parse(glob).unwrap()]);
+        done(asks(IdentityCommand::PutCertRole { name, names, common_names: vec!["backup".to_owned()], grants }))
+    };
+    let fewer = Grants { ttl_ms: 1000, ..gives(&["root"]) };
+    for changed in [put("*.ci.example.com", gives(&["root"])), put("*.ci.example.org", fewer)] {
+        world().and(changed).when("cert", lookup_self()).then_is_not_authenticated();
+    }
+    let world = given([done(put_issuer("holdfast"))]).when("nobody", jwt(None, 30_000)).then_is_done();
+    let world = world.and(done(put_issuer("holdfast"))).when("jwt", lookup_self()).then_is_done();
+    world.and(done(put_issuer("another"))).when("jwt", lookup_self()).then_is_not_authenticated();
 }
 
 fn put_issuer(audience: &str) -> Request {

@@ -1,6 +1,7 @@
 //! Who is calling: tokens with terms, users, machines, certificates, issuers, wrapping; and the bytes of what happens to them.
 
 mod golden;
+mod hands;
 mod logins;
 mod terms;
 mod users;

@@ -132,6 +132,22 @@ fn a_token_made_by_a_bound_one_is_bound_as_narrowly() {
 }
 
 #[test]
+fn a_token_bound_to_networks_makes_no_login_from_elsewhere() {
+    let bound = wish("ana", |wish| wish.networks = vec!["10.0.0.0/8".parse().unwrap()]);
+    let world = given([]).when("root", bound).then_is_done();
+    let ask = |networks: &[&str]| {
+        let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
+        let (password, grants) = (hashed(1), Grants { networks, ..gives(&["root"]) });
+        let wish = UserWish { name: called("zed"), password, grants, requires_totp: false };
+        let world = world.clone();
+        from(world, "ana", Some("10.1.2.3"), Command::Identity(Box::new(IdentityCommand::CreateUser(wish))))
+    };
+    ask(&[]).then_refuses("name networks within those of the token that asks: a login from anywhere is more than it has");
+    ask(&["11.0.0.0/8"]).then_refuses("11.0.0.0/8 is not within the networks of the token that asks");
+    ask(&["10.1.0.0/16"]).then_is_done();
+}
+
+#[test]
 fn a_token_bound_to_environments_makes_no_others() {
     let bound = wish("ana", |wish| wish.environments = vec![environment("staging")]);
     given([])

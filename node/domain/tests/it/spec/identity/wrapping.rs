@@ -34,7 +34,7 @@ fn a_wrapping_opens_once_and_the_second_time_is_the_sign_of_an_interception() {
     let at = asked.decision.stamp;
     let asked = asked.recording(["wrap.unwrap - token of ana done"]).when("nobody", unwrap([1; 32]));
     assert_eq!(asked.rejection(), Rejection::UnwrappedBefore { at_ms: at.as_ms() });
-    let raised = format!("alert.raise - wrapping {} done", Accessor::of(&[1; 32]));
+    let raised = "alert.raise - wrapped by root done".to_owned();
     let asked = asked.recording(["wrap.unwrap - - denied", &raised]);
     assert_eq!(asked.world.state.identity().counts()[3..5], [1, 0], "remembered, and its contents gone");
 }
@@ -106,6 +106,23 @@ fn a_wrapped_value_does_not_outlive_its_version() {
         .and(done(destroy("db/old")))
         .when("nobody", unwrap([1; 32]))
         .then_refuses(&told("destroyed"));
+}
+
+#[test]
+fn a_wrapped_value_does_not_open_once_it_has_expired() {
+    given([done(put_about("db/password", valid_for_ms(30_000))), done(wrap_value([1; 32])), later_ms(30_000)])
+        .when("nobody", unwrap([1; 32]))
+        .then_refuses("secret production:db/password v1 is expired: what was wrapped of it does not open");
+}
+
+#[test]
+fn whoever_has_many_wrappings_asked_for_again_raises_one_alert_that_counts_up() {
+    let mut world = given([]);
+    for number in 0..5 {
+        world = world.and(done(wrap([number; 32], 60_000))).when("nobody", unwrap([number; 32])).then_is_done();
+        world = world.when("nobody", unwrap([number; 32])).world;
+    }
+    assert_eq!(crate::spec::guard::alerts(&world), ["unwrap-twice critical wrapped by root ×5"]);
 }
 
 #[test]
