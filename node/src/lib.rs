@@ -19,6 +19,8 @@ mod connections;
 pub mod dev;
 mod engine;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod health;
 pub mod kit;

@@ -17,6 +17,8 @@ mod config;
 mod disk_watch;
 mod entry;
 mod epoch;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod log_store;
 mod machine;
 mod membership;

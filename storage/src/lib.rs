@@ -11,6 +11,8 @@
 #![forbid(unsafe_code)]
 
 pub mod disk;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod journal;
 mod keyspace;

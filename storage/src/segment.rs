@@ -42,6 +42,10 @@ pub(crate) const FIRST_SEGMENT: u64 = 1;
 const EXTENSION: &str = ".seg";
 const MAKING_EXTENSION: &str = ".making";
 
+/// No segment, frame, entry or record has a higher number: at a million in a second it takes 146,000 years to get there. What says so was not
+/// written by a log, and counting on from it must not fail.
+pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+
 /// The newest format of segments that this release reads and writes.
 pub const FORMAT: u8 = 1;
 
@@ -107,9 +111,11 @@ pub(crate) fn making_path(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("{id:016x}{MAKING_EXTENSION}"))
 }
 
+/// The number in the name of a segment. A name with a number that no log gets to is another file's.
 pub(crate) fn segment_id(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(EXTENSION)?;
-    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
+    let id = (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?;
+    id.filter(|id| *id <= NUMBER_MAX)
 }
 
 /// What the first frame of a segment says about the segment itself.
@@ -140,6 +146,20 @@ impl<'a> SegmentStart<'a> {
             }
             Some((&format, _)) if format > FORMAT => Err(SegmentError::Newer { path: path.to_owned(), format }),
             _ => Err(SegmentError::corrupt(path, 0, "its first frame names no known format")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_number_that_can_be_counted_on_from_names_a_segment() {
+        assert_eq!(segment_id("00000000000000ff.seg"), Some(255));
+        for other in ["ffffffffffffffff.seg", "4000000000000001.seg", "ff.seg", "00000000000000fg.seg", "00000000000000ff.making"]
+        {
+            assert_eq!(segment_id(other), None, "{other}");
         }
     }
 }

@@ -141,6 +141,13 @@ impl std::fmt::Debug for Done {
     }
 }
 
+/// The records of a frame's body, encoded again.
+pub(crate) fn body_again(body: Bytes) -> Option<Vec<u8>> {
+    let mut again = Vec::new();
+    records::Record::decode_all(body)?.iter().for_each(|record| record.encode(&mut again));
+    Some(again)
+}
+
 /// The write-ahead log of one node. Clones are the same log.
 #[derive(Clone)]
 pub struct Wal(Arc<Inner>);

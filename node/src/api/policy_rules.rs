@@ -40,7 +40,7 @@ fn conditions(named: &v1::Conditions) -> Result<Conditions, Rejection> {
     Ok(conditions)
 }
 
-fn show_rule(rule: &Rule) -> v1::Rule {
+pub(crate) fn show_rule(rule: &Rule) -> v1::Rule {
     let conditions = &rule.conditions;
     let shown = || v1::Conditions {
         addresses: conditions.addresses.iter().map(ToString::to_string).collect(),

@@ -69,7 +69,7 @@ impl ValueRules for ValueRulesService {
     }
 }
 
-fn parse(asked: &v1::ValueRule) -> Result<ValueRule, Rejection> {
+pub(crate) fn parse(asked: &v1::ValueRule) -> Result<ValueRule, Rejection> {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let rule = ValueRule {
         name: RuleName::parse(&asked.name)?,
@@ -90,7 +90,7 @@ fn parse(asked: &v1::ValueRule) -> Result<ValueRule, Rejection> {
     Ok(rule)
 }
 
-fn show(rule: &ValueRule) -> v1::ValueRule {
+pub(crate) fn show(rule: &ValueRule) -> v1::ValueRule {
     v1::ValueRule {
         name: rule.name.to_string(),
         r#type: rule.kind.map(|kind| kind.word().to_owned()).unwrap_or_default(),

@@ -115,6 +115,14 @@ fn compile_schema(text: &str) -> Result<jsonschema::Validator, String> {
         .map_err(|_| "the schema cannot be used: it is no JSON schema, or refers to one that is not in it".to_owned())
 }
 
+/// What of one rule a value breaks; it need not be about the value.
+pub(crate) fn broken_by(rule: ValueRule, plaintext: &[u8], structured: bool) -> Option<String> {
+    let (environment, path) = (EnvironmentName::parse("any").ok()?, SecretPath::parse("any").ok()?);
+    let (regex, schema) = (rule.regex.as_deref().map(compile_regex), rule.json_schema.as_deref().map(compile_schema));
+    let candidate = Candidate { environment: &environment, path: &path, kind: SecretType::Generic, plaintext, structured };
+    CompiledRule { rule: Arc::new(rule), regex, schema }.broken_by(&candidate)
+}
+
 impl CompiledRule {
     fn broken_by(&self, candidate: &Candidate<'_>) -> Option<String> {
         let rule = &self.rule;
@@ -207,6 +215,7 @@ fn wipe(value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use super::broken_by as broken;
     use super::*;
     use node_domain::guard::Reuse;
     use node_domain::ids::{RuleName, Stamp};
@@ -249,14 +258,6 @@ mod tests {
             let said = check_rule(&rule).unwrap_err().to_string();
             assert!(!said.contains("planted") && said.len() < 200, "{said}");
         }
-    }
-
-    fn broken(rule: ValueRule, plaintext: &[u8], structured: bool) -> Option<String> {
-        let environment = EnvironmentName::parse("production").unwrap();
-        let path = SecretPath::parse("db/password").unwrap();
-        let candidate = Candidate { environment: &environment, path: &path, kind: SecretType::Password, plaintext, structured };
-        let (regex, schema) = (rule.regex.as_deref().map(compile_regex), rule.json_schema.as_deref().map(compile_schema));
-        CompiledRule { rule: Arc::new(rule), regex, schema }.broken_by(&candidate)
     }
 
     fn fields(pairs: &[(&str, &str)]) -> Vec<u8> {

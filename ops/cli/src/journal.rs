@@ -3,8 +3,12 @@
 //! A record is a leaf and the link after it; the [`verify::Verifier`] recomputes every link from the one before, and names the
 //! record where that fails. Records come from a cluster or from a [`bundle`].
 
+// With their places, because the fuzz targets (`chaos/fuzz`) take this file from where it is.
+#[path = "journal/bundle.rs"]
 pub(crate) mod bundle;
+#[path = "journal/finding.rs"]
 pub(crate) mod finding;
+#[path = "journal/verify.rs"]
 pub(crate) mod verify;
 
 use proto_record::chain::Link;

@@ -113,13 +113,21 @@ pub fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, CodecE
     if *version > VERSION {
         return Err(CodecError::Newer(*version));
     }
-    // The limit keeps a damaged length prefix from asking for more memory than any record may need.
-    let limited = CONFIG.with_limit::<{ 64 << 20 }>();
-    let (value, used) = bincode::serde::decode_from_slice(body, limited).map_err(|error| CodecError::Body(error.to_string()))?;
+    let (value, used) = bounded(body).map_err(|error| CodecError::Body(error.to_string()))?;
     if used != body.len() {
         return Err(CodecError::Body(format!("{} bytes left over", body.len() - used)));
     }
     Ok(value)
+}
+
+/// The limit keeps a damaged length prefix from asking for more memory than a record of so many bytes may need: one byte stands for at most
+/// 16 (a number of 128 bits). Limits are types to bincode, so there are three.
+fn bounded<T: DeserializeOwned>(body: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
+    match body.len() {
+        0..=0x1000 => bincode::serde::decode_from_slice(body, CONFIG.with_limit::<{ 64 << 10 }>()),
+        0x1001..=0x1_0000 => bincode::serde::decode_from_slice(body, CONFIG.with_limit::<{ 1 << 20 }>()),
+        _ => bincode::serde::decode_from_slice(body, CONFIG.with_limit::<{ 64 << 20 }>()),
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +155,20 @@ mod tests {
         assert!(matches!(decode::<u64>(Kind::Row, &bytes), Err(CodecError::Body(_))));
         bytes[1] = VERSION + 1;
         assert!(matches!(decode::<u64>(Kind::Row, &bytes), Err(CodecError::Newer(_))));
+    }
+
+    #[test]
+    fn a_length_asks_for_no_more_memory_than_the_record_can_hold() {
+        // A kind, a version, and a text that claims a megabyte.
+        let mut short = vec![Kind::Row as u8, VERSION, 252];
+        short.extend_from_slice(&(1u32 << 20).to_le_bytes());
+        let CodecError::Body(why) = decode::<String>(Kind::Row, &short).unwrap_err() else { panic!("it is cut short") };
+        assert!(why.contains("LimitExceeded"), "{why}");
+        for len in [0, 0x1000, 0x1001, 0x1_0001, 1 << 20] {
+            let (text, numbers) = ("x".repeat(len), vec![u128::from(u8::MAX >> 1); len.min(0x8000)]);
+            assert_eq!(decode::<String>(Kind::Row, &encode(Kind::Row, &text)).unwrap(), text);
+            assert_eq!(decode::<Vec<u128>>(Kind::Row, &encode(Kind::Row, &numbers)).unwrap(), numbers);
+        }
     }
 
     proptest::proptest! {

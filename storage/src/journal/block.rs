@@ -8,8 +8,12 @@
 use bytes::Bytes;
 use proto_record::chain::{self, Link};
 
+use crate::segment::NUMBER_MAX;
+
 /// No block decompresses to more: a damaged length must not ask for the machine's memory.
 const BLOCK_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// LZ4 makes at most so many bytes of one: what claims more is damaged, and must not ask for the memory either.
+const EXPANSION_MAX: usize = 255;
 const LINKS_BYTES: usize = 64;
 
 /// Records that follow one another.
@@ -86,8 +90,11 @@ impl Block {
 
     pub(crate) fn decode(first_seq: u64, count: u32, body: &[u8]) -> Result<Block, ChainError> {
         let damaged = |why: &str| ChainError { seq: first_seq, why: why.to_owned() };
+        if first_seq > NUMBER_MAX {
+            return Err(damaged("no journal has so many records"));
+        }
         let (len, _) = lz4_flex::block::uncompressed_size(body).map_err(|_| damaged("its block is empty"))?;
-        if len > BLOCK_BYTES_MAX {
+        if len > BLOCK_BYTES_MAX || len > body.len().saturating_mul(EXPANSION_MAX) {
             return Err(damaged("its block claims to be impossibly long"));
         }
         let plain = lz4_flex::block::decompress_size_prepended(body).map_err(|_| damaged("its block does not decompress"))?;
@@ -133,6 +140,16 @@ mod tests {
         let records = read.records().unwrap();
         assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [5, 6, 7]);
         assert_eq!(records[2].chain, read.chain_after);
+    }
+
+    #[test]
+    fn a_block_that_claims_more_than_its_bytes_can_hold_is_refused_before_memory_is_taken() {
+        let mut body = block().encode();
+        body[..4].copy_from_slice(&(400u32 << 20).to_le_bytes());
+        assert_eq!(Block::decode(5, 3, &body).unwrap_err().why, "its block claims to be impossibly long");
+        assert!(Block::decode(u64::MAX, 3, &block().encode()).is_err(), "nothing can be counted on from there");
+        let zeros = Block::following(5, [1; 32], vec![Bytes::from(vec![0; 1 << 20])]);
+        assert_eq!(Block::decode(5, 1, &zeros.encode()).unwrap(), zeros, "what compresses best still reads");
     }
 
     #[test]

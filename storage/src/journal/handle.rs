@@ -192,8 +192,11 @@ impl Inner {
     }
 
     pub(crate) fn verify(&self) -> Result<JournalHead, JournalError> {
-        let first_seq = self.head().first_seq;
-        let mut verified = JournalHead { first_seq, next_seq: first_seq, chain: [0; 32] };
+        let head = self.head();
+        let first_seq = head.first_seq;
+        // A journal that starts behind a leader's snapshot ends at the link that it was given, as long as it holds nothing.
+        let chain = if head.is_empty() { head.chain } else { [0; 32] };
+        let mut verified = JournalHead { first_seq, next_seq: first_seq, chain };
         let mut last: Vec<StoredRecord> = Vec::new();
         while let Some((path, block)) = self.shared.block_with(verified.next_seq)? {
             let found = block.records().map_err(|error| corrupt(&path, error))?;

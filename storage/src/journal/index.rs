@@ -5,7 +5,7 @@ use std::{collections::VecDeque, path::PathBuf};
 use crate::{
     disk::Disk,
     segment::{
-        SegmentError,
+        NUMBER_MAX, SegmentError,
         frame::{Frame, FrameCodec, Header},
         recovery::{self, Segment},
     },
@@ -57,7 +57,8 @@ impl Start {
         let (flags, rest) = carried.split_first()?;
         let (seq, chain) = rest.split_first_chunk()?;
         let (reset, restored) = (flags & 1 != 0, flags & 2 != 0);
-        Some(Start { reset, restored, next_seq: u64::from_be_bytes(*seq), chain: chain.try_into().ok()? })
+        let next_seq = Some(u64::from_be_bytes(*seq)).filter(|seq| *seq <= NUMBER_MAX)?;
+        Some(Start { reset, restored, next_seq, chain: chain.try_into().ok()? })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use storage_crypto::{Binding, Entropy, Key, OpenError, Purpose, sealed};
 
-use super::Owner;
+use super::{NUMBER_MAX, Owner};
 
 const MAGIC: [u8; 4] = *b"HFF1";
 const CHECKED_FROM: usize = 8;
@@ -139,7 +139,8 @@ impl<'a> Frame<'a> {
         }
         let fields = &head[CHECKED_FROM..];
         let header = Header::parse(fields.try_into().ok()?);
-        if header.offset != offset {
+        let is_possible = [header.number, header.first, header.watermark].iter().all(|number| *number <= NUMBER_MAX);
+        if header.offset != offset || !is_possible {
             return None;
         }
         let sealed = rest.get(..header.len as usize)?;
@@ -204,6 +205,21 @@ mod tests {
         assert!(Frame::at(&moved, 4, 8).is_none(), "another offset");
         let journal = FrameCodec::new(Key::from_bytes([5; 32]), OWNER, Stream::Journal);
         assert_eq!(journal.open(4, &frame).unwrap_err(), OpenError::WrongKey);
+    }
+
+    #[test]
+    fn a_frame_with_numbers_that_no_log_gets_to_is_none() {
+        let sound = Header { len: sealed_len(4), count: 3, number: NUMBER_MAX, first: 7, offset: 0, watermark: 8 };
+        for (header, reads) in [
+            (sound, true),
+            (Header { number: NUMBER_MAX + 1, ..sound }, false),
+            (Header { first: u64::MAX, ..sound }, false),
+            (Header { watermark: u64::MAX, ..sound }, false),
+        ] {
+            let mut bytes = Vec::new();
+            codec().encode(4, header, b"body", &SeededEntropy::new(1), &mut bytes);
+            assert_eq!(Frame::at(&bytes, 4, 0).is_some(), reads, "{header:?}");
+        }
     }
 
     #[test]

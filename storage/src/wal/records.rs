@@ -9,6 +9,8 @@
 
 use bytes::Bytes;
 
+use crate::segment::NUMBER_MAX;
+
 const ENTRY: u8 = 1;
 const VOTE: u8 = 2;
 const COMMITTED: u8 = 3;
@@ -89,7 +91,7 @@ fn put_bytes(body: &mut Vec<u8>, bytes: &[u8]) {
 fn take_index(body: &mut Bytes) -> Option<u64> {
     let index = u64::from_be_bytes(*body.first_chunk()?);
     drop(body.split_to(8));
-    Some(index)
+    (index <= NUMBER_MAX).then_some(index)
 }
 
 fn take_bytes(body: &mut Bytes) -> Option<Bytes> {
@@ -118,6 +120,15 @@ mod tests {
         records.iter().for_each(|record| record.encode(&mut body));
         assert_eq!(body.len(), records.iter().map(Record::encoded_len).sum::<usize>());
         assert_eq!(Record::decode_all(Bytes::from(body)).unwrap(), records);
+    }
+
+    #[test]
+    fn an_index_that_no_log_gets_to_is_none() {
+        for record in [Record::Entry(u64::MAX, Bytes::new()), Record::Truncate(u64::MAX), Record::Purge(u64::MAX, Bytes::new())] {
+            let mut body = Vec::new();
+            record.encode(&mut body);
+            assert_eq!(Record::decode_all(Bytes::from(body)), None, "{record:?}");
+        }
     }
 
     proptest::proptest! {

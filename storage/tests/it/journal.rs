@@ -215,6 +215,7 @@ fn a_reset_keeps_the_old_records_aside_and_starts_anew() {
     journal.sync_blocking().unwrap();
     journal.reset(5000, [9; 32]).unwrap();
     assert_eq!(journal.head(), JournalHead { first_seq: 5000, next_seq: 5000, chain: [9; 32] });
+    assert_eq!(journal.verify().unwrap(), journal.head(), "what holds nothing ends where it starts");
     assert!(matches!(journal.read(50, 1, 1), Err(JournalError::NotKept { .. })));
     journal.append(Block::following(5000, [9; 32], vec![leaf(5000)])).unwrap();
     journal.close();

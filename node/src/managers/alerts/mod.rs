@@ -4,7 +4,7 @@
 //! again: at least once, never lost. What fails waits, longer each time, in the state, so that no leader forgets to wait.
 
 mod courier;
-mod target;
+pub(crate) mod target;
 
 use crate::api::Door;
 use crate::clock::Clock;

@@ -20,7 +20,7 @@ pub(super) fn encode<T: Serialize>(value: &T) -> RaftMessage {
     RaftMessage { body: codec::encode(Kind::RaftMessage, value).into() }
 }
 
-pub(super) fn decode<T: DeserializeOwned>(message: &RaftMessage) -> Result<T, CodecError> {
+pub(crate) fn decode<T: DeserializeOwned>(message: &RaftMessage) -> Result<T, CodecError> {
     codec::decode(Kind::RaftMessage, &message.body)
 }
 
@@ -37,7 +37,7 @@ pub(super) fn encode_append(request: &AppendEntriesRequest<TypeConfig>, acknowle
     RaftAppend { head: codec::encode(Kind::RaftMessage, &head).into(), entries: entries.collect(), acknowledged_to }
 }
 
-pub(super) fn decode_append(append: RaftAppend) -> io::Result<AppendEntriesRequest<TypeConfig>> {
+pub(crate) fn decode_append(append: RaftAppend) -> io::Result<AppendEntriesRequest<TypeConfig>> {
     let (vote, prev_log_id, leader_commit): AppendHead = codec::decode(Kind::RaftMessage, &append.head)?;
     let entries = append.entries.into_iter().map(|RaftLogEntry { head, payload }| entry::join(&head, payload));
     Ok(AppendEntriesRequest { vote, prev_log_id, leader_commit, entries: entries.collect::<io::Result<_>>()? })

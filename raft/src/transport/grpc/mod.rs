@@ -7,7 +7,7 @@
 mod channels;
 mod client;
 mod identity;
-mod message;
+pub(crate) mod message;
 mod server;
 mod service;
 mod tls;
