@@ -46,11 +46,11 @@ pub fn body_of(block: &Block) -> Vec<u8> {
     block.encode()
 }
 
-/// A segment of the log or of the journal that holds these frames, and of whose start `carried` is a part.
+/// Segment `id` of the log or of the journal, whose first frame is number `number` and carries over `carried`, and holds these frames.
 pub fn segment(
     is_log: bool,
     (key, owner): (&Key, Owner),
-    id: u64,
+    (id, number): (u64, u64),
     carried: &[u8],
     frames: &[SealedFrame<'_>],
     entropy: &dyn Entropy,
@@ -62,10 +62,10 @@ pub fn segment(
     let start = start(capacity);
     let start = SealedFrame { count: 0, first: 0, watermark: 0, body: &start };
     let mut bytes = Vec::with_capacity(capacity);
-    for (number, frame) in std::iter::once(&start).chain(frames).enumerate() {
+    for (number, frame) in (number..).zip(std::iter::once(&start).chain(frames)) {
         let SealedFrame { count, first, watermark, body } = *frame;
         let (len, offset) = (sealed_len(body.len()), bytes.len() as u64);
-        codec.encode(id, Header { len, count, number: number as u64, first, offset, watermark }, body, entropy, &mut bytes);
+        codec.encode(id, Header { len, count, number, first, offset, watermark }, body, entropy, &mut bytes);
     }
     bytes.resize(capacity, 0);
     bytes

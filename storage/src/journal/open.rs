@@ -47,6 +47,7 @@ pub(crate) fn open(
     if let (Some(gap), None) = (survey.stale.last(), reset) {
         return Err(SegmentError::corrupt(gap, 0, "the segment after it is missing").into());
     }
+    refuse_disorder(&segments[reset.unwrap_or(0)..])?;
 
     let mut head = JournalHead::default();
     let mut tail = Vec::new();
@@ -100,6 +101,18 @@ pub(crate) fn open(
     Inner::start(shared, appender, &options).map_err(|source| SegmentError::io("starting the writer of", dir)(source).into())
 }
 
+/// A segment never starts before the one that it follows, whatever is or is not in that one.
+fn refuse_disorder(segments: &[JournalSegment]) -> Result<(), SegmentError> {
+    let starts = |segment: &JournalSegment| segment.start.next_seq;
+    match segments.windows(2).find(|pair| starts(&pair[0]) > starts(&pair[1])) {
+        Some([before, segment]) => {
+            let why = format!("it starts at record {}, the segment before it at {}", starts(segment), starts(before));
+            Err(SegmentError::corrupt(&segment.path, 0, why))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Who makes the next segments: it takes the spare one, and removes those that are too many.
 fn maker(
     disk: &Arc<dyn Disk>,
@@ -140,4 +153,33 @@ pub(crate) fn supersede(disk: &dyn Disk, dir: &Path, segments: &[PathBuf]) -> io
         disk.rename(path, Path::new(&aside))?;
     }
     if segments.is_empty() { Ok(()) } else { disk.sync_dir(dir) }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_crypto::SeededEntropy;
+
+    use super::*;
+    use crate::{disk::memory::MemoryDisk, fuzzing::segment, journal::Journal, segment::segment_path};
+
+    fn opened(starts: [u64; 2]) -> Result<JournalHead, JournalError> {
+        let (disk, dir) = (Arc::new(MemoryDisk::new()), Path::new("/journal"));
+        let (key, owner) = (Key::from_bytes([5; 32]), Owner { cluster: [1; 16], node: 2 });
+        for (id, next_seq) in (1..).zip(starts) {
+            let start = Start { reset: false, restored: false, next_seq, chain: [1; 32] };
+            let (number, entropy) = (id - 1, SeededEntropy::new(id));
+            let bytes = segment(false, (&key, owner), (id, number), &start.encode(), &[], &entropy);
+            disk.create_new(&segment_path(dir, id)).unwrap().write_all_at(&bytes, 0).unwrap();
+        }
+        let (journal, head) = Journal::open(disk, dir, key, owner, JournalOptions::default())?;
+        journal.close();
+        Ok(head)
+    }
+
+    #[test]
+    fn a_journal_whose_segments_start_in_disorder_is_refused() {
+        assert_eq!(opened([7, 7]).unwrap(), JournalHead { first_seq: 7, next_seq: 7, chain: [1; 32] });
+        let refused = opened([9, 7]).unwrap_err().to_string();
+        assert!(refused.contains("it starts at record 7, the segment before it at 9"), "{refused}");
+    }
 }

@@ -99,7 +99,8 @@ impl Stage {
         let settings: Vec<String> = SETTINGS.iter().map(|setting| (*setting).to_owned()).collect();
         let file = kit::node_directory(&kit, 1).join("holdfast.toml");
         let config = Config::load(&file, std::iter::empty(), &settings).expect("the settings are sound");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime can be made");
         let node = runtime.block_on(async {
             let node = Node::boot(config, Ambient::real()).await.expect("the node starts");
             while !node.is_ready() {

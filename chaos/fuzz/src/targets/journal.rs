@@ -58,10 +58,10 @@ pub(super) fn segments() -> Vec<Vec<u8>> {
         [&head[..], &part(&body_of(block))].concat()
     };
     let one = |flags| {
-        let head = [&[0, 1][..], &part(&start(flags, 1, &[1; 32])), &[2]].concat();
+        let head = [&[0, 1, 0][..], &part(&start(flags, 1, &[1; 32])), &[2]].concat();
         [head, frame(&blocks[0]), frame(&blocks[1])].concat()
     };
-    let two = [&[0, 2][..], &part(&start(0, blocks[1].next_seq(), &blocks[1].chain_after)), &[0]].concat();
-    let raw = segment(false, (&key(), OWNER), 1, &start(0, 1, &[1; 32]), &[], &SeededEntropy::new(1));
+    let two = [&[0, 2, 3][..], &part(&start(0, blocks[1].next_seq(), &blocks[1].chain_after)), &[0]].concat();
+    let raw = segment(false, (&key(), OWNER), (1, 0), &start(0, 1, &[1; 32]), &[], &SeededEntropy::new(1));
     vec![one(0), one(1), [one(0), two].concat(), [&[1, 1][..], &part(&raw)].concat()]
 }

@@ -64,13 +64,14 @@ pub(super) fn laid_out(bytes: &[u8], dir: &Path, is_log: bool) -> MemoryDisk {
 }
 
 fn sealed(input: &mut Input<'_>, id: u64, is_log: bool) -> Vec<u8> {
+    let number = input.number();
     let carried = input.part();
     let mut frames = Vec::new();
     for _ in 0..input.byte() % 8 {
         let (count, first, watermark) = (input.number(), input.number(), input.number());
         frames.push(SealedFrame { count: count as u32, first, watermark, body: input.part() });
     }
-    segment(is_log, (&key(), OWNER), id, carried, &frames, &SeededEntropy::new(id))
+    segment(is_log, (&key(), OWNER), (id, number.min(1 << 40)), carried, &frames, &SeededEntropy::new(id))
 }
 
 /// Whole directories: what is refused is refused, and what opens can be read to its end.
@@ -95,9 +96,9 @@ pub(super) fn files(bytes: &[u8]) {
 pub(super) fn segments() -> Vec<Vec<u8>> {
     let bodies = bodies();
     let frame = |first: u8, watermark: u8, body: &[u8]| [&[1, first, watermark][..], &part(body)].concat();
-    let one = [&[0, 1][..], &part(&[]), &[2], &frame(1, 1, &bodies[0]), &frame(0, 2, &bodies[1])].concat();
-    let two = [&[0, 2][..], &part(&bodies[1]), &[1], &frame(2, 3, &bodies[4])].concat();
-    let raw = segment(true, (&key(), OWNER), 1, &[], &[], &SeededEntropy::new(1));
+    let one = [&[0, 1, 0][..], &part(&[]), &[2], &frame(1, 1, &bodies[0]), &frame(0, 2, &bodies[1])].concat();
+    let two = [&[0, 2, 3][..], &part(&bodies[1]), &[1], &frame(2, 3, &bodies[4])].concat();
+    let raw = segment(true, (&key(), OWNER), (1, 0), &[], &[], &SeededEntropy::new(1));
     let raw = [&[1, 1][..], &part(&raw)].concat();
     vec![one.clone(), [one, two].concat(), raw]
 }
