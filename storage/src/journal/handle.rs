@@ -9,7 +9,9 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    Block, JournalError, JournalHead, JournalOptions, JournalStats, StoredRecord, block, corrupt,
+    Block, JournalError, JournalHead, JournalOptions, JournalStats, StoredRecord,
+    block::{self, ChainError},
+    corrupt,
     index::Start,
     leaf_bytes,
     shared::{Cached, Shared, State, Task, usable},
@@ -198,12 +200,20 @@ impl Inner {
         let chain = if head.is_empty() { head.chain } else { [0; 32] };
         let mut verified = JournalHead { first_seq, next_seq: first_seq, chain };
         let mut last: Vec<StoredRecord> = Vec::new();
+        let mut newest = None;
         while let Some((path, block)) = self.shared.block_with(verified.next_seq)? {
             let found = block.records().map_err(|error| corrupt(&path, error))?;
             self.shared.check_link(&last, &block, &found, &path)?;
             last = found;
             verified.next_seq = block.next_seq();
             verified.chain = block.chain_after;
+            newest = Some(path);
+        }
+        // The newest segment carries the link of the record before it, and may hold no record that vouches for it.
+        let head = self.head();
+        if let Some(path) = newest.filter(|_| head.next_seq == verified.next_seq && head.chain != verified.chain) {
+            let why = "the link after it is not what the next segment starts from".to_owned();
+            return Err(corrupt(&path, ChainError { seq: head.next_seq - 1, why }));
         }
         Ok(verified)
     }

@@ -160,7 +160,13 @@ mod tests {
     use storage_crypto::SeededEntropy;
 
     use super::*;
-    use crate::{disk::memory::MemoryDisk, fuzzing::segment, journal::Journal, segment::segment_path};
+    use crate::{
+        disk::memory::MemoryDisk,
+        fuzzing::{SealedFrame, segment},
+        journal::{Block, Journal},
+        segment::segment_path,
+    };
+    use bytes::Bytes;
 
     fn opened(starts: [u64; 2]) -> Result<JournalHead, JournalError> {
         let (disk, dir) = (Arc::new(MemoryDisk::new()), Path::new("/journal"));
@@ -174,6 +180,27 @@ mod tests {
         let (journal, head) = Journal::open(disk, dir, key, owner, JournalOptions::default())?;
         journal.close();
         Ok(head)
+    }
+
+    #[test]
+    fn a_link_that_only_the_newest_segment_carries_is_held_against_the_records_before_it() {
+        let block = Block::following(1, [1; 32], vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")]);
+        for (carried, is_sound) in [(block.chain_after, true), ([9; 32], false)] {
+            let (disk, dir) = (Arc::new(MemoryDisk::new()), Path::new("/journal"));
+            let (key, owner) = (Key::from_bytes([5; 32]), Owner { cluster: [1; 16], node: 2 });
+            let body = block.encode();
+            let frames = [SealedFrame { count: 2, first: 1, watermark: 0, body: &body }];
+            let segments = [(1, 0, 1, [1; 32], &frames[..]), (2, 2, 3, carried, &[])];
+            for (id, number, next_seq, chain, frames) in segments {
+                let start = Start { reset: false, restored: false, next_seq, chain }.encode();
+                let bytes = segment(false, (&key, owner), (id, number), &start, frames, &SeededEntropy::new(id));
+                disk.create_new(&segment_path(dir, id)).unwrap().write_all_at(&bytes, 0).unwrap();
+            }
+            let (journal, head) = Journal::open(disk, dir, key, owner, JournalOptions::default()).unwrap();
+            assert_eq!((head.next_seq, head.chain), (3, carried));
+            assert_eq!(journal.verify().is_ok(), is_sound);
+            journal.close();
+        }
     }
 
     #[test]
