@@ -74,6 +74,8 @@ impl Head {
             Ok((events, answer)) => (events, Ok(answer)),
             Err(rejection) => (self.refused(&context, &quoted, &rejection), Err(rejection)),
         };
+        // Whatever led here, a record quotes no token: neither of a part that was refused, nor of an alert somebody wrote.
+        events.iter_mut().for_each(Event::make_quotable);
         let counted = token.as_deref().filter(|_| is_a_use(&quoted, answer.as_ref().err()));
         events.extend(counted.and_then(identity::login::used));
         events.extend(guard::notice::of_decision(&self.state, &context, token.as_deref(), &mut self.recent, &events));

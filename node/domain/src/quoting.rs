@@ -3,6 +3,8 @@
 //! People paste a token where its accessor belongs, and a file of keys where a path belongs. What is refused for it stands in the
 //! journal for ever, so the text of it may not.
 
+use crate::event::Event;
+use crate::guard::GuardEvent;
 use crate::limits;
 use crate::rejection::Rejection;
 
@@ -54,6 +56,21 @@ impl Rejection {
             *text = limits::cut(without_tokens(std::mem::take(text)), limits::REFUSAL_TEXT_BYTES_MAX);
         }
         self
+    }
+}
+
+impl Event {
+    /// The event as it is recorded: nothing in it that somebody typed looks like a token.
+    pub(crate) fn make_quotable(&mut self) {
+        let clean = |text: &mut String| *text = without_tokens(std::mem::take(text));
+        match self {
+            Event::Refused { environment, subject, rejection, .. } => {
+                [environment, subject].into_iter().chain(rejection.texts()).for_each(clean);
+            }
+            Event::Observed { subject, .. } | Event::AnsweredAgain { subject, .. } => clean(subject),
+            Event::Guard(GuardEvent::AlertRaised { subject, text, .. }) => [subject, text].into_iter().for_each(clean),
+            _ => {}
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::engine::values::ValueKey;
 use node_domain::command::{Expectation, TransactChange, TransactItem};
 use node_domain::ids::{EnvironmentName, SecretPath};
 use node_domain::operation::Operation;
+use node_domain::policy::Capability;
 use node_domain::sealed::Payload;
 use node_domain::secret::{About, AboutChange, Secret, Version};
 use node_domain::state::EnvironmentAbout;
@@ -177,8 +178,10 @@ pub(crate) async fn bring_back(
     });
     while let Some((key, payload)) = values.recv().await {
         let Some(change) = wanted.get(&key) else { continue };
-        let item = item(door, wish, &about_then, change, &payload).map_err(|error| status::refused(&error))?;
-        batch.add(item, &wrote).await?;
+        match item(door, caller, wish, &about_then, change, &payload) {
+            Ok(item) => batch.add(item, &wrote).await?,
+            Err(rejection) => return Err(batch.refused(change, rejection).await),
+        }
     }
     let read = reading.await.map_err(|error| status::fault("read a snapshot", &error))?;
     read.map_err(|error| status::fault("read a snapshot", &error))?;
@@ -189,6 +192,7 @@ pub(crate) async fn bring_back(
 /// One value, opened with the keys of its time and sealed with those of now.
 fn item(
     door: &Door,
+    caller: &Caller,
     wish: &InPlace,
     about_then: &EnvironmentAbout,
     change: &Change,
@@ -197,9 +201,15 @@ fn item(
     let Some((_, version, about)) = &change.then else {
         return Err(Rejection::invalid("what is newer does not come back"));
     };
+    let view = door.view();
+    // A rule that looks into a value tells of it: so may only somebody who may read it.
+    let mut rules = view.state.guard().rules.about(&wish.environment, &change.path, about.kind);
+    if rules.any(|rule| rule.looks_into_values()) {
+        let asking = caller.asking(&view, caller.token(&view)?);
+        view.state.authorize(&asking, Capability::Read, Some(&wish.environment), change.path.clone())?;
+    }
     let opened = door.sealing.open_once(about_then, &version.seal, payload);
     let opened = opened.map_err(|error| Rejection::NodeFault(format!("{}: {error}", change.path)))?;
-    let view = door.view();
     let about_now = view.state.environment(&wish.environment)?.about.clone();
     let holding =
         Holding { environment: &wish.environment, path: &change.path, kind: about.kind, structured: version.seal.structured };
@@ -233,6 +243,16 @@ impl Batch {
         self.bytes += item.bytes();
         self.items.push(item);
         Ok(())
+    }
+
+    /// Has what cannot be written recorded.
+    async fn refused(&self, change: &Change, rejection: Rejection) -> Status {
+        let environment = self.environment.to_string();
+        let item = v1::TransactItem { path: change.path.to_string(), ..v1::TransactItem::default() };
+        let asked = v1::TransactRequest { environment, items: vec![item] };
+        let told = status::refused(&rejection);
+        let recorded = self.door.submit(&self.caller.again(), Operation::SecretTransact, &asked, Err(rejection)).await;
+        recorded.err().unwrap_or(told)
     }
 
     async fn flush(&mut self, wrote: &mpsc::Sender<u64>) -> Result<(), Status> {

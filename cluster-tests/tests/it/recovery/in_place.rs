@@ -60,6 +60,43 @@ async fn what_an_environment_held_comes_back_as_new_versions_and_a_dry_run_says_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_read_learns_nothing_by_a_restore_that_a_rule_looks_into() {
+    let desk = desk_with_store().await;
+    let root = desk.cluster.client(None).await;
+    put(&root, "app/one", "hunter2").await;
+    let saved: serde_json::Value = serde_json::from_str(&desk.says("holdfast", &["snapshot", "save", "-o", "json"])).unwrap();
+    let at = saved["snapshot"]["revision"].as_u64().unwrap().to_string();
+    put(&root, "app/one", "other").await;
+    let rule = |environment: &str, capabilities: &[&str]| v1::Rule {
+        environment: environment.into(),
+        path: "*".into(),
+        capabilities: capabilities.iter().map(|word| (*word).to_owned()).collect(),
+        ..Default::default()
+    };
+    let rules = vec![rule("*", &["cluster", "governance"]), rule(ENVIRONMENT, &["create", "update"])];
+    let policy = v1::Policy { name: "restorer".into(), rules, ..Default::default() };
+    root.policies().put(v1::PutPolicyRequest { policy: Some(policy) }).await.unwrap();
+    let wish = v1::CreateTokenRequest { principal: "rex".into(), policies: vec!["restorer".into()], ..Default::default() };
+    let token = desk.directory.path().join("rex");
+    std::fs::write(&token, root.tokens().create(wish).await.unwrap().token).unwrap();
+    let token = token.to_str().unwrap();
+    let restore =
+        ["--token-file", token, "snapshot", "restore", "-e", ENVIRONMENT, "--secret", "app/one", "--at-revision", &at, "--yes"];
+    // One that fits, and one that does not: he is told the same.
+    for regex in ["hun.*", "x.*"] {
+        let rule = v1::ValueRule { name: "guess".into(), regex: regex.into(), ..Default::default() };
+        root.value_rules().put(v1::PutValueRuleRequest { rule: Some(rule) }).await.unwrap();
+        let (code, said) = desk.exits("holdfast", &restore);
+        assert_eq!(code, Some(4), "{said}");
+        assert!(said.contains("rex may not read app/one"), "{said}");
+    }
+    assert_eq!(read(&root, "app/one").await, "other");
+    let query = v1::QueryRequest { actor: "rex".into(), operation: "secret.transact".into(), ..Default::default() };
+    let tries: Vec<_> = futures::StreamExt::collect(root.audit().query(query).await.unwrap()).await;
+    assert_eq!(tries.len(), 2, "both tries stand in the journal: {tries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn snapshots_are_saved_by_themselves_and_old_ones_go() {
     let directory = tempfile::tempdir().unwrap();
     let set = directory.path().join("backups");

@@ -31,10 +31,12 @@ impl State {
         hands
     }
 
-    /// Whether a token is of somebody whom a certificate role or an issuer vouched for: the state does not know who made those, so
-    /// whoever may make them counts as who did.
+    /// Whether somebody of whom the state does not know logged in for a token: a certificate role or an issuer vouched for him, or he
+    /// had a secret id, which anybody may have issued who says who logs in, and is forgotten once it ends. Whoever may say who logs in
+    /// counts as who did.
     pub(crate) fn is_vouched_for(&self, token: &Token) -> bool {
-        self.lineage(token).any(|token| matches!(token.login, Login::Certificate | Login::Jwt))
+        let by_login = |token: &Token| matches!(token.login, Login::Certificate | Login::Jwt | Login::Machine);
+        self.lineage(token).any(by_login) || self.hands(token).iter().any(is_vouched_name)
     }
 
     /// Whether a token may say who logs in, at some hour or from some place.
@@ -45,12 +47,17 @@ impl State {
     }
 }
 
+/// Whether only those log in under this name of whom the state does not know who they are.
+pub(crate) fn is_vouched_name(principal: &PrincipalName) -> bool {
+    ["machine/", "cert/", "jwt/"].iter().any(|prefix| principal.as_str().starts_with(prefix))
+}
+
 /// Whoever made the user or machine of this name, or what it logs in with.
 fn makers<'a>(identity: &'a IdentityState, principal: &PrincipalName) -> Vec<&'a PrincipalName> {
     if let Some(name) = principal.as_str().strip_prefix("machine/") {
         let Some(machine) = IdentityName::parse(name).ok().and_then(|name| identity.machine(&name)) else { return Vec::new() };
-        let secret_ids = identity.secret_ids_of(&machine.name).map(|secret| &secret.created_by);
-        return secret_ids.chain([&machine.created_by]).collect();
+        let secret_ids: BTreeSet<_> = identity.secret_ids_of(&machine.name).map(|secret| &secret.created_by).collect();
+        return secret_ids.into_iter().chain([&machine.created_by]).collect();
     }
     let user = IdentityName::parse(principal.as_str()).ok().and_then(|name| identity.user(&name));
     user.map(|user| &user.created_by).into_iter().collect()

@@ -2,7 +2,7 @@
 
 mod access;
 mod founding;
-mod hands;
+pub(crate) mod hands;
 mod observe;
 mod policies;
 pub(crate) mod secrets;

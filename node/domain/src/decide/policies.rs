@@ -15,6 +15,8 @@ use crate::policy::{Capability, Question, ROOT, Rule, Whom};
 use crate::quoting::without_tokens;
 use crate::rejection::Rejection;
 use crate::token::Token;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 impl Desk<'_> {
     pub(super) fn put_policy(&self, name: PolicyName, rules: Vec<Rule>) -> Decided {
@@ -181,17 +183,33 @@ impl Desk<'_> {
         }
         let own = self.token;
         let (hands, vouched_for) = (self.state.hands(own), self.state.is_vouched_for(own));
+        // Many tokens are of few names.
+        let made_by_own = RefCell::new(BTreeMap::new());
+        let is_of_own = |token: &Token| {
+            let mut known = made_by_own.borrow_mut();
+            let mut of = |name: &PrincipalName| {
+                let find = || self.state.hands_of_login(name).contains(&own.principal);
+                known.get(name).copied().unwrap_or_else(|| *known.entry(name.clone()).or_insert_with(find))
+            };
+            self.state.lineage(token).any(|token| of(&token.principal) || of(&token.created_by))
+        };
         let is_related = |token: &Token| {
             hands.contains(&token.principal)
-                || self.state.hands(token).contains(&own.principal)
+                || is_of_own(token)
                 || self.state.lineage(token).any(|maker| maker.accessor == own.accessor)
                 || self.state.lineage(own).any(|maker| maker.accessor == token.accessor)
-                || (vouched_for && self.state.may_vouch(token))
         };
-        let held = self.state.tokens().filter(|token| token.is_valid_at(self.context.stamp));
-        if held.into_iter().any(|token| holds(token) && is_related(token)) {
-            let why = "a token of the same name, or one that made this one or was made by it, holds it: somebody else changes it";
-            return Err(self.may_not_write(what, name, why));
+        for token in self.state.tokens().filter(|token| token.is_valid_at(self.context.stamp) && holds(token)) {
+            if is_related(token) {
+                let why =
+                    "a token of the same name, or one that made this one or was made by it, holds it: somebody else changes it";
+                return Err(self.may_not_write(what, name, why));
+            }
+            if vouched_for && self.state.may_vouch(token) {
+                let why = "somebody who may say who logs in as machine, by certificate or issuer, and so as you, holds it: a user \
+                           changes it";
+                return Err(self.may_not_write(what, name, why));
+            }
         }
         Ok(())
     }

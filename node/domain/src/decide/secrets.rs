@@ -124,7 +124,7 @@ impl Desk<'_> {
                     answers.push(Ok(readable));
                 }
                 Err(rejection) => {
-                    let environment = environment.to_string();
+                    let (environment, rejection) = (environment.to_string(), rejection.quotable());
                     events.push(Event::Refused {
                         operation: Operation::SecretRead,
                         environment,

@@ -53,30 +53,34 @@ fn read(environment: &EnvironmentName, secret: &Secret, version: u64) -> Event {
 }
 
 /// What was looked into by a command that a rule refused: the refusal tells something of it.
-pub(crate) fn looked_into(state: &State, command: &Command, rejection: &Rejection) -> Option<Event> {
-    let newest = |environment, path| {
+pub(crate) fn looked_into(state: &State, command: &Command, rejection: &Rejection) -> Vec<Event> {
+    let one = |environment, path, version: Option<u64>| {
         let secret = state.environment(environment).ok()?.secret(path).ok()?;
-        Some(read(environment, secret, secret.newest))
+        Some(read(environment, secret, version.unwrap_or(secret.newest)))
     };
-    match command {
+    let looked = match command {
         Command::Put { environment, path, patch: true, .. } | Command::SetMetadata { environment, path, .. } => {
-            newest(environment, path)
+            one(environment, path, None)
         }
-        Command::Copy { environment, from, .. } | Command::Move { environment, from, .. } => newest(environment, from),
-        Command::Rollback { environment, path, to, .. } => {
-            let secret = state.environment(environment).ok()?.secret(path).ok()?;
-            Some(read(environment, secret, *to))
-        }
+        Command::Copy { environment, from, .. } | Command::Move { environment, from, .. } => one(environment, from, None),
+        Command::Rollback { environment, path, to, .. } => one(environment, path, Some(*to)),
         Command::Guard(command) => match &**command {
-            GuardCommand::ApplyPromotion { id, .. } => {
-                let plan = state.guard.promotions.plan(*id)?;
-                let Rejection::AgainstRule { path, .. } = rejection else { return None };
-                let item = plan.items.iter().find(|item| item.to.as_str() == path)?;
-                let secret = state.environment(&plan.from).ok()?.secret(&item.from).ok()?;
-                Some(read(&plan.from, secret, item.from_version))
-            }
+            GuardCommand::ApplyPromotion { id, .. } => return looked_into_by_plan(state, *id, rejection),
             _ => None,
         },
         _ => None,
-    }
+    };
+    looked.into_iter().collect()
+}
+
+/// All of a plan up to the one that is refused: that those before it were not tells something of them, too.
+fn looked_into_by_plan(state: &State, id: u64, rejection: &Rejection) -> Vec<Event> {
+    let Rejection::AgainstRule { path, .. } = rejection else { return Vec::new() };
+    let Some(plan) = state.guard.promotions.plan(id) else { return Vec::new() };
+    let refused = plan.items.iter().position(|item| item.to.as_str() == path).map_or(0, |at| at + 1);
+    let looked = plan.items[..refused].iter().filter_map(|item| {
+        let secret = state.environment(&plan.from).ok()?.secret(&item.from).ok()?;
+        Some(read(&plan.from, secret, item.from_version))
+    });
+    looked.collect()
 }

@@ -1,6 +1,7 @@
 //! What a request about promotions leads to.
 
 use super::{AlertKind, GuardEvent, Promotion, PromotionItem, PromotionState, Severity, notice};
+use crate::decide::hands::is_vouched_name;
 use crate::decide::secrets::{Adding, check_valid};
 use crate::decide::{Answer, Decided, Desk};
 use crate::event::{Cause, Event, PromotedFrom};
@@ -95,6 +96,12 @@ impl Desk<'_> {
         }
         if self.state.guard.promotions.makers(id).contains(who) {
             let why = "whoever made the token that a promotion was asked for with never approves it: another principal must";
+            return Err(self.promotion_denied(plan, "approve", why));
+        }
+        let by_vouched = self.state.guard.promotions.makers(id).iter().chain([&plan.requested_by]).any(is_vouched_name);
+        if by_vouched && !self.holds_root() && self.state.may_vouch(self.token) {
+            let why = "it was asked for by a machine, or by somebody whom an issuer or a certificate vouched for, and you may say who \
+                       that is: another principal must";
             return Err(self.promotion_denied(plan, "approve", why));
         }
         if plan.approved_by.contains(who) {

@@ -30,6 +30,15 @@ fn a_token_that_was_pasted_somewhere_stands_in_no_record() {
 }
 
 #[test]
+fn nor_does_one_among_several_or_in_an_alert() {
+    let stranger = given([added("app/db", 1), granted("ana", "read", "*")]);
+    let asked = stranger.when("ana", read_many(vec![("app/db", None), (PASTED, None)]));
+    assert!(asked.decision.events.len() >= 2, "{:?}", asked.decision.events);
+    assert!(!format!("{:?}", asked.decision).contains("00010203"), "{:?}", asked.decision);
+    assert!(!format!("{:?}", asked.answer).contains("00010203"), "{:?}", asked.answer);
+}
+
+#[test]
 fn a_refusal_is_short_in_the_journal_however_long_its_cause() {
     let long: &'static str = "why ".repeat(1 << 20).leak();
     let asked = given([]).when("root", malformed("a", long));

@@ -100,6 +100,34 @@ fn an_approved_plan_writes_all_its_versions_in_one_decision_and_both_sides_stand
 }
 
 #[test]
+fn a_plan_that_a_rule_refuses_is_recorded_as_reads_of_all_up_to_the_one_refused() {
+    use super::rules::{checked, looking, put_rule};
+    let (world, id) = planned();
+    let world = world.when("bob", approve(id)).and(done(put_rule(looking("strong"))));
+    let apply_checked = move |broken: [Option<&'static str>; 2]| -> Request {
+        Box::new(move |world| {
+            let seal = |broken| {
+                let sealed = world.seal("promoted");
+                checked(world, sealed, node_domain::secret::SecretType::Generic, broken)
+            };
+            Command::Guard(Box::new(GuardCommand::ApplyPromotion { id, sealed: broken.map(seal).into() }))
+        })
+    };
+    for (broken, read) in [([Some("strong"), None], vec!["app/db"]), ([None, Some("strong")], vec!["app/db", "app/key"])] {
+        let asked = world.clone().when("ana", apply_checked(broken));
+        let events = asked.decision.events.iter();
+        let looked: Vec<_> = events
+            .filter_map(|event| match event {
+                node_domain::Event::SecretRead { environment, path, .. } => Some((environment.as_str(), path.as_str())),
+                _ => None,
+            })
+            .collect();
+        let read: Vec<_> = read.into_iter().map(|path| ("staging", path)).collect();
+        assert_eq!(looked, read);
+    }
+}
+
+#[test]
 fn nobody_fills_the_room_of_all_with_plans_nor_asks_for_the_same_twice() {
     let to = |target: &'static str| plan(vec![("app/db", target)].leak());
     let mut world = world().when("ana", to("app/db")).then_is_done();

@@ -26,12 +26,12 @@ fn rule(name: &str) -> ValueRule {
     }
 }
 
-fn put_rule(rule: ValueRule) -> Request {
+pub(super) fn put_rule(rule: ValueRule) -> Request {
     guard(GuardCommand::PutRule(Box::new(rule)))
 }
 
 /// What the door of a node that knows this world's rules says of a value that breaks the rule `broken`, or none.
-fn checked(world: &World, sealed: Sealed, kind: SecretType, broken: Option<&str>) -> Sealed {
+pub(super) fn checked(world: &World, sealed: Sealed, kind: SecretType, broken: Option<&str>) -> Sealed {
     let broken = broken.map(|name| (RuleName::parse(name).unwrap(), "it wants a digit".to_owned()));
     let rules = world.state.guard().rules.changed();
     Sealed { checked: Some(Box::new(Checked { rules, kind, broken })), ..sealed }
@@ -261,7 +261,7 @@ fn a_value_of_another_type_is_held_against_the_rules_for_it() {
         .recording(["secret.set-metadata production app/db done"]);
 }
 
-fn looking(name: &str) -> ValueRule {
+pub(super) fn looking(name: &str) -> ValueRule {
     ValueRule { regex: Some("[a-m].*".into()), ..rule(name) }
 }
 
