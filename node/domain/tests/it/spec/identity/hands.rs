@@ -6,7 +6,8 @@ use node_domain::identity::NameGlob;
 
 const TOLD: &str = "a token of the same name, or one that made this one or was made by it, holds it: somebody else changes it";
 
-const VOUCHED: &str = "somebody who may say who logs in as machine, by certificate or issuer, and so as you, holds it: a user changes it";
+const VOUCHED: &str =
+    "somebody who may say who logs in as machine, by certificate or issuer, and so as you, holds it: a user changes it";
 
 /// Dora may write policies and say who logs in, and holds `ops` besides; bob may write policies.
 fn world() -> World {
