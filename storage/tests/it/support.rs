@@ -1,6 +1,7 @@
 //! Words that the tests share.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -83,18 +84,23 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())) }
 }
 
-/// The files in a directory of a disk in memory, by name.
+/// The files in a directory of a disk in memory, by name. Whoever uses it may be renaming some: all are of one moment at which none was.
 pub(crate) fn files(disk: &MemoryDisk, dir: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let dir = Path::new(dir);
-    let names = disk.list(dir).unwrap();
-    names
-        .into_iter()
-        .map(|name| {
-            let path = dir.join(name);
-            let bytes = storage::disk::read_all(&*disk.open(&path).unwrap(), u64::MAX).unwrap();
-            (path, bytes)
-        })
-        .collect()
+    loop {
+        let names = disk.list(dir).unwrap().into_iter();
+        let read: io::Result<Vec<_>> = names
+            .map(|name| {
+                let path = dir.join(name);
+                let bytes = storage::disk::read_all(&*disk.open(&path)?, u64::MAX)?;
+                Ok((path, bytes))
+            })
+            .collect();
+        match read {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
+            read => return read.unwrap(),
+        }
+    }
 }
 
 /// A disk in memory that holds these files, durably.
