@@ -32,6 +32,17 @@ fn denied_as(who: &str, world: World, named: &str, why: &str) {
     world.when(who.to_owned().leak(), widen()).then_denies(&told);
 }
 
+/// The machine `ci`, which may write policies.
+fn machine() -> Request {
+    asks(IdentityCommand::CreateMachine {
+        name: called("ci"),
+        role_id: ROLE_ID,
+        grants: gives(&["vouching"]),
+        secret_ttl_ms: 0,
+        secret_uses: 0,
+    })
+}
+
 #[test]
 fn a_token_of_a_new_name_does_not_write_what_its_maker_holds_by_another() {
     let mut world = world();
@@ -70,28 +81,10 @@ fn a_user_does_not_write_what_a_login_of_its_maker_gives() {
 
 #[test]
 fn a_machine_does_not_write_what_whoever_has_its_secret_id_holds() {
-    let made = IdentityCommand::CreateMachine {
-        name: called("ci"),
-        role_id: ROLE_ID,
-        grants: gives(&["vouching"]),
-        secret_ttl_ms: 0,
-        secret_uses: 0,
-    };
-    let world = world().when("bob", asks(made)).then_is_done();
+    let world = world().when("bob", machine()).then_is_done();
     let world = world.when("dora", issue([5; 32], 0, 0)).then_is_done();
     let world = world.when("nobody", machine_logs_in(ROLE_ID, [5; 32])).then_is_done();
     denied("ci", world, "machine/ci");
-}
-
-/// Bob's machine `ci`, which may write policies.
-fn machine() -> Request {
-    asks(IdentityCommand::CreateMachine {
-        name: called("ci"),
-        role_id: ROLE_ID,
-        grants: gives(&["vouching"]),
-        secret_ttl_ms: 0,
-        secret_uses: 0,
-    })
 }
 
 #[test]
