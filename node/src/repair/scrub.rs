@@ -87,7 +87,7 @@ pub(crate) fn start(
         stop: stop.clone(),
         runtime: Handle::current(),
     };
-    let stop = stop.clone();
+    let (stop, held) = (stop.clone(), Held(pace));
     tasks.spawn(async move {
         let (ending, ended) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("scrub".to_owned()).spawn(move || {
@@ -102,10 +102,20 @@ pub(crate) fn start(
             return Ok(());
         }
         stop.cancelled().await;
-        pace.end();
+        drop(held);
         let _ = ended.await;
         Ok(())
     });
+}
+
+/// The pace as the task has it. A task that is cut off before it hears of the stop drops it too: a thread that nobody tells would rest for
+/// hours with all that it holds, and the node could not be opened again.
+struct Held(Arc<Pace>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Scrub {
@@ -209,5 +219,28 @@ fn is_loss(error: &io::Error) -> bool {
 fn give_way() {
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
         tracing::debug!(%error, "the scrub runs with the priority of all others");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_rests_is_told_though_its_task_is_cut_off() {
+        for is_begun in [false, true] {
+            let pace = Arc::new(Pace::new(1));
+            let (held, mut tasks) = (Held(pace.clone()), JoinSet::new());
+            tasks.spawn(async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            });
+            if is_begun {
+                tokio::task::yield_now().await;
+            }
+            tasks.abort_all();
+            while tasks.join_next().await.is_some() {}
+            assert!(pace.rest(Duration::from_secs(60)), "begun: {is_begun}");
+        }
     }
 }
