@@ -3,6 +3,8 @@
 //! All files are taken together or not at all: a certificate whose key is not there yet waits for the next look, and what is in use stays
 //! in use until what replaces it was found good. Connections that are open keep what they were made with.
 
+mod verified;
+
 use crate::api::Door;
 use crate::boot::{self, BootError, failed};
 use crate::clock::Clock;
@@ -212,10 +214,12 @@ impl Read {
             cert_pem: boot::read("tls.peer_certificate", &files.peer_certificate)?,
             key_pem: boot::read("tls.peer_key", &files.peer_key)?,
         };
+        let client_certificate = boot::read("tls.client_certificate", &files.client_certificate)?;
+        verified::check(&peer, &client_certificate)?;
         let authority = files.client_ca.as_ref().map(|path| boot::read("tls.client_ca", path)).transpose()?;
         Ok(Read {
             peer,
-            client_certificate: boot::read("tls.client_certificate", &files.client_certificate)?,
+            client_certificate,
             client_key: Zeroizing::new(boot::read("tls.client_key", &files.client_key)?),
             client_authority: authority,
         })

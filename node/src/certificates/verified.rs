@@ -1,0 +1,118 @@
+//! Whether others will believe what a node shows: a node that nobody believes would come up and wait for ever.
+
+use super::certificates;
+use crate::boot::{BootError, failed};
+use raft::transport::grpc::PeerCredentials;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, RootCertStore};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+/// Holds both certificates against the cluster's authority.
+///
+/// The hour does not matter: that has an alarm of its own, and clocks may be wrong. What clients are shown may be another authority's, and
+/// then is for clients to judge.
+///
+/// # Errors
+/// When the authority did not make the one for other nodes, or a bit of a certificate has turned.
+pub(super) fn check(peer: &PeerCredentials, client: &[u8]) -> Result<(), BootError> {
+    let verifier = verifier(&peer.ca_pem)?;
+    let shown = certificates("tls.peer_certificate", &peer.cert_pem)?;
+    match refusal(&verifier, &shown) {
+        None => {}
+        Some(why) => {
+            let doing = failed("setting tls.peer_certificate: verify it against tls.ca");
+            return Err(doing(format!("{why}: one of the two files is damaged, or another authority made it")));
+        }
+    }
+    match refusal(&verifier, &certificates("tls.client_certificate", client)?) {
+        Some(why @ rustls::Error::InvalidCertificate(CertificateError::BadSignature | CertificateError::BadEncoding)) => {
+            let doing = failed("setting tls.client_certificate: verify it against tls.ca");
+            Err(doing(format!("{why}: one of the two files is damaged")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn verifier(authorities: &[u8]) -> Result<Arc<WebPkiServerVerifier>, BootError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates("tls.ca", authorities)? {
+        roots.add(authority).map_err(failed("setting tls.ca"))?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(failed("setting tls.ca"))
+}
+
+/// Why a chain is not believed, whatever its name and the hour.
+fn refusal(verifier: &WebPkiServerVerifier, chain: &[CertificateDer<'_>]) -> Option<rustls::Error> {
+    use CertificateError::{InvalidPurpose, InvalidPurposeContext, NotValidForName, NotValidForNameContext};
+    // Names come after signatures: which one is asked for does not matter.
+    let name = ServerName::from(Ipv4Addr::LOCALHOST);
+    let hour = an_hour_of(&chain[0]).unwrap_or_else(UnixTime::now);
+    match verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], hour) {
+        Ok(_) => None,
+        Err(rustls::Error::InvalidCertificate(
+            NotValidForName | NotValidForNameContext { .. } | InvalidPurpose | InvalidPurposeContext { .. },
+        )) => None,
+        Err(why) => Some(why),
+    }
+}
+
+/// When a certificate is good.
+fn an_hour_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let since = u64::try_from(parsed.validity().not_before.timestamp()).ok()?;
+    Some(UnixTime::since_unix_epoch(Duration::from_secs(since)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::{self, NodePlan};
+    use rustls::pki_types::pem::PemObject;
+    use std::path::Path;
+
+    fn read(home: &Path) -> (PeerCredentials, Vec<u8>) {
+        let file = |name: &str| std::fs::read(home.join("tls").join(name)).unwrap();
+        let peer = PeerCredentials { ca_pem: file("ca.pem"), cert_pem: file("peer.pem"), key_pem: file("peer.key") };
+        (peer, file("client.pem"))
+    }
+
+    /// Every certificate that differs in one letter of its text, and by that in itself: the last letter may carry bits that count for nothing.
+    fn turned(pem: &[u8]) -> Vec<Vec<u8>> {
+        let body = 1 + pem.iter().position(|byte| *byte == b'\n').unwrap();
+        let end = pem.windows(4).rposition(|part| part == b"\n---").unwrap();
+        let places = (body..end).filter(|at| pem[*at].is_ascii_alphanumeric());
+        let turn = |at| {
+            let mut pem = pem.to_vec();
+            pem[at] = if pem[at] == b'A' { b'I' } else { b'A' };
+            pem
+        };
+        let read = |pem: &[u8]| CertificateDer::from_pem_slice(pem).ok();
+        let whole = read(pem);
+        places.map(turn).filter(|turned| read(turned) != whole).collect()
+    }
+
+    #[test]
+    fn a_certificate_in_which_a_bit_has_turned_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let kit = directory.path().join("kit");
+        kit::create_without_keys(&kit, &NodePlan::local(1, 7000)).unwrap();
+        let (peer, client) = read(&kit::node_directory(&kit, 1));
+        check(&peer, &client).unwrap();
+        for cert_pem in turned(&peer.cert_pem) {
+            let text = String::from_utf8_lossy(&cert_pem).into_owned();
+            assert!(check(&PeerCredentials { cert_pem, ..peer.clone() }, &client).is_err(), "{text}");
+        }
+        // With a letter in the name of its maker, it is another authority's for all anybody knows.
+        let all = turned(&client);
+        let passed = all.iter().filter(|client| check(&peer, client).is_ok()).count();
+        assert!(passed * 4 < all.len(), "{passed} of {}", all.len());
+    }
+}
