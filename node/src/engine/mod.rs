@@ -20,3 +20,18 @@ pub(crate) use conduit::{Conduit, Lost};
 pub(crate) use sealing::Sealing;
 pub(crate) use values::Values;
 pub(crate) use view::{Published, View};
+
+/// A decision that nobody asked for: what tests feed to whatever folds them.
+#[cfg(test)]
+pub(crate) fn unasked(stamp: node_domain::ids::Stamp, event: node_domain::Event) -> node_domain::Decision {
+    node_domain::Decision {
+        stamp,
+        actor: None,
+        accessor: None,
+        policies: node_domain::ids::Revision(0),
+        request: [0; 16],
+        fingerprint: 0,
+        source: String::new(),
+        events: vec![event],
+    }
+}

@@ -326,6 +326,7 @@ fn leads(role: &watch::Receiver<Role>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::unasked;
     use node_domain::Event;
     use node_domain::ids::Stamp;
     use node_domain::operation::Operation;
@@ -334,17 +335,10 @@ mod tests {
     fn decided(index: u64, bytes: usize) -> (Decision, Waiting) {
         let (operation, environment, rejection) = (Operation::SecretPut, String::new(), Rejection::NotAuthenticated);
         let event = Event::Refused { operation, environment, subject: "x".repeat(bytes), rejection };
-        let decision = Decision {
-            stamp: Stamp(index),
-            actor: None,
-            accessor: None,
-            policies: Revision(0),
-            request: [0; 16],
-            fingerprint: 0,
-            source: String::new(),
-            events: vec![event],
-        };
-        (decision, Waiting { reply: ReplyTo::Here(oneshot::channel().0), index, answer: Err(Rejection::NotAuthenticated) })
+        (
+            unasked(Stamp(index), event),
+            Waiting { reply: ReplyTo::Here(oneshot::channel().0), index, answer: Err(Rejection::NotAuthenticated) },
+        )
     }
 
     #[test]

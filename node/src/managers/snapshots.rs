@@ -144,9 +144,10 @@ fn due(known: &Known, now: Stamp, config: &BackupConfig) -> Option<Due> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::unasked;
+    use node_domain::Event;
     use node_domain::ids::Revision;
     use node_domain::recovery::{RecoveryEvent, SavedSnapshot};
-    use node_domain::{Decision, Event};
 
     const MINUTE_US: u64 = 60_000_000;
     const PLACE: &str = "place";
@@ -166,17 +167,8 @@ mod tests {
                 secrets: 0,
                 note: String::new(),
             };
-            let decision = Decision {
-                stamp: Stamp(minute * MINUTE_US),
-                actor: None,
-                accessor: None,
-                policies: Revision(0),
-                request: [0; 16],
-                fingerprint: 0,
-                source: String::new(),
-                events: vec![Event::Recovery(RecoveryEvent::SnapshotSaved(Box::new(snapshot)))],
-            };
-            state.apply(&decision).unwrap();
+            let saved = Event::Recovery(RecoveryEvent::SnapshotSaved(Box::new(snapshot)));
+            state.apply(&unasked(Stamp(minute * MINUTE_US), saved)).unwrap();
         }
         state
     }

@@ -194,7 +194,7 @@ fn judged(said: &[Digest], voters: usize) -> Judged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use node_domain::Decision;
+    use crate::engine::unasked;
     use node_domain::ids::Stamp;
     use std::path::Path;
     use storage::MemoryDisk;
@@ -207,17 +207,7 @@ mod tests {
 
     fn check_of(revision: u64, digest: Digest) -> Batch {
         let event = Event::Repair(RepairEvent::StateChecked { revision: Revision(revision), digest });
-        let decision = Decision {
-            stamp: Stamp(1),
-            actor: None,
-            accessor: None,
-            policies: Revision(0),
-            request: [0; 16],
-            fingerprint: 0,
-            source: String::new(),
-            events: vec![event],
-        };
-        Batch { based_on: Revision(9), decisions: vec![decision] }
+        Batch { based_on: Revision(9), decisions: vec![unasked(Stamp(1), event)] }
     }
 
     #[test]
