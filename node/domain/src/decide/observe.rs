@@ -6,7 +6,6 @@ use crate::ids::EnvironmentName;
 use crate::limits;
 use crate::operation::Operation;
 use crate::policy::Capability;
-use crate::quoting::without_tokens;
 use crate::rejection::Rejection;
 
 impl Desk<'_> {
@@ -19,10 +18,7 @@ impl Desk<'_> {
         let permit = permit.map_err(|rejection| self.sharpened(&environment, &prefix, rejection))?;
         self.state.environment(&environment)?;
         self.state.keys.check_open(&environment)?;
-        Ok((
-            vec![Event::Observed { operation, environment: Some(environment), subject: without_tokens(permit.subject) }],
-            Answer::Done,
-        ))
+        Ok((vec![Event::Observed { operation, environment: Some(environment), subject: permit.subject }], Answer::Done))
     }
 
     /// Reading the journal.
@@ -50,7 +46,7 @@ impl Desk<'_> {
 
     pub(crate) fn observe_system(&self, capability: Capability, operation: Operation, subject: String) -> Decided {
         let permit = self.permit_system(capability, &subject)?;
-        Ok((vec![Event::Observed { operation, environment: None, subject: without_tokens(permit.subject) }], Answer::Done))
+        Ok((vec![Event::Observed { operation, environment: None, subject: permit.subject }], Answer::Done))
     }
 
     /// Everybody with a token may have a node look again before it answers.

@@ -31,8 +31,8 @@ pub(crate) fn sharpened(
 ) -> Rejection {
     let crosses = matches!(rejection, Rejection::Denied { .. })
         && state.environments.contains_key(environment)
-        && !has_business(state, asking.token, environment)
-        && state.environments.keys().any(|other| other != environment && has_business(state, asking.token, other));
+        && !state.has_business(asking.token, environment)
+        && state.environments.keys().any(|other| other != environment && state.has_business(asking.token, other));
     if !crosses {
         return rejection;
     }
@@ -48,21 +48,17 @@ impl State {
     /// Whether the token may do anything with secrets of this environment, at some hour or from some place.
     #[must_use]
     pub fn has_business(&self, token: &Token, environment: &EnvironmentName) -> bool {
-        has_business(self, token, environment)
+        let bound = &token.terms.environments;
+        if !bound.is_empty() && !bound.contains(environment) {
+            return false;
+        }
+        let grants = self.grants_of(token);
+        let mut rules = grants.policies().flat_map(|policy| &policy.rules);
+        rules.any(|rule| {
+            let here = rule.environment.as_ref().is_none_or(|named| named == environment);
+            here && !rule.deny && ON_SECRETS.iter().any(|capability| rule.capabilities.has(*capability))
+        })
     }
-}
-
-fn has_business(state: &State, token: &Token, environment: &EnvironmentName) -> bool {
-    let bound = &token.terms.environments;
-    if !bound.is_empty() && !bound.contains(environment) {
-        return false;
-    }
-    let grants = state.grants_of(token);
-    let mut rules = grants.policies().flat_map(|policy| &policy.rules);
-    rules.any(|rule| {
-        let here = rule.environment.as_ref().is_none_or(|named| named == environment);
-        here && !rule.deny && ON_SECRETS.iter().any(|capability| rule.capabilities.has(*capability))
-    })
 }
 
 /// Where the same path may be read. It tells only what its reader may know anyway, and nothing of what was asked for.
@@ -71,7 +67,7 @@ fn hint(state: &State, asking: &Asking<'_>, asked: &EnvironmentName, subject: &s
     let own = state.environments.iter().find(|(name, home)| {
         *name != asked
             && home.secrets.contains_key(&path)
-            && has_business(state, asking.token, name)
+            && state.has_business(asking.token, name)
             && state.keys.check_open(name).is_ok()
             && state.authorize(asking, Capability::Read, Some(name), subject.to_owned()).is_ok()
     });
