@@ -11,4 +11,5 @@ pub mod ports;
 pub mod processes;
 pub mod receivers;
 pub mod simulation;
+pub mod waiting;
 pub mod workload;

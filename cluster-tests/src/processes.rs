@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// How long a cluster may take to be ready, on a busy machine.
 pub const READY: Duration = Duration::from_secs(60);
 
+/// Settings with which a leader stays one on a busy machine, too, unless something else deposes it.
+pub const PATIENT: [&str; 2] = ["replication.election_min_ms=4000", "replication.election_max_ms=6000"];
+
 /// What runs a node where nothing else is said.
 const SERVER: [&str; 2] = ["holdfastd", "server"];
 
@@ -323,7 +326,9 @@ impl ProcessCluster {
         agreed
     }
 
-    fn log_tails(&self) -> String {
+    /// The last lines that every node logged, for a test that fails.
+    #[must_use]
+    pub fn log_tails(&self) -> String {
         let tail = |node| {
             let log = std::fs::read_to_string(self.log(node)).unwrap_or_default();
             let lines: Vec<&str> = log.lines().rev().take(30).collect();

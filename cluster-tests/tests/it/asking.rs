@@ -1,6 +1,6 @@
 //! Asking too much, too long or the wrong thing: whoever may do nothing takes nothing from those who may.
 
-use cluster_tests::processes::{ProcessCluster, binary};
+use cluster_tests::processes::{PATIENT, ProcessCluster, binary};
 use futures::StreamExt;
 use proto::v1;
 use proto_client::{Client, Token};
@@ -45,7 +45,7 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_stands_short_in_the_journal_and_disturbs_nobody() {
     // Only what is asked makes the leader change, not a machine that is busy.
-    let world = world_with(&["replication.election_min_ms=4000", "replication.election_max_ms=6000"]).await;
+    let world = world_with(&PATIENT).await;
     let eve = world.reader().await;
     let before = world.root.cluster().status(v1::StatusRequest {}).await.unwrap();
     let regex = format!("planted({}", "[ab]".repeat(4000));

@@ -1,23 +1,12 @@
 //! Who belongs to the cluster: what is remembered of nodes that left, and what all of them understand.
 
 use cluster_tests::processes::{ProcessCluster, READY, learner};
+use cluster_tests::waiting::{found, until};
 use futures::TryStreamExt;
 use node::kit::NodePlan;
 use proto::v1;
 use proto_client::Client;
-use std::time::{Duration, Instant};
 use tonic::Code;
-
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + READY;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {READY:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
 
 /// What such records are about, oldest first: nodes, or levels.
 async fn recorded(client: &Client, operation: &str) -> Vec<String> {
@@ -36,28 +25,24 @@ async fn a_removed_node_is_on_the_journal_is_not_listened_to_and_its_number_is_n
     cluster.start_all();
     let leader = cluster.ready().await;
     let client = cluster.client_from(leader).await;
-    let mut seen = until("all members are on the journal", async || {
+    let mut seen = found("all members are on the journal", async || {
         let seen = recorded(&client, "member.seen").await;
         (seen.len() >= 3).then_some(seen)
     })
     .await;
     seen.sort_unstable();
     assert_eq!(seen, ["node-1", "node-2", "node-3"]);
-    until("all have announced", async || (recorded(&client, "level.raised").await == ["features 1"]).then_some(())).await;
+    until("all have announced", async || recorded(&client, "level.raised").await == ["features 1"]).await;
 
     let gone = (leader + 1) % 3;
     let node_id = gone as u64 + 1;
     client.cluster().remove(v1::MemberRequest { node_id, even_so: false }).await.unwrap();
-    until("its leaving is on the journal", async || {
-        (recorded(&client, "member.left").await == [format!("node-{node_id}")]).then_some(())
-    })
-    .await;
+    until("its leaving is on the journal", async || recorded(&client, "member.left").await == [format!("node-{node_id}")]).await;
     // It goes on running, and asks the others for their votes.
     until("somebody refuses it", async || {
-        let heard = (0..3).filter(|node| *node != gone).any(|node| {
+        (0..3).filter(|node| *node != gone).any(|node| {
             std::fs::read_to_string(cluster.log(node)).is_ok_and(|log| log.contains("refused a call of a node that was removed"))
-        });
-        heard.then_some(())
+        })
     })
     .await;
     let plan = NodePlan::parse(&format!("id={node_id},client=127.0.0.1:1,peer=127.0.0.1:2")).unwrap();
@@ -71,7 +56,7 @@ async fn a_removed_node_is_on_the_journal_is_not_listened_to_and_its_number_is_n
     let unknown = client.cluster().replace(v1::ReplaceRequest { node_id: 9, by_node_id: plan.id }).await.unwrap_err();
     assert_eq!(unknown.code, Code::NotFound, "{unknown}");
     until("node 4 takes the place of another", async || {
-        client.cluster().replace(v1::ReplaceRequest { node_id: other_id, by_node_id: plan.id }).await.ok()
+        client.cluster().replace(v1::ReplaceRequest { node_id: other_id, by_node_id: plan.id }).await.is_ok()
     })
     .await;
     let members = client.cluster().status(v1::StatusRequest {}).await.unwrap().members;
@@ -104,7 +89,7 @@ async fn an_older_build_does_not_start_once_all_members_understood_more() {
     cluster.start_all();
     cluster.ready().await;
     let client = cluster.client(None).await;
-    until("level 1", async || (recorded(&client, "level.raised").await == ["features 1"]).then_some(())).await;
+    until("level 1", async || recorded(&client, "level.raised").await == ["features 1"]).await;
     // A rolling upgrade: the level rises with the last of them, not before.
     cluster.set_variable("HOLDFAST_FEATURE_LEVEL", Some("2"));
     for node in 0..cluster.len() {
@@ -114,7 +99,7 @@ async fn an_older_build_does_not_start_once_all_members_understood_more() {
         cluster.start(node);
         cluster.ready().await;
     }
-    until("level 2", async || (recorded(&client, "level.raised").await == ["features 1", "features 2"]).then_some(())).await;
+    until("level 2", async || recorded(&client, "level.raised").await == ["features 1", "features 2"]).await;
     client.cluster().trigger_snapshot(v1::TriggerSnapshotRequest {}).await.unwrap();
     let node = cluster.ready().await;
     cluster.client(Some(node)).await.cluster().trigger_snapshot(v1::TriggerSnapshotRequest {}).await.unwrap();

@@ -1,6 +1,8 @@
 //! Clocks that are wrong: a token ends at its stamp, whatever a follower's clock says.
 
 use super::{as_token, get, put};
+use cluster_tests::processes::PATIENT;
+use cluster_tests::waiting::until;
 use node::boot::{Ambient, Node};
 use node::clock::{Clock, SystemClock};
 use node::config::Config;
@@ -14,8 +16,6 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 const HOUR_US: i64 = 3_600_000_000;
-/// On a busy machine, too, the leader stays the one whose clock is right.
-const PATIENT: [&str; 2] = ["replication.election_min_ms=4000", "replication.election_max_ms=6000"];
 
 /// The machine's clock, so much ahead or behind.
 #[derive(Clone, Default)]
@@ -24,14 +24,6 @@ struct Shifted(Arc<AtomicI64>);
 impl Clock for Shifted {
     fn now(&self) -> Stamp {
         Stamp(SystemClock.now().0.saturating_add_signed(self.0.load(Ordering::Relaxed)))
-    }
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + cluster_tests::processes::READY;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not come true");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -50,7 +42,7 @@ async fn a_token_ends_at_its_stamp_even_when_a_followers_clock_is_an_hour_off() 
         nodes.push(Node::boot(config, ambient).await.unwrap());
         clocks.push(clock);
     }
-    until("a leader", || nodes.iter().all(Node::is_ready)).await;
+    until("a leader", async || nodes.iter().all(Node::is_ready)).await;
     let leader = nodes[0].replica().leader().unwrap().id;
     let mut offset = HOUR_US;
     for (plan, clock) in plans.iter().zip(&clocks).filter(|(plan, _)| plan.id != leader) {

@@ -51,7 +51,8 @@ async fn verdict(cluster: &mut ProcessCluster, node: usize) -> bool {
         if client.cluster().status(v1::StatusRequest {}).await.is_ok_and(|status| status.leader_id != 0) {
             return true;
         }
-        assert!(Instant::now() < deadline, "node {} neither came up nor ended within {VERDICT:?}", node + 1);
+        let late = Instant::now() >= deadline;
+        assert!(!late, "node {} neither came up nor ended within {VERDICT:?}: {}", node + 1, cluster.log_tails());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -9,6 +9,7 @@ mod values;
 
 use cluster_tests::checks::{all_nodes_agree, the_journal_verifies};
 use cluster_tests::processes::ProcessCluster;
+use cluster_tests::waiting::until;
 use proto::v1;
 use proto_client::Client;
 use std::path::{Path, PathBuf};
@@ -105,15 +106,6 @@ async fn repairs(client: &Client) -> Vec<String> {
         }
     }
     found
-}
-
-/// Waits until `what` is so.
-async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// Waits until a node has said that it began a repair, and that it is done.
