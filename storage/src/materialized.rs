@@ -5,11 +5,12 @@
 //! [`MaterializedError::Unusable`]: the caller moves it aside and rebuilds it.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -19,6 +20,10 @@ use crate::{
     keyspace::{FORMAT, FORMAT_KEY, Keyspace, MARKER_KEY},
     segment::Owner,
 };
+
+/// How long a database may be held by what is left of the one before it, and how often that is looked at.
+const LET_GO: Duration = Duration::from_secs(5);
+const LET_GO_LOOK: Duration = Duration::from_millis(5);
 
 /// How a database is kept.
 #[derive(Clone)]
@@ -105,6 +110,7 @@ impl Database {
         name: &str,
         options: DatabaseOptions,
     ) -> Result<Database, MaterializedError> {
+        wait_until_let_go(dir);
         let config = sled::Config::default().path(dir).flush_every_ms(None).cache_capacity(options.cache_bytes);
         let db = guard(dir, || config.open())?;
         let database = Database {
@@ -277,6 +283,20 @@ impl Database {
 
     fn damaged(&self, why: &str) -> MaterializedError {
         MaterializedError::Damaged { path: self.dir.clone(), why: why.to_owned() }
+    }
+}
+
+/// Threads of sled hold its file for a moment after it was closed: a node that starts again in the same process would take its own
+/// database for somebody else's. Whoever else holds it shows when it is opened.
+fn wait_until_let_go(dir: &Path) {
+    let deadline = Instant::now() + LET_GO;
+    while Instant::now() < deadline {
+        // What cannot be opened is for sled to name.
+        let Ok(file) = File::open(dir.join("db")) else { return };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LET_GO_LOOK),
+            _ => return,
+        }
     }
 }
 

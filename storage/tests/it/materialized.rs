@@ -94,7 +94,7 @@ fn a_newer_format_is_named_as_such() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
     {
-        let db = sled::open(dir.path()).unwrap();
+        let db = raw(dir.path());
         db.insert([0xFE], &9u32.to_be_bytes()).unwrap();
         db.flush().unwrap();
     }
@@ -137,6 +137,21 @@ fn a_flipped_bit_is_noticed_or_harmless_and_never_a_wrong_value() {
 }
 
 #[test]
+fn what_is_left_of_the_database_before_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let held = std::fs::File::open(dir.path().join("db")).unwrap();
+    held.lock().unwrap();
+    let letting_go = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(held);
+    });
+    let opened = open(dir.path());
+    assert!(opened.is_ok(), "{:?}", opened.err());
+    letting_go.join().unwrap();
+}
+
+#[test]
 fn a_database_that_sled_does_not_open_is_unusable() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
@@ -146,13 +161,21 @@ fn a_database_that_sled_does_not_open_is_unusable() {
     assert!(refusal.to_string().contains("move it aside and rebuild it from the log"), "{refusal}");
 }
 
+/// sled itself, once nobody has the database any more: its threads hold it for a moment longer than its owner.
+fn raw(dir: &Path) -> sled::Db {
+    let held = std::fs::File::open(dir.join("db")).unwrap();
+    held.lock().unwrap();
+    drop(held);
+    sled::open(dir).unwrap()
+}
+
 /// The rows of a database as they lie on the disk, without the reserved ones.
 fn raw_rows(dir: &Path) -> Vec<(sled::IVec, sled::IVec)> {
-    sled::open(dir).unwrap().iter().map(Result::unwrap).filter(|(place, _)| place.len() > 1).collect()
+    raw(dir).iter().map(Result::unwrap).filter(|(place, _)| place.len() > 1).collect()
 }
 
 fn write_raw(dir: &Path, place: &[u8], blob: &[u8]) {
-    let db = sled::open(dir).unwrap();
+    let db = raw(dir);
     db.insert(place, blob).unwrap();
     db.flush().unwrap();
 }
