@@ -4,7 +4,10 @@
 //! voters, and with one entry behind it; whoever else is a member is empty, votes for it, and is fed the snapshot as any node that lacks
 //! the log.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use bytes::Bytes;
 use openraft::{EntryPayload, vote::RaftLeaderId};
@@ -28,6 +31,8 @@ pub struct PositionAbout {
     pub index: u64,
     /// The members, as of it.
     pub members: BTreeMap<u64, Member>,
+    /// Those of them that vote.
+    pub voters: BTreeSet<u64>,
 }
 
 /// Reads a position that [`Machine::capture`](crate::Machine::capture) was given.
@@ -37,8 +42,9 @@ pub struct PositionAbout {
 pub fn read_position(position: &[u8]) -> io::Result<PositionAbout> {
     let meta = decode_position(position)?;
     let (term, index) = meta.last_log_id.map_or((0, 0), |log_id| (log_id.committed_leader_id().term(), log_id.index));
-    let members = meta.last_membership.membership().nodes().map(|(id, member)| (*id, member.clone())).collect();
-    Ok(PositionAbout { term, index, members })
+    let membership = meta.last_membership.membership();
+    let members = membership.nodes().map(|(id, member)| (*id, member.clone())).collect();
+    Ok(PositionAbout { term, index, members, voters: membership.voter_ids().collect() })
 }
 
 /// The position that a timeline starts at: one entry and one term after `before`, which node `id` leads, with `members` as voters.

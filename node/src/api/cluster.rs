@@ -4,12 +4,12 @@ use crate::api::door::Door;
 use crate::health::Health;
 use crate::leadership;
 use crate::members::placement;
-use crate::repair::UnderWay;
+use crate::repair::{UnderWay, records};
 use node_domain::Command;
 use node_domain::operation::Operation;
 use proto::v1;
 use proto::v1::cluster_server::Cluster;
-use raft::{Member, MemberState, MembershipError, Replica};
+use raft::{Member, MemberState, MembershipError, Replica, ReplicaStatus};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -79,7 +79,8 @@ impl Cluster for ClusterService {
         let even_so = request.get_ref().even_so;
         let node = self.permitted(request, Operation::ClusterRemove).await?;
         if !even_so && self.leads() {
-            self.check_spared(node).await?;
+            self.check_answering(|members, status, since| placement::can_spare(members, status, node, since)).await?;
+            self.check_kept(node).await?;
         }
         self.changed(self.replica.remove(node).await)
     }
@@ -88,7 +89,12 @@ impl Cluster for ClusterService {
         let (caller, message) = self.door.receive_change(request, Operation::ClusterReplace);
         let command = Command::Cluster { operation: Operation::ClusterReplace, node: message.node_id };
         self.door.submit(&caller, Operation::ClusterReplace, &message, Ok(command)).await?;
-        self.changed(self.replica.replace(message.node_id, message.by_node_id).await)
+        let (old, by) = (message.node_id, message.by_node_id);
+        if self.leads() {
+            self.check_answering(|members, status, since| placement::can_take_over(members, status, (old, by), since)).await?;
+            self.check_kept(old).await?;
+        }
+        self.changed(self.replica.replace(old, by).await)
     }
 
     async fn transfer_leader(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
@@ -180,16 +186,27 @@ impl ClusterService {
     }
 
     /// Those left must answer now: that they did a moment ago says nothing of a node that has just died.
-    async fn check_spared(&self, node: u64) -> Result<(), Status> {
+    async fn check_answering(
+        &self,
+        check: impl Fn(&[MemberState], &ReplicaStatus, Duration) -> Result<(), String>,
+    ) -> Result<(), Status> {
         let asked = Instant::now();
         loop {
             let elapsed = asked.elapsed();
-            match placement::can_spare(&self.member_states(), &self.replica.status(), node, elapsed) {
+            match check(&self.member_states(), &self.replica.status(), elapsed) {
                 Ok(()) => return Ok(()),
                 Err(why) if elapsed > ANSWER_MAX => return Err(Status::failed_precondition(why)),
                 Err(_) => tokio::time::sleep(ANSWER_LOOK).await,
             }
         }
+    }
+
+    /// The journal must not go with a node.
+    async fn check_kept(&self, leaving: u64) -> Result<(), Status> {
+        let spans = self.door.mending.peers.spans().await;
+        let mut firsts: Vec<(u64, u64)> = spans.into_iter().map(|(id, _, span)| (id, span.first_seq)).collect();
+        firsts.push((self.door.node_id, self.door.journal.head().first_seq));
+        records::check_kept(&firsts, leaving).map_err(Status::failed_precondition)
     }
 
     fn member_states(&self) -> Vec<MemberState> {

@@ -61,6 +61,20 @@ pub(crate) fn can_spare(members: &[MemberState], status: &ReplicaStatus, node: u
     ))
 }
 
+/// Whether `by` may have the vote of `old`: it answers, and with it a majority does.
+pub(crate) fn can_take_over(
+    members: &[MemberState],
+    status: &ReplicaStatus,
+    (old, by): (u64, u64),
+    since: Duration,
+) -> Result<(), String> {
+    if members.iter().any(|member| member.id == by && !member.voter) && !answers(status, by, since) {
+        return Err(format!("node {by} does not answer: it would have a vote that it does not use"));
+    }
+    let with = |member: &MemberState| MemberState { voter: member.voter || member.id == by, ..member.clone() };
+    can_spare(&members.iter().map(with).collect::<Vec<_>>(), status, old, since)
+}
+
 /// Whether a node has answered what it was sent since.
 fn answers(status: &ReplicaStatus, id: u64, since: Duration) -> bool {
     let follower = status.followers.iter().find(|follower| follower.id == id);
@@ -152,6 +166,24 @@ mod tests {
         assert_eq!(instead, 4);
         assert_eq!(why, "zone a would hold 2 of 3 votes, and losing it would stop the cluster");
         assert_eq!(better_than(&members, 4), None);
+    }
+
+    #[test]
+    fn a_vote_goes_to_who_answers_and_only_where_a_majority_does_then() {
+        let mut members: Vec<_> = (1..=3).map(|id| member(id, "", true)).collect();
+        members.push(member(4, "", false));
+        let take_over = |old, answering: [bool; 3]| {
+            let [two, three, four] = answering;
+            can_take_over(&members, &led_by_1(&[(2, 0, two), (3, 0, three), (4, 0, four)]), (old, 4), SILENT)
+        };
+        assert_eq!(take_over(3, [true, false, true]), Ok(()), "the dead one is replaced");
+        assert_eq!(take_over(2, [true, false, true]), Ok(()));
+        let refused = take_over(2, [true, true, false]).unwrap_err();
+        assert_eq!(refused, "node 4 does not answer: it would have a vote that it does not use");
+        let voters: Vec<_> = (1..=4).map(|id| member(id, "", true)).collect();
+        let refused =
+            can_take_over(&voters, &led_by_1(&[(2, 0, true), (3, 0, false), (4, 0, false)]), (2, 4), SILENT).unwrap_err();
+        assert!(refused.starts_with("of the 3 voters that would be left 1 answer"), "{refused}");
     }
 
     #[test]

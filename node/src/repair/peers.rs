@@ -101,6 +101,21 @@ impl RepairPeers {
         futures::future::join_all(asked).await.into_iter().flatten().collect()
     }
 
+    /// Which of the other members run, as far as they can be reached. Who refuses to answer runs, too.
+    pub(crate) async fn running(&self) -> Vec<u64> {
+        let others = self.others();
+        let asked = others.iter().map(|(id, member)| async move {
+            let answer = tokio::time::timeout(PATIENCE, self.client(*id, member).span(peer::SpanRequest {})).await;
+            let runs = match answer {
+                Ok(Ok(_)) => true,
+                Ok(Err(status)) => status.code() != tonic::Code::Unavailable,
+                Err(_) => false,
+            };
+            runs.then_some(*id)
+        });
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
+    }
+
     /// Which records each of the other members keeps, those that keep the oldest first.
     pub(crate) async fn spans(&self) -> Vec<(u64, Member, peer::SpanResponse)> {
         let mut spans = Vec::new();

@@ -119,16 +119,12 @@ impl RecordRepair {
         Ok(true)
     }
 
-    /// Puts up to the records `from..first` in front, from the first member whose records prove themselves; how many. 0 where no member
-    /// has ever had any.
+    /// Puts up to the records `from..first` in front, from the first member whose records prove themselves; how many. 0 where there have
+    /// never been any.
     async fn fetch_before(&self, first: u64, from: u64) -> Result<u64, String> {
         let mut answers = Vec::new();
         let spans = self.peers.spans().await;
-        let known_lost = self.lacks_records();
         let begins_here = is_beginning(first, self.door.view().state.recovery().timelines());
-        if spans.len() == self.peers.others().len() && spans.iter().all(|(_, _, span)| span.first_seq >= first) && !known_lost {
-            return Ok(0);
-        }
         for (id, member, span) in spans {
             if span.first_seq >= first || span.first_seq == 0 || span.next_seq < first {
                 answers.push(format!("node {id} keeps none of them"));
@@ -144,7 +140,8 @@ impl RecordRepair {
                 Err(why) => answers.push(format!("node {id}: {why}")),
             }
         }
-        if begins_here && !known_lost {
+        // That nobody has them is no sign that there were none: members may have left with them.
+        if begins_here && !self.lacks_records() {
             return Ok(0);
         }
         Err(format!("no member has the records before {first}: {}", answers.join("; ")))
@@ -206,6 +203,26 @@ fn is_beginning(first: u64, timelines: &[Timeline]) -> bool {
     first == 1 || timelines.iter().any(|timeline| timeline.after.0 + 1 == first)
 }
 
+/// Whether a node may leave, with the records that it keeps: others keep them, too. `firsts` is the first record of each member that answers,
+/// 0 where it has none.
+///
+/// # Errors
+/// In words, when it alone keeps some.
+pub(crate) fn check_kept(firsts: &[(u64, u64)], leaving: u64) -> Result<(), String> {
+    let keep = |(_, first): &&(u64, u64)| *first > 0;
+    let own = firsts.iter().filter(keep).find(|(id, _)| *id == leaving).map(|(_, first)| *first);
+    let others = firsts.iter().filter(keep).filter(|(id, _)| *id != leaving).map(|(_, first)| *first).min();
+    match (own, others) {
+        (Some(own), Some(others)) if own < others => Err(format!(
+            "node {leaving} alone keeps records {own} to {}: wait until another member has fetched them (holdfast cluster remove --even-so \
+             goes on without them)",
+            others - 1
+        )),
+        // Who does not answer, or keeps nothing, cannot be waited for.
+        _ => Ok(()),
+    }
+}
+
 async fn blocking(work: impl FnOnce() -> Result<(), JournalError> + Send + 'static) -> Result<(), String> {
     let done = raft::offload(work).await.map_err(|error| error.to_string())?;
     done.map_err(|error| error.to_string())
@@ -215,6 +232,16 @@ async fn blocking(work: impl FnOnce() -> Result<(), JournalError> + Send + 'stat
 mod tests {
     use super::*;
     use node_domain::ids::{Revision, Stamp};
+
+    #[test]
+    fn nobody_leaves_with_records_that_nobody_else_keeps() {
+        assert_eq!(check_kept(&[(1, 1), (2, 1), (3, 7)], 1), Ok(()));
+        assert_eq!(check_kept(&[(1, 1), (2, 5), (3, 7)], 3), Ok(()));
+        assert_eq!(check_kept(&[(2, 5), (3, 7)], 1), Ok(()), "a node that does not answer");
+        assert_eq!(check_kept(&[(1, 0), (2, 5)], 1), Ok(()), "a node without records");
+        let refused = check_kept(&[(1, 1), (2, 5), (3, 7), (4, 0)], 1).unwrap_err();
+        assert!(refused.starts_with("node 1 alone keeps records 1 to 4: wait"), "{refused}");
+    }
 
     #[test]
     fn a_journal_that_starts_where_a_timeline_does_lacks_nothing() {

@@ -44,6 +44,8 @@ pub(super) struct Beginning<'a> {
     pub(super) local: &'a Local,
     /// Where its snapshot stands in the log.
     pub(super) position: Vec<u8>,
+    /// The epoch that it starts.
+    pub(super) epoch: u32,
     /// Its first record.
     pub(super) event: RecoveryEvent,
     /// The token that is made with it.
@@ -96,7 +98,7 @@ pub(super) fn begin(beginning: &Beginning<'_>, folded: Folded, progress: Progres
     for part in PARTS {
         remove(&data.join(part))?;
     }
-    let state = folded.standing.state.in_next_epoch();
+    let state = folded.standing.state.in_epoch(beginning.epoch);
     let first = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
     write_snapshot(beginning, &data.join("snapshots"), folded, &state, progress)?;
     write_log(beginning, first)?;
@@ -108,9 +110,9 @@ pub(super) fn begin(beginning: &Beginning<'_>, folded: Folded, progress: Progres
 pub(super) fn begin_over(beginning: &Beginning<'_>, folded: Folded, progress: Progress<'_>) -> io::Result<()> {
     let data = &beginning.config.node.data;
     let disk = &*beginning.ambient.disk;
-    let aside = format!("{ASIDE}{}", folded.standing.state.epoch() + 1);
+    let aside = format!("{ASIDE}{}", beginning.epoch);
     storage::disk::replace(disk, &data.join(RECOVERING), aside.as_bytes())?;
-    let state = folded.standing.state.in_next_epoch();
+    let state = folded.standing.state.in_epoch(beginning.epoch);
     let first = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
     let next = data.join(NEXT_SNAPSHOTS);
     remove(&next)?;

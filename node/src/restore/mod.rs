@@ -103,7 +103,8 @@ pub async fn restore(
     let token = new_token(&*ambient.entropy);
     let token_hash = local.sealing.token_hash(&token);
     let event = RecoveryEvent::Restored(Box::new(restored(&chosen, &folded.standing)));
-    let beginning = Beginning { config, ambient, local: &local, position, event, root_token: Some(token_hash) };
+    let beginning =
+        Beginning { config, ambient, local: &local, position, epoch: report.epoch, event, root_token: Some(token_hash) };
     let written = plan::write_token(&wish.token_file, &token);
     written.map_err(failed(format!("write the root token to {}", wish.token_file.display())))?;
     begin(&beginning, folded, progress).map_err(failed("write the data directory"))?;
@@ -165,7 +166,7 @@ fn restored(chosen: &Chosen, standing: &Standing) -> Restored {
     let state = &standing.state;
     let digest = hex::decode(&chosen.last().digest).ok().and_then(|digest| digest.try_into().ok());
     Restored {
-        epoch: state.epoch() + 1,
+        epoch: chosen.next_epoch(state),
         from_epoch: state.epoch(),
         revision: state.revision(),
         stamp: state.stamp(),
@@ -188,7 +189,7 @@ fn report(chosen: &Chosen, folded: &Folded, members: Vec<u64>) -> RestoreReport 
         stamp_us: state.stamp().0,
         chain: hex::encode(chain),
         state_digest: hex::encode(&state.digest()),
-        epoch: state.epoch() + 1,
+        epoch: chosen.next_epoch(state),
         environments: environments.collect(),
         secrets: state.secret_count(),
         values: folded.value_count,

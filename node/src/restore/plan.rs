@@ -3,6 +3,7 @@
 use super::Progress;
 use crate::config::Config;
 use crate::kit::NodePlan;
+use node_domain::State;
 use raft::Member;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -51,6 +52,8 @@ pub(super) struct Chosen {
     pub(super) place: String,
     /// Where the last of them stands in the log.
     pub(super) position: Vec<u8>,
+    /// The latest of all timelines that have something in the set. A restore to a point before it starts one of its own, not the same again.
+    latest_epoch: u32,
     /// Where those lie that were brought here.
     _fetched: Option<tempfile::TempDir>,
 }
@@ -58,6 +61,11 @@ pub(super) struct Chosen {
 impl Chosen {
     pub(super) fn last(&self) -> &Entry {
         &self.files.last().expect("a plan starts with a full snapshot").0
+    }
+
+    /// The epoch that starts where `state` is restored.
+    pub(super) fn next_epoch(&self, state: &State) -> u32 {
+        self.latest_epoch.max(state.epoch()) + 1
     }
 }
 
@@ -90,6 +98,7 @@ pub(super) async fn choose(
              --at-time), or take the file out of the set if it is to be left out"
         ));
     }
+    let latest_epoch = set.entries.iter().map(|entry| entry.epoch).max().unwrap_or(0);
     let plan = set.plan(at.into()).map_err(|error| format!("{}: {error}", store.place()))?;
     let Trusted { cluster, signer } = trusted;
     let total = plan.bytes();
@@ -118,7 +127,7 @@ pub(super) async fn choose(
         position = checked.map_err(|fault| fault.to_string())?.checked.header.position;
         done += entry.bytes;
     }
-    Ok(Chosen { files, place: store.place().to_owned(), position, _fetched: fetched })
+    Ok(Chosen { files, place: store.place().to_owned(), position, latest_epoch, _fetched: fetched })
 }
 
 /// The members of the new cluster, this node among them.
@@ -161,4 +170,17 @@ pub(super) fn operator() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = if name.is_empty() { "somebody" } else { &name };
     node_domain::limits::cut(format!("{name} on {}", host.trim()), node_domain::limits::NAME_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn a_restore_starts_a_timeline_that_nothing_in_the_set_is_of() {
+        let chosen =
+            |latest_epoch| Chosen { files: Vec::new(), place: String::new(), position: Vec::new(), latest_epoch, _fetched: None };
+        let state = State::empty([7; 16]).in_epoch(2);
+        assert_eq!(chosen(2).next_epoch(&state), 3);
+        assert_eq!(chosen(4).next_epoch(&state), 5, "the way from 2 was left before, for 3 and 4");
+    }
 }

@@ -10,10 +10,12 @@ use super::plan::operator;
 use super::values::Spilled;
 use crate::boot::opening::{Local, open_journal, open_local, open_wal};
 use crate::boot::{Ambient, BootError, failed};
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::engine::snapshots;
 use crate::engine::standing::{Standing, chain_decision, values_of};
 use crate::kit::NodePlan;
+use crate::repair::peers::RepairPeers;
 use bytes::Bytes;
 use node_domain::ids::Revision;
 use node_domain::recovery::{Recovered, RecoveryEvent};
@@ -21,6 +23,7 @@ use node_domain::{Batch, State};
 use proto_record::codec::{self, Kind};
 use raft::Member;
 use raft::timeline::{LogPayloads, last_position, next_position, read_position};
+use raft::transport::grpc::PeerChannels;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -52,6 +55,8 @@ pub struct Holding {
     pub stamp_us: u64,
     /// The members, as it knows them.
     pub members: Vec<u64>,
+    /// Those of them that vote.
+    pub voters: Vec<u64>,
 }
 
 /// What a recovery did.
@@ -106,6 +111,7 @@ pub async fn recover(
     let survivor = survivor(config, ambient, texts).await?;
     let held = holding(&survivor).map_err(failed("read the log"))?;
     check_furthest(&held, survivors).map_err(failed("go on with this node"))?;
+    check_nobody_runs(config, ambient, &survivor).await?;
     let members = members(config, others, &held).map_err(failed("the members of the cluster"))?;
     let lost: Vec<u64> = held.members.iter().copied().filter(|id| !members.contains_key(id)).collect();
     let Survivor { local, wal, folded, position, unsure, .. } = survivor;
@@ -124,7 +130,7 @@ pub async fn recover(
     let (epoch, ids) = (recovered.epoch, members.keys().copied().collect());
     let position = next_position(&position, config.node.id, members).map_err(failed("the position of the snapshot"))?;
     let event = RecoveryEvent::Recovered(Box::new(recovered));
-    let beginning = Beginning { config, ambient, local: &local, position, event, root_token: None };
+    let beginning = Beginning { config, ambient, local: &local, position, epoch, event, root_token: None };
     begin_over(&beginning, folded, progress).map_err(failed("write the data directory"))?;
     Ok(RecoverReport { held, epoch, unsure, lost, members: ids })
 }
@@ -269,6 +275,22 @@ fn append_missing(journal: &Journal, wal: &Wal, next_seq: u64, chain: [u8; 32], 
     })
 }
 
+/// A member that runs may be one of a majority: then there would be two clusters, and what one of them acknowledges would be lost.
+async fn check_nobody_runs(config: &Config, ambient: &Ambient, survivor: &Survivor) -> Result<(), BootError> {
+    let doing = "ask the other members whether they run";
+    let members = read_position(&survivor.position).map_err(failed(doing))?.members;
+    let certificates = Certificates::load(&config.tls, config.node.id)?;
+    let channels = PeerChannels::new(certificates.peer(), ambient.peers.dial());
+    let running = RepairPeers::remembered(channels, members).running().await;
+    if running.is_empty() {
+        return Ok(());
+    }
+    Err(failed(doing)(format!(
+        "nodes {running:?} run: if they are a majority with this one, start it, and nothing is lost; if they are not, stop them, have \
+         holdfastd inspect say what each holds, and go on with the furthest"
+    )))
+}
+
 /// What is on another survivor and not here would be lost without need.
 fn check_furthest(held: &Holding, survivors: &[Holding]) -> Result<(), String> {
     let reach = |one: &Holding| (one.epoch, one.last_term, one.last_index);
@@ -279,10 +301,9 @@ fn check_furthest(held: &Holding, survivors: &[Holding]) -> Result<(), String> {
             further.node, held.epoch, held.last_term, held.last_index
         ));
     }
-    let mut left: BTreeSet<u64> = survivors.iter().map(|other| other.node).filter(|id| held.members.contains(id)).collect();
-    left.insert(held.node);
-    if !survivors.is_empty() && left.len() * 2 > held.members.len() {
-        return Err(format!("nodes {left:?} are a majority of {:?}: start them, nothing is lost", held.members));
+    let left: BTreeSet<u64> = survivors.iter().chain([held]).map(|one| one.node).filter(|id| held.voters.contains(id)).collect();
+    if !survivors.is_empty() && left.len() * 2 > held.voters.len() {
+        return Err(format!("nodes {left:?} are a majority of the voters {:?}: start them, nothing is lost", held.voters));
     }
     Ok(())
 }
@@ -299,6 +320,7 @@ fn holding(survivor: &Survivor) -> io::Result<Holding> {
         revision: state.revision().0,
         stamp_us: state.stamp().0,
         members: position.members.keys().copied().collect(),
+        voters: position.voters.into_iter().collect(),
     })
 }
 
@@ -324,7 +346,16 @@ mod tests {
 
     fn held(node: u64, last_term: u64, last_index: u64) -> Holding {
         let members = vec![1, 2, 3, 4, 5];
-        Holding { node, epoch: 1, last_term, last_index, committed_index: 0, revision: 0, stamp_us: 0, members }
+        let voters = members.clone();
+        Holding { node, epoch: 1, last_term, last_index, committed_index: 0, revision: 0, stamp_us: 0, members, voters }
+    }
+
+    #[test]
+    fn learners_are_no_majority() {
+        let of = |node| Holding { members: (1..=6).collect(), voters: vec![1, 2, 3], ..held(node, 2, 10) };
+        assert_eq!(check_furthest(&of(1), &[of(4), of(5), of(6)]), Ok(()));
+        let refused = check_furthest(&of(1), &[of(2)]).unwrap_err();
+        assert_eq!(refused, "nodes {1, 2} are a majority of the voters [1, 2, 3]: start them, nothing is lost");
     }
 
     #[test]
@@ -334,6 +365,6 @@ mod tests {
         let refused = check_furthest(&held(4, 2, 10), &[held(5, 2, 11)]).unwrap_err();
         assert!(refused.starts_with("node 5 is further (epoch 1, term 2, entry 11) than this node"), "{refused}");
         let refused = check_furthest(&held(3, 2, 11), &[held(4, 2, 10), held(5, 2, 10)]).unwrap_err();
-        assert_eq!(refused, "nodes {3, 4, 5} are a majority of [1, 2, 3, 4, 5]: start them, nothing is lost");
+        assert_eq!(refused, "nodes {3, 4, 5} are a majority of the voters [1, 2, 3, 4, 5]: start them, nothing is lost");
     }
 }

@@ -122,7 +122,10 @@ async fn the_command_line_says_which_survivor_is_furthest_and_only_that_one_goes
     assert!(code == Some(6) && said.contains("node 4 is further"), "{said}");
     let furthest = at(ahead, &of_behind);
     let (code, said) = desk.exits("holdfast", &[&refs(&furthest)[..], &["--survivor", &another, "--i-accept-loss"]].concat());
-    assert!(code == Some(6) && said.contains("are a majority of [1, 2, 3, 4, 5]: start them, nothing is lost"), "{said}");
+    assert!(
+        code == Some(6) && said.contains("are a majority of the voters [1, 2, 3, 4, 5]: start them, nothing is lost"),
+        "{said}"
+    );
     desk.says("holdfast", &[&refs(&furthest)[..], &["--i-accept-loss"]].concat());
     desk.cluster.start(ahead);
     desk.cluster.ready().await;
@@ -130,6 +133,23 @@ async fn the_command_line_says_which_survivor_is_furthest_and_only_that_one_goes
     assert_eq!(&read(&own, "more/4").await, &written["more/4"]);
     let alerts = desk.says("holdfast", &["alert", "list", "-o", "json"]);
     assert!(alerts.contains("node 4 went on alone"), "{alerts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_recovered_while_other_members_run() {
+    let mut desk = Desk::start(3).await;
+    let client = desk.cluster.client(None).await;
+    let written = write(&client, "app", 3).await;
+    let down = (desk.cluster.ready().await + 1) % 3;
+    desk.cluster.kill(down);
+    let config = desk.cluster.home(down).join("holdfast.toml").display().to_string();
+    let (code, said) = desk.exits("holdfastd", &["recover", "--config", &config, "--i-accept-loss"]);
+    let running: Vec<usize> = (1..=3).filter(|id| *id != down + 1).collect();
+    assert!(code == Some(1) && said.contains(&format!("nodes {running:?} run: if they are a majority")), "{said}");
+    // Nothing was changed: it comes back as it was.
+    desk.cluster.start(down);
+    desk.cluster.ready().await;
+    assert_eq!(&read(&desk.cluster.client(Some(down)).await, "app/2").await, &written["app/2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,9 +164,9 @@ impl State {
             _ => None,
         };
         if let Some((epoch, after)) = starts {
-            // The snapshot that a timeline starts from carries its epoch already.
-            if epoch != self.epoch && epoch != self.epoch + 1 {
-                return Err("its epoch is not the next");
+            // The snapshot that a timeline starts from carries its epoch already; epochs between belong to timelines that were left.
+            if epoch < self.epoch {
+                return Err("its epoch was before");
             }
             if after != self.revision {
                 return Err("it does not start where the state stands");
@@ -189,9 +189,9 @@ impl State {
         self.identity.end_wrappings(&mut self.digest)
     }
 
-    /// The same state as the beginning of the next timeline. Its first record says where that came from.
+    /// The same state as the beginning of a later timeline. Its first record says where that came from.
     #[must_use]
-    pub fn in_next_epoch(&self) -> State {
-        State { epoch: self.epoch + 1, ..self.clone() }
+    pub fn in_epoch(&self, epoch: u32) -> State {
+        State { epoch, ..self.clone() }
     }
 }

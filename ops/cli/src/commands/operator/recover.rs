@@ -50,6 +50,7 @@ struct Holding {
     revision: u64,
     stamp_us: u64,
     members: Vec<u64>,
+    voters: Vec<u64>,
 }
 
 impl Holding {
@@ -80,7 +81,8 @@ impl Recover {
             .iter()
             .map(|one| {
                 json!({ "node": one.node, "epoch": one.epoch, "last_term": one.last_term, "last_index": one.last_index,
-                "revision": one.revision, "time": time::utc(one.stamp_us / 1000), "members": one.members })
+                "revision": one.revision, "time": time::utc(one.stamp_us / 1000), "members": one.members,
+                "voters": one.voters })
             })
             .collect();
         session.out.show(&json!({ "survivors": rows, "furthest": furthest }), |out| people(out, &survivors))
@@ -118,9 +120,10 @@ fn people(out: &mut dyn Write, survivors: &[Holding]) -> io::Result<()> {
         ]
     };
     table::rows(out, &["NODE", "EPOCH", "TERM", "ENTRY", "RECORD", "OF"], survivors.iter().map(row))?;
-    let (members, count) = (&survivors[0].members, survivors.len());
-    if count * 2 > members.len() {
-        return writeln!(out, "these are {count} of {} members, a majority: start them, nothing is lost", members.len());
+    let voters = &survivors[0].voters;
+    let count = survivors.iter().filter(|one| voters.contains(&one.node)).count();
+    if count * 2 > voters.len() {
+        return writeln!(out, "these are {count} of {} voters, a majority: start them, nothing is lost", voters.len());
     }
     writeln!(
         out,

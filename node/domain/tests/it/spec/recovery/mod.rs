@@ -108,7 +108,7 @@ fn a_restore_starts_an_epoch_and_ends_all_that_was_lent_before_it() {
 #[test]
 fn a_snapshot_that_stands_in_the_new_epoch_already_takes_the_record_as_well() {
     let old = lending().state;
-    let mut state = old.in_next_epoch();
+    let mut state = old.in_epoch(old.epoch() + 1);
     state.apply(&begun(&state, RecoveryEvent::Restored(Box::new(restored(&old))))).unwrap();
     assert_eq!(state.epoch(), old.epoch() + 1);
 }
@@ -123,12 +123,14 @@ fn whoever_goes_on_after_a_loss_keeps_what_was_lent() {
 }
 
 #[test]
-fn a_timeline_starts_where_the_state_stands_and_at_the_next_epoch() {
-    let state = lending().state;
-    let wrong = [
-        Restored { epoch: state.epoch() + 2, ..restored(&state) },
-        Restored { revision: Revision(state.revision().0 - 1), ..restored(&state) },
-    ];
+fn a_timeline_starts_where_the_state_stands_and_at_a_later_epoch() {
+    let state = lending().state.in_epoch(3);
+    // The epochs between belong to timelines that were left for this one.
+    let mut later = state.clone();
+    later.apply(&begun(&state, RecoveryEvent::Restored(Box::new(Restored { epoch: 6, ..restored(&state) })))).unwrap();
+    assert_eq!(later.epoch(), 6);
+    let wrong =
+        [Restored { epoch: 2, ..restored(&state) }, Restored { revision: Revision(state.revision().0 - 1), ..restored(&state) }];
     for wrong in wrong {
         let decision = begun(&state, RecoveryEvent::Restored(Box::new(wrong)));
         assert!(state.clone().apply(&decision).is_err());
