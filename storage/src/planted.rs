@@ -15,7 +15,7 @@ pub const BUGS: [(&str, &str); 20] = [
     ("reveal-before-record", "values are given out before the record of it has committed"),
     ("answer-before-apply", "a node answers from a state that does not hold the answer's record yet"),
     ("stale-head", "a leader goes on deciding on what it decided in an earlier term, and takes it for the ground of today"),
-    ("late-batch-applied", "a batch that rests on an earlier ground is folded all the same"),
+    ("late-batch-applied", "the same leader, and what rests on an earlier ground is folded all the same: neither guard stands"),
     ("request-forgotten", "a second asking with the same request id is another request"),
     ("receipts-not-in-snapshots", "what was answered is forgotten by whoever starts from a snapshot"),
     ("failed-sync-ignored", "a sync of the log that failed counts as done"),

@@ -37,7 +37,10 @@ pub(super) async fn judge(walk: &mut Walk) -> Result<Vec<String>, String> {
         Ok(standings) => standings,
         Err(late) => return Ok(vec![late]),
     };
-    let routes = longest_journal(walk).await?;
+    let (first, routes) = longest_journal(walk).await?;
+    if first > 1 {
+        return Ok(vec![format!("the oldest record on any node is {first}: those before it are lost")]);
+    }
     let told = walk.callers.told();
     let secrets = secrets(&walk.callers, &routes, &told).await?;
     let records = records(&walk.callers, &routes).await?;
@@ -149,8 +152,9 @@ async fn secrets(callers: &Callers, routes: &Routes, told: &[Operation]) -> Resu
     Ok(secrets)
 }
 
-/// The services of the node whose journal goes back furthest: one that was given a leader's snapshot fetches what was before by and by.
-async fn longest_journal(walk: &Walk) -> Result<Routes, String> {
+/// Its first record, and the services, of the node whose journal goes back furthest: one that was given a leader's snapshot fetches what
+/// was before by and by.
+async fn longest_journal(walk: &Walk) -> Result<(u64, Routes), String> {
     let mut longest: Option<(u64, Routes)> = None;
     for id in walk.world.ids() {
         let (routes, _) = walk.callers.door(id).ok_or("a node is up and has no door")?;
@@ -161,7 +165,7 @@ async fn longest_journal(walk: &Walk) -> Result<Routes, String> {
             longest = Some((first, routes));
         }
     }
-    longest.map(|(_, routes)| routes).ok_or_else(|| "there is no node".to_owned())
+    longest.ok_or_else(|| "there is no node".to_owned())
 }
 
 /// The whole journal.

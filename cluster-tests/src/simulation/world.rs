@@ -27,7 +27,7 @@ const BEGINNING_US: u64 = 1_790_000_000_000_000;
 /// Short segments and few entries between snapshots: everything that happens rarely in production happens often here.
 const SETTINGS: [&str; 5] = [
     "listen.client=127.0.0.1:0",
-    "storage.segment_bytes=1048576",
+    "storage.segment_bytes=262144",
     "replication.snapshot_entries=60",
     "replication.entries_kept=10",
     "storage.value_cache_bytes=1048576",

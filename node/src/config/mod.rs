@@ -378,8 +378,8 @@ impl Config {
         if self.limits.streams_per_principal == 0 {
             return wrong("limits.streams_per_principal", "use at least 1");
         }
-        if self.storage.segment_bytes < 1 << 20 || self.storage.segment_bytes > 1 << 30 {
-            return wrong("storage.segment_bytes", "use 1 MiB to 1 GiB");
+        if self.storage.segment_bytes < 1 << 18 || self.storage.segment_bytes > 1 << 30 {
+            return wrong("storage.segment_bytes", "use 256 KiB to 1 GiB");
         }
         self.backup.check()?;
         self.login.check()

@@ -167,7 +167,7 @@ impl Proposer {
         let mut flights: Flights = FuturesOrdered::new();
         loop {
             let leading = leads(&role) && !*stalled.borrow();
-            if (!leading && !planted::is_back("stale-head")) || self.head.is_none() {
+            if (!leading && !keeps_old_head()) || self.head.is_none() {
                 self.abandon("another node leads");
             }
             if leading && self.head.is_none() && flights.is_empty() {
@@ -179,7 +179,7 @@ impl Proposer {
                 biased;
                 Some((outcome, waiting)) = flights.next(), if !flights.is_empty() => self.landed(outcome, waiting),
                 changed = role.changed() => {
-                    if !planted::is_back("stale-head") { self.head = None; }
+                    if !keeps_old_head() { self.head = None; }
                     if changed.is_err() { break; }
                 }
                 Ok(()) = stalled.changed() => self.give_up_waiting(),
@@ -306,6 +306,11 @@ impl Proposer {
             waiting.reply.send(Err(Undecided::NotHappened(why.to_owned())));
         }
     }
+}
+
+/// Bugs that were put back: what was decided in an earlier term is taken for the ground of today.
+fn keeps_old_head() -> bool {
+    planted::is_back("stale-head") || planted::is_back("late-batch-applied")
 }
 
 /// Answers before the commit, where a bug that does so was put back.
