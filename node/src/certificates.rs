@@ -75,7 +75,9 @@ impl ClientTls {
     /// # Errors
     /// When a file is missing, or the certificate and its key do not belong together.
     pub(crate) fn load(files: &TlsConfig) -> Result<ClientTls, BootError> {
-        Ok(ClientTls { current: ArcSwap::from_pointee(Read::new(files)?.server_config()?) })
+        let read = Read::new(files)?;
+        read.check()?;
+        Ok(ClientTls { current: ArcSwap::from_pointee(read.server_config()?) })
     }
 
     /// For one handshake.
@@ -91,6 +93,7 @@ impl Certificates {
     /// When a file is missing or damaged, the parts do not belong together, or a certificate is another node's.
     pub(crate) fn load(files: &TlsConfig, id: u64) -> Result<Certificates, BootError> {
         let read = Read::new(files)?;
+        read.check()?;
         let peer = PeerTls::new(id, &read.peer).map_err(failed("certificates between nodes"))?;
         let client = ClientTls { current: ArcSwap::from_pointee(read.server_config()?) };
         let standing = Standing { fingerprint: read.fingerprint(), ends: read.ends()?, refused: None };
@@ -135,6 +138,7 @@ impl Certificates {
                 return Ok(None);
             }
             // Everything is tried before anything is replaced.
+            read.check()?;
             let (config, ends) = (read.server_config()?, read.ends()?);
             self.peer.replace(&read.peer).map_err(failed("certificates between nodes"))?;
             self.client.current.store(Arc::new(config));
@@ -214,15 +218,18 @@ impl Read {
             cert_pem: boot::read("tls.peer_certificate", &files.peer_certificate)?,
             key_pem: boot::read("tls.peer_key", &files.peer_key)?,
         };
-        let client_certificate = boot::read("tls.client_certificate", &files.client_certificate)?;
-        verified::check(&peer, &client_certificate)?;
         let authority = files.client_ca.as_ref().map(|path| boot::read("tls.client_ca", path)).transpose()?;
         Ok(Read {
             peer,
-            client_certificate,
+            client_certificate: boot::read("tls.client_certificate", &files.client_certificate)?,
             client_key: Zeroizing::new(boot::read("tls.client_key", &files.client_key)?),
             client_authority: authority,
         })
+    }
+
+    /// Whether others will believe it.
+    fn check(&self) -> Result<(), BootError> {
+        verified::check(&self.peer, &self.client_certificate)
     }
 
     fn fingerprint(&self) -> blake3::Hash {
