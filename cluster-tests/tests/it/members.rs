@@ -37,6 +37,11 @@ async fn a_removed_node_is_on_the_journal_is_not_listened_to_and_its_number_is_n
     let gone = (leader + 1) % 3;
     let node_id = gone as u64 + 1;
     client.cluster().remove(v1::MemberRequest { node_id, even_so: false }).await.unwrap();
+    // At once: before it is on the journal.
+    let plan = NodePlan::parse(&format!("id={node_id},client=127.0.0.1:1,peer=127.0.0.1:2")).unwrap();
+    let refused = client.cluster().add_learner(learner(&plan)).await.unwrap_err();
+    assert_eq!(refused.code, Code::InvalidArgument);
+    assert_eq!(refused.message, format!("node {node_id} was a member and left: a number is never used again; 4 is free"));
     until("its leaving is on the journal", async || recorded(&client, "member.left").await == [format!("node-{node_id}")]).await;
     // It goes on running, and asks the others for their votes.
     until("somebody refuses it", async || {
@@ -45,10 +50,6 @@ async fn a_removed_node_is_on_the_journal_is_not_listened_to_and_its_number_is_n
         })
     })
     .await;
-    let plan = NodePlan::parse(&format!("id={node_id},client=127.0.0.1:1,peer=127.0.0.1:2")).unwrap();
-    let refused = client.cluster().add_learner(learner(&plan)).await.unwrap_err();
-    assert_eq!(refused.code, Code::InvalidArgument);
-    assert_eq!(refused.message, format!("node {node_id} was a member and left: a number is never used again; 4 is free"));
 
     let other_id = (0..3).find(|node| *node != gone && *node != leader).unwrap() as u64 + 1;
     let plan = cluster.add_node();

@@ -3,7 +3,7 @@
 use crate::api::door::Door;
 use crate::health::Health;
 use crate::leadership;
-use crate::members::placement;
+use crate::members::{self, placement};
 use crate::repair::{UnderWay, records};
 use node_domain::Command;
 use node_domain::operation::Operation;
@@ -18,6 +18,8 @@ use tonic::{Request, Response, Status};
 /// How long nodes may take to answer before one of them is taken out.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 const ANSWER_LOOK: Duration = Duration::from_millis(20);
+/// How long a change of members may take to be on the journal.
+const TOLD_MAX: Duration = Duration::from_secs(5);
 
 /// The service, behind the door.
 pub(crate) struct ClusterService {
@@ -58,9 +60,14 @@ impl Cluster for ClusterService {
     async fn add_learner(&self, request: Request<v1::AddLearnerRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
         let (caller, message) = self.door.receive_change(request, Operation::ClusterAddLearner);
         let command = Command::Cluster { operation: Operation::ClusterAddLearner, node: message.node_id };
+        // Which numbers were taken once stands in the state, and a node that left a moment ago not yet.
+        let told = !self.leads() || self.is_told().await;
         self.door.submit(&caller, Operation::ClusterAddLearner, &message, Ok(command)).await?;
         if message.node_id == 0 || message.peer_address.is_empty() || message.client_address.is_empty() {
             return Err(Status::invalid_argument("a member has a node id above 0, a peer address and a client address"));
+        }
+        if !told {
+            return Err(Status::unavailable("the journal does not know yet who is a member: ask again in a moment"));
         }
         let member = Member { peer_address: message.peer_address, client_address: message.client_address, zone: message.zone };
         self.changed(self.replica.add_learner(message.node_id, member).await)
@@ -198,6 +205,20 @@ impl ClusterService {
                 Err(why) if elapsed > ANSWER_MAX => return Err(Status::failed_precondition(why)),
                 Err(_) => tokio::time::sleep(ANSWER_LOOK).await,
             }
+        }
+    }
+
+    /// Waits until the state knows all changes of members; whether it does.
+    async fn is_told(&self) -> bool {
+        let asked = Instant::now();
+        loop {
+            if members::are_told(&self.door.view().state, &self.replica) {
+                return true;
+            }
+            if asked.elapsed() > TOLD_MAX {
+                return false;
+            }
+            tokio::time::sleep(ANSWER_LOOK).await;
         }
     }
 

@@ -7,10 +7,10 @@ pub(crate) mod placement;
 pub(crate) use gate::AdmittedPeers;
 
 use crate::api::Door;
-use node_domain::Command;
 use node_domain::command::Upkeep;
 use node_domain::limits;
 use node_domain::members::{Build, MembersUpkeep, Seat};
+use node_domain::{Command, State};
 use raft::{MemberState, Replica, Role};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,16 @@ fn seat(member: &MemberState) -> Seat {
     Seat { zone: limits::cut(member.member.zone.clone(), limits::NAME_BYTES_MAX), voter: member.voter }
 }
 
+/// Where all members stand, as replication has it.
+fn seats(replica: &Replica) -> Vec<(u64, Seat)> {
+    replica.members().values().map(|member| (member.id, seat(member))).collect()
+}
+
+/// Whether the state knows all changes of members that replication has.
+pub(crate) fn are_told(state: &State, replica: &Replica) -> bool {
+    state.members().are(&seats(replica))
+}
+
 /// Reports and announces for as long as the node runs.
 pub(crate) async fn keep_told(door: Arc<Door>, replica: Replica) {
     let mut next = tokio::time::interval(LOOK);
@@ -58,7 +68,7 @@ pub(crate) async fn keep_told(door: Arc<Door>, replica: Replica) {
             continue;
         }
         let members = view.state.members();
-        let seen: Vec<_> = replica.members().values().map(|member| (member.id, seat(member))).collect();
+        let seen = seats(&replica);
         let is_member = seen.iter().any(|(node, _)| *node == door.node_id);
         if matches!(*replica.watch_role().borrow(), Role::Leader { .. }) && !members.are(&seen) {
             say(&door, MembersUpkeep::See { members: seen }).await;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::engine::snapshots;
 use crate::engine::standing::{Standing, chain_decision, values_of};
 use crate::kit::NodePlan;
+use crate::repair::apart::CameApart;
 use crate::repair::peers::RepairPeers;
 use bytes::Bytes;
 use node_domain::ids::Revision;
@@ -142,6 +143,15 @@ async fn survivor(config: &Config, ambient: &Ambient, texts: Vec<zeroize::Zeroiz
     if !data.join("wal").exists() && !is_cut_short(data) {
         let cause = format!("{} holds no log: this node is no survivor", data.display());
         return Err(BootError { doing: "the data directory".into(), cause });
+    }
+    let mark = CameApart::read(&*ambient.disk, data).map_err(failed("the data directory"))?;
+    if let Some(mark) = mark {
+        let why = mark.why;
+        return Err(failed("go on with this node")(format!(
+            "{why}, and its snapshots may hold what the others never had: go on with another survivor; where there is none, and its state is \
+             better than nothing, remove came-apart.json from {}",
+            data.display()
+        )));
     }
     let unsealed = crate::seal::server::unseal_offline(config, ambient, texts).await.map_err(failed("unseal"))?;
     let local = open_local(config, ambient, unsealed)?;

@@ -65,6 +65,13 @@ async fn a_recovery_that_was_cut_short_is_begun_again_and_loses_nothing() {
     let recover = ["recover", "--config", &config, "--i-accept-loss"];
     let report = |said: String| serde_json::from_str::<serde_json::Value>(&said).unwrap();
 
+    // A state that had come apart is no ground to go on from.
+    std::fs::write(data.join("came-apart.json"), r#"{"why":"the state at record 9 is not what it was","index":9,"times":1}"#)
+        .unwrap();
+    let (code, said) = desk.exits("holdfastd", &recover);
+    assert!(code == Some(1) && said.contains("go on with another survivor") && said.contains("record 9"), "{said}");
+    std::fs::remove_file(data.join("came-apart.json")).unwrap();
+
     // Killed before anything moved.
     std::fs::write(data.join("recovering"), "before-epoch-2").unwrap();
     std::fs::create_dir(data.join("snapshots.next")).unwrap();
