@@ -225,9 +225,10 @@ impl ClusterService {
     /// The journal must not go with a node.
     async fn check_kept(&self, leaving: u64) -> Result<(), Status> {
         let spans = self.door.mending.peers.spans().await;
-        let mut firsts: Vec<(u64, u64)> = spans.into_iter().map(|(id, _, span)| (id, span.first_seq)).collect();
-        firsts.push((self.door.node_id, self.door.journal.head().first_seq));
-        records::check_kept(&firsts, leaving).map_err(Status::failed_precondition)
+        let mut spans: Vec<_> = spans.into_iter().map(|(id, _, span)| (id, span.first_seq, span.next_seq)).collect();
+        let own = self.door.journal.head();
+        spans.push((self.door.node_id, own.first_seq, own.next_seq));
+        records::check_kept(&spans, leaving).map_err(Status::failed_precondition)
     }
 
     fn member_states(&self) -> Vec<MemberState> {

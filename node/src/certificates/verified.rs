@@ -12,6 +12,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 
 /// Holds both certificates against the cluster's authority.
@@ -31,13 +32,32 @@ pub(super) fn check(peer: &PeerCredentials, client: &[u8]) -> Result<(), BootErr
             return Err(doing(format!("{why}: one of the two files is damaged, or another authority made it")));
         }
     }
-    match refusal(&verifier, &certificates("tls.client_certificate", client)?) {
-        Some(why @ rustls::Error::InvalidCertificate(CertificateError::BadSignature | CertificateError::BadEncoding)) => {
+    let shown = certificates("tls.client_certificate", client)?;
+    match refusal(&verifier, &shown) {
+        Some(why) if names_its_authority(&shown[0], &peer.ca_pem)? => {
             let doing = failed("setting tls.client_certificate: verify it against tls.ca");
             Err(doing(format!("{why}: one of the two files is damaged")))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a certificate says by whose key it is signed, and that key is one of these authorities'. Names alone do not tell: those of
+/// two authorities may be alike.
+fn names_its_authority(certificate: &CertificateDer<'_>, authorities: &[u8]) -> Result<bool, BootError> {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Ok(true) };
+    let signed_by = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(by) => by.key_identifier.as_ref().map(|key| key.0),
+        _ => None,
+    });
+    let Some(signed_by) = signed_by else { return Ok(false) };
+    let is_key_of = |authority: &CertificateDer<'_>| {
+        let Ok((_, authority)) = X509Certificate::from_der(authority) else { return false };
+        authority.extensions().iter().any(
+            |extension| matches!(extension.parsed_extension(), ParsedExtension::SubjectKeyIdentifier(key) if key.0 == signed_by),
+        )
+    };
+    Ok(certificates("tls.ca", authorities)?.iter().any(is_key_of))
 }
 
 fn verifier(authorities: &[u8]) -> Result<Arc<WebPkiServerVerifier>, BootError> {
@@ -54,21 +74,23 @@ fn refusal(verifier: &WebPkiServerVerifier, chain: &[CertificateDer<'_>]) -> Opt
     use CertificateError::{InvalidPurpose, InvalidPurposeContext, NotValidForName, NotValidForNameContext};
     // Names come after signatures: which one is asked for does not matter.
     let name = ServerName::from(Ipv4Addr::LOCALHOST);
-    let hour = an_hour_of(&chain[0]).unwrap_or_else(UnixTime::now);
+    let hour = an_hour_of(chain).unwrap_or_else(UnixTime::now);
     match verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], hour) {
         Ok(_) => None,
         Err(rustls::Error::InvalidCertificate(
-            NotValidForName | NotValidForNameContext { .. } | InvalidPurpose | InvalidPurposeContext { .. },
+            InvalidPurpose | InvalidPurposeContext { .. } | NotValidForName | NotValidForNameContext { .. },
         )) => None,
         Err(why) => Some(why),
     }
 }
 
-/// When a certificate is good.
-fn an_hour_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let since = u64::try_from(parsed.validity().not_before.timestamp()).ok()?;
-    Some(UnixTime::since_unix_epoch(Duration::from_secs(since)))
+/// When all certificates of a chain have begun to be good; where one has ended by then, they have never been good together.
+fn an_hour_of(chain: &[CertificateDer<'_>]) -> Option<UnixTime> {
+    let begins = chain.iter().filter_map(|certificate| {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        u64::try_from(parsed.validity().not_before.timestamp()).ok()
+    });
+    begins.max().map(|since| UnixTime::since_unix_epoch(Duration::from_secs(since)))
 }
 
 #[cfg(test)]
@@ -110,9 +132,20 @@ mod tests {
             let text = String::from_utf8_lossy(&cert_pem).into_owned();
             assert!(check(&PeerCredentials { cert_pem, ..peer.clone() }, &client).is_err(), "{text}");
         }
-        // With a letter in the name of its maker, it is another authority's for all anybody knows.
+        // With a letter in the key of its maker, it is another authority's for all anybody knows.
         let all = turned(&client);
         let passed = all.iter().filter(|client| check(&peer, client).is_ok()).count();
         assert!(passed * 4 < all.len(), "{passed} of {}", all.len());
+    }
+
+    #[test]
+    fn clients_may_be_shown_another_authoritys_certificate_though_its_name_is_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let [(peer, _), (_, client)] = ["one", "other"].map(|name| {
+            let kit = directory.path().join(name);
+            kit::create_without_keys(&kit, &NodePlan::local(1, 7000)).unwrap();
+            read(&kit::node_directory(&kit, 1))
+        });
+        check(&peer, &client).unwrap();
     }
 }

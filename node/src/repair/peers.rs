@@ -106,12 +106,7 @@ impl RepairPeers {
         let others = self.others();
         let asked = others.iter().map(|(id, member)| async move {
             let answer = tokio::time::timeout(PATIENCE, self.client(*id, member).span(peer::SpanRequest {})).await;
-            let runs = match answer {
-                Ok(Ok(_)) => true,
-                Ok(Err(status)) => status.code() != tonic::Code::Unavailable,
-                Err(_) => false,
-            };
-            runs.then_some(*id)
+            answer.is_ok_and(|answer| is_of_a_node(&answer)).then_some(*id)
         });
         futures::future::join_all(asked).await.into_iter().flatten().collect()
     }
@@ -174,6 +169,13 @@ impl RepairPeers {
     }
 }
 
+/// Whether a node gave this answer. What stands for a connection that did not come about is none, and that has more than one code.
+fn is_of_a_node<T>(answer: &Result<T, Status>) -> bool {
+    use tonic::Code::{InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated};
+    let refusals = [InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated];
+    answer.as_ref().map_or_else(|status| refusals.contains(&status.code()), |_| true)
+}
+
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
@@ -183,5 +185,21 @@ async fn within<T>(patience: Duration, call: impl Future<Output = Result<T, Stat
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(status)) => Err(status.message().to_owned()),
         Err(_) => Err(format!("no answer within {patience:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_node_says_is_an_answer() {
+        assert!(is_of_a_node(&Ok(())));
+        assert!(is_of_a_node::<()>(&Err(Status::permission_denied("not a member"))));
+        for status in
+            [Status::unavailable("refused"), Status::unknown("timed out"), Status::cancelled(""), Status::internal("reset")]
+        {
+            assert!(!is_of_a_node::<()>(&Err(status)));
+        }
     }
 }

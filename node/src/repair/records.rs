@@ -141,7 +141,7 @@ impl RecordRepair {
             }
         }
         // That nobody has them is no sign that there were none: members may have left with them.
-        if begins_here && !self.lacks_records() {
+        if begins_here {
             return Ok(0);
         }
         Err(format!("no member has the records before {first}: {}", answers.join("; ")))
@@ -203,24 +203,31 @@ fn is_beginning(first: u64, timelines: &[Timeline]) -> bool {
     first == 1 || timelines.iter().any(|timeline| timeline.after.0 + 1 == first)
 }
 
-/// Whether a node may leave, with the records that it keeps: others keep them, too. `firsts` is the first record of each member that answers,
-/// 0 where it has none.
+/// Whether a node may leave, with the records that it keeps: others keep them, too. `spans` is of each member that answers the first record
+/// that it keeps, 0 where it keeps none, and the one after its last. What is newer than the newest of the others comes to them by the log.
 ///
 /// # Errors
 /// In words, when it alone keeps some.
-pub(crate) fn check_kept(firsts: &[(u64, u64)], leaving: u64) -> Result<(), String> {
-    let keep = |(_, first): &&(u64, u64)| *first > 0;
-    let own = firsts.iter().filter(keep).find(|(id, _)| *id == leaving).map(|(_, first)| *first);
-    let others = firsts.iter().filter(keep).filter(|(id, _)| *id != leaving).map(|(_, first)| *first).min();
-    match (own, others) {
-        (Some(own), Some(others)) if own < others => Err(format!(
-            "node {leaving} alone keeps records {own} to {}: wait until another member has fetched them (holdfast cluster remove --even-so \
-             goes on without them)",
-            others - 1
-        )),
-        // Who does not answer, or keeps nothing, cannot be waited for.
-        _ => Ok(()),
+pub(crate) fn check_kept(spans: &[(u64, u64, u64)], leaving: u64) -> Result<(), String> {
+    let kept = || spans.iter().filter(|(_, first, _)| *first > 0);
+    // Who does not answer, or keeps nothing, cannot be waited for.
+    let Some((_, own, end)) = kept().find(|(id, ..)| *id == leaving) else { return Ok(()) };
+    let mut others: Vec<_> = kept().filter(|(id, ..)| *id != leaving).map(|(_, first, next)| (*first, *next)).collect();
+    others.sort_unstable();
+    let mut covered = *own;
+    for (first, next) in others {
+        let gap = covered..first.min(*end);
+        if !gap.is_empty() {
+            return Err(format!(
+                "node {leaving} alone keeps records {} to {}: wait until another member has fetched them (holdfast cluster remove \
+                 --even-so goes on without them)",
+                gap.start,
+                gap.end - 1
+            ));
+        }
+        covered = covered.max(next);
     }
+    Ok(())
 }
 
 async fn blocking(work: impl FnOnce() -> Result<(), JournalError> + Send + 'static) -> Result<(), String> {
@@ -235,12 +242,15 @@ mod tests {
 
     #[test]
     fn nobody_leaves_with_records_that_nobody_else_keeps() {
-        assert_eq!(check_kept(&[(1, 1), (2, 1), (3, 7)], 1), Ok(()));
-        assert_eq!(check_kept(&[(1, 1), (2, 5), (3, 7)], 3), Ok(()));
-        assert_eq!(check_kept(&[(2, 5), (3, 7)], 1), Ok(()), "a node that does not answer");
-        assert_eq!(check_kept(&[(1, 0), (2, 5)], 1), Ok(()), "a node without records");
-        let refused = check_kept(&[(1, 1), (2, 5), (3, 7), (4, 0)], 1).unwrap_err();
+        assert_eq!(check_kept(&[(1, 1, 90), (2, 1, 90), (3, 7, 90)], 1), Ok(()));
+        assert_eq!(check_kept(&[(1, 1, 90), (2, 5, 90), (3, 7, 90)], 3), Ok(()));
+        assert_eq!(check_kept(&[(2, 5, 90), (3, 7, 90)], 1), Ok(()), "a node that does not answer");
+        assert_eq!(check_kept(&[(1, 0, 0), (2, 5, 90)], 1), Ok(()), "a node without records");
+        assert_eq!(check_kept(&[(1, 1, 92), (2, 1, 90)], 1), Ok(()), "the newest come by the log");
+        let refused = check_kept(&[(1, 1, 90), (2, 5, 90), (3, 7, 90), (4, 0, 0)], 1).unwrap_err();
         assert!(refused.starts_with("node 1 alone keeps records 1 to 4: wait"), "{refused}");
+        let refused = check_kept(&[(1, 1, 90), (2, 1, 51), (3, 60, 90)], 1).unwrap_err();
+        assert!(refused.starts_with("node 1 alone keeps records 51 to 59: wait"), "{refused}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Chosen {
 
     /// The epoch that starts where `state` is restored.
     pub(super) fn next_epoch(&self, state: &State) -> u32 {
-        self.latest_epoch.max(state.epoch()) + 1
+        self.latest_epoch.max(state.epoch()).saturating_add(1)
     }
 }
 
@@ -98,7 +98,10 @@ pub(super) async fn choose(
              --at-time), or take the file out of the set if it is to be left out"
         ));
     }
-    let latest_epoch = set.entries.iter().map(|entry| entry.epoch).max().unwrap_or(0);
+    // What somebody else has put there says nothing.
+    let (own, signer_of_ours) = (storage_crypto::hex::encode(&trusted.cluster), trusted.signer.to_string());
+    let ours = set.entries.iter().filter(|entry| entry.cluster == own && entry.signer == signer_of_ours);
+    let latest_epoch = ours.map(|entry| entry.epoch).max().unwrap_or(0);
     let plan = set.plan(at.into()).map_err(|error| format!("{}: {error}", store.place()))?;
     let Trusted { cluster, signer } = trusted;
     let total = plan.bytes();

@@ -58,6 +58,8 @@ pub struct Holding {
     pub members: Vec<u64>,
     /// Those of them that vote.
     pub voters: Vec<u64>,
+    /// Why its state is not to be believed, where it had come apart from the others': its snapshots may hold what they never had.
+    pub came_apart: Option<String>,
 }
 
 /// What a recovery did.
@@ -83,6 +85,7 @@ struct Survivor {
     position: Vec<u8>,
     unsure: u64,
     committed: u64,
+    came_apart: Option<String>,
 }
 
 /// Says what the data directory of a node that does not run holds.
@@ -112,6 +115,7 @@ pub async fn recover(
     let survivor = survivor(config, ambient, texts).await?;
     let held = holding(&survivor).map_err(failed("read the log"))?;
     check_furthest(&held, survivors).map_err(failed("go on with this node"))?;
+    check_believed(&held, &config.node.data).map_err(failed("go on with this node"))?;
     check_nobody_runs(config, ambient, &survivor).await?;
     let members = members(config, others, &held).map_err(failed("the members of the cluster"))?;
     let lost: Vec<u64> = held.members.iter().copied().filter(|id| !members.contains_key(id)).collect();
@@ -144,20 +148,14 @@ async fn survivor(config: &Config, ambient: &Ambient, texts: Vec<zeroize::Zeroiz
         let cause = format!("{} holds no log: this node is no survivor", data.display());
         return Err(BootError { doing: "the data directory".into(), cause });
     }
-    let mark = CameApart::read(&*ambient.disk, data).map_err(failed("the data directory"))?;
-    if let Some(mark) = mark {
-        let why = mark.why;
-        return Err(failed("go on with this node")(format!(
-            "{why}, and its snapshots may hold what the others never had: go on with another survivor; where there is none, and its state is \
-             better than nothing, remove came-apart.json from {}",
-            data.display()
-        )));
-    }
     let unsealed = crate::seal::server::unseal_offline(config, ambient, texts).await.map_err(failed("unseal"))?;
     let local = open_local(config, ambient, unsealed)?;
     undo(&*ambient.disk, data).map_err(failed("take back a recovery that was cut short"))?;
     let (wal, _) = open_wal(config, ambient, &local)?;
-    fold_log(config, ambient, local, wal).map_err(failed("read what this node holds"))
+    let mut survivor = fold_log(config, ambient, local, wal).map_err(failed("read what this node holds"))?;
+    let mark = CameApart::read(&*ambient.disk, data).map_err(failed("look whether the state had come apart"))?;
+    survivor.came_apart = mark.map(|mark| mark.why);
+    Ok(survivor)
 }
 
 /// The newest snapshot, and everything that is in the log behind it.
@@ -186,7 +184,7 @@ fn fold_log(config: &Config, ambient: &Ambient, local: Local, wal: Wal) -> io::R
     let secrets = standing.state.environments().flat_map(|home| home.secrets.values());
     let value_count = secrets.map(|secret| values_of(secret).count() as u64).sum();
     let folded = Folded { standing, spilled, full, brought: None, value_count };
-    Ok(Survivor { local, wal, folded, position, unsure, committed })
+    Ok(Survivor { local, wal, folded, position, unsure, committed, came_apart: None })
 }
 
 /// The newest snapshot that is whole and from which the log goes on.
@@ -285,6 +283,16 @@ fn append_missing(journal: &Journal, wal: &Wal, next_seq: u64, chain: [u8; 32], 
     })
 }
 
+/// What a state holds that had come apart would count for everybody from now on.
+fn check_believed(held: &Holding, data: &Path) -> Result<(), String> {
+    let Some(why) = &held.came_apart else { return Ok(()) };
+    Err(format!(
+        "{why}: go on with another survivor; where there is none, and this state is better than nothing, remove came-apart.json from {} and \
+         recover again, without a start in between",
+        data.display()
+    ))
+}
+
 /// A member that runs may be one of a majority: then there would be two clusters, and what one of them acknowledges would be lost.
 async fn check_nobody_runs(config: &Config, ambient: &Ambient, survivor: &Survivor) -> Result<(), BootError> {
     let doing = "ask the other members whether they run";
@@ -331,6 +339,7 @@ fn holding(survivor: &Survivor) -> io::Result<Holding> {
         stamp_us: state.stamp().0,
         members: position.members.keys().copied().collect(),
         voters: position.voters.into_iter().collect(),
+        came_apart: survivor.came_apart.clone(),
     })
 }
 
@@ -357,7 +366,18 @@ mod tests {
     fn held(node: u64, last_term: u64, last_index: u64) -> Holding {
         let members = vec![1, 2, 3, 4, 5];
         let voters = members.clone();
-        Holding { node, epoch: 1, last_term, last_index, committed_index: 0, revision: 0, stamp_us: 0, members, voters }
+        Holding {
+            node,
+            epoch: 1,
+            last_term,
+            last_index,
+            committed_index: 0,
+            revision: 0,
+            stamp_us: 0,
+            members,
+            voters,
+            came_apart: None,
+        }
     }
 
     #[test]

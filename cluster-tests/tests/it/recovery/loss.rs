@@ -68,6 +68,8 @@ async fn a_recovery_that_was_cut_short_is_begun_again_and_loses_nothing() {
     // A state that had come apart is no ground to go on from.
     std::fs::write(data.join("came-apart.json"), r#"{"why":"the state at record 9 is not what it was","index":9,"times":1}"#)
         .unwrap();
+    let held = report(desk.says("holdfastd", &["inspect", "--config", &config]));
+    assert_eq!(held["came_apart"], "the state at record 9 is not what it was");
     let (code, said) = desk.exits("holdfastd", &recover);
     assert!(code == Some(1) && said.contains("go on with another survivor") && said.contains("record 9"), "{said}");
     std::fs::remove_file(data.join("came-apart.json")).unwrap();

@@ -51,6 +51,7 @@ struct Holding {
     stamp_us: u64,
     members: Vec<u64>,
     voters: Vec<u64>,
+    came_apart: Option<String>,
 }
 
 impl Holding {
@@ -82,7 +83,7 @@ impl Recover {
             .map(|one| {
                 json!({ "node": one.node, "epoch": one.epoch, "last_term": one.last_term, "last_index": one.last_index,
                 "revision": one.revision, "time": time::utc(one.stamp_us / 1000), "members": one.members,
-                "voters": one.voters })
+                "voters": one.voters, "came_apart": one.came_apart })
             })
             .collect();
         session.out.show(&json!({ "survivors": rows, "furthest": furthest }), |out| people(out, &survivors))
@@ -120,6 +121,11 @@ fn people(out: &mut dyn Write, survivors: &[Holding]) -> io::Result<()> {
         ]
     };
     table::rows(out, &["NODE", "EPOCH", "TERM", "ENTRY", "RECORD", "OF"], survivors.iter().map(row))?;
+    for one in survivors {
+        if let Some(why) = &one.came_apart {
+            writeln!(out, "node {}: {why}: what it holds is not to be believed", one.node)?;
+        }
+    }
     let voters = &survivors[0].voters;
     let count = survivors.iter().filter(|one| voters.contains(&one.node)).count();
     if count * 2 > voters.len() {
