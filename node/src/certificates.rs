@@ -259,11 +259,7 @@ impl Read {
         let builder = match &self.client_authority {
             None => builder.with_no_client_auth(),
             Some(pem) => {
-                let mut roots = RootCertStore::empty();
-                for authority in certificates("tls.client_ca", pem)? {
-                    roots.add(authority).map_err(failed("setting tls.client_ca"))?;
-                }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots("tls.client_ca", pem)?, provider);
                 // A client may show a certificate and need not.
                 let verifier = verifier.allow_unauthenticated().build().map_err(failed("setting tls.client_ca"))?;
                 builder.with_client_cert_verifier(verifier)
@@ -287,6 +283,15 @@ fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, B
         return Err(failed(format!("setting {key}"))("there is no certificate in the file"));
     }
     Ok(read)
+}
+
+/// The authorities in a file.
+fn roots(key: &str, pem: &[u8]) -> Result<Arc<RootCertStore>, BootError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(key, pem)? {
+        roots.add(authority).map_err(failed(format!("setting {key}")))?;
+    }
+    Ok(Arc::new(roots))
 }
 
 fn first_end(key: &str, pem: &[u8]) -> Result<i64, BootError> {

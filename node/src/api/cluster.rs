@@ -210,16 +210,12 @@ impl ClusterService {
 
     /// Waits until the state knows all changes of members; whether it does.
     async fn is_told(&self) -> bool {
-        let asked = Instant::now();
-        loop {
-            if members::are_told(&self.door.view().state, &self.replica) {
-                return true;
+        let told = async {
+            while !members::are_told(&self.door.view().state, &self.replica) {
+                tokio::time::sleep(ANSWER_LOOK).await;
             }
-            if asked.elapsed() > TOLD_MAX {
-                return false;
-            }
-            tokio::time::sleep(ANSWER_LOOK).await;
-        }
+        };
+        tokio::time::timeout(TOLD_MAX, told).await.is_ok()
     }
 
     /// The journal must not go with a node.

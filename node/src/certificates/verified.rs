@@ -1,13 +1,13 @@
 //! Whether others will believe what a node shows: a node that nobody believes would come up and wait for ever.
 
-use super::certificates;
+use super::{certificates, roots};
 use crate::boot::{BootError, failed};
 use raft::transport::grpc::PeerCredentials;
+use rustls::CertificateError;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, RootCertStore};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,12 +61,8 @@ fn names_its_authority(certificate: &CertificateDer<'_>, authorities: &[u8]) -> 
 }
 
 fn verifier(authorities: &[u8]) -> Result<Arc<WebPkiServerVerifier>, BootError> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates("tls.ca", authorities)? {
-        roots.add(authority).map_err(failed("setting tls.ca"))?;
-    }
     let provider = Arc::new(aws_lc_rs::default_provider());
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(failed("setting tls.ca"))
+    WebPkiServerVerifier::builder_with_provider(roots("tls.ca", authorities)?, provider).build().map_err(failed("setting tls.ca"))
 }
 
 /// Why a chain is not believed, whatever its name and the hour.

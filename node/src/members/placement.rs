@@ -68,11 +68,9 @@ pub(crate) fn can_take_over(
     (old, by): (u64, u64),
     since: Duration,
 ) -> Result<(), String> {
-    if !members.iter().any(|member| member.voter && member.id == old) {
-        // No vote moves.
-        return Ok(());
-    }
-    if members.iter().any(|member| member.id == by && !member.voter) && !answers(status, by, since) {
+    let any = |id: u64, voter: bool| members.iter().any(|member| (member.id, member.voter) == (id, voter));
+    let a_vote_moves = any(old, true) && any(by, false);
+    if a_vote_moves && !answers(status, by, since) {
         return Err(format!("node {by} does not answer: it would have a vote that it does not use"));
     }
     let with = |member: &MemberState| MemberState { voter: member.voter || member.id == by, ..member.clone() };

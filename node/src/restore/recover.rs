@@ -85,7 +85,6 @@ struct Survivor {
     position: Vec<u8>,
     unsure: u64,
     committed: u64,
-    came_apart: Option<String>,
 }
 
 /// Says what the data directory of a node that does not run holds.
@@ -94,9 +93,9 @@ struct Survivor {
 /// When it runs, is sealed by a key that is not at hand, or is damaged.
 pub async fn inspect(config: &Config, ambient: &Ambient, texts: Vec<zeroize::Zeroizing<String>>) -> Result<Holding, BootError> {
     let survivor = survivor(config, ambient, texts).await?;
-    let holding = holding(&survivor);
+    let holding = holding(config, ambient, &survivor);
     survivor.wal.close();
-    holding.map_err(failed("read the log"))
+    holding.map_err(failed("say what this node holds"))
 }
 
 /// Makes this node the beginning of the next timeline, with `others` (new, empty nodes) as members besides. `survivors` are what other
@@ -113,7 +112,7 @@ pub async fn recover(
     progress: Progress<'_>,
 ) -> Result<RecoverReport, BootError> {
     let survivor = survivor(config, ambient, texts).await?;
-    let held = holding(&survivor).map_err(failed("read the log"))?;
+    let held = holding(config, ambient, &survivor).map_err(failed("say what this node holds"))?;
     check_furthest(&held, survivors).map_err(failed("go on with this node"))?;
     check_believed(&held, &config.node.data).map_err(failed("go on with this node"))?;
     check_nobody_runs(config, ambient, &survivor).await?;
@@ -152,10 +151,7 @@ async fn survivor(config: &Config, ambient: &Ambient, texts: Vec<zeroize::Zeroiz
     let local = open_local(config, ambient, unsealed)?;
     undo(&*ambient.disk, data).map_err(failed("take back a recovery that was cut short"))?;
     let (wal, _) = open_wal(config, ambient, &local)?;
-    let mut survivor = fold_log(config, ambient, local, wal).map_err(failed("read what this node holds"))?;
-    let mark = CameApart::read(&*ambient.disk, data).map_err(failed("look whether the state had come apart"))?;
-    survivor.came_apart = mark.map(|mark| mark.why);
-    Ok(survivor)
+    fold_log(config, ambient, local, wal).map_err(failed("read what this node holds"))
 }
 
 /// The newest snapshot, and everything that is in the log behind it.
@@ -184,7 +180,7 @@ fn fold_log(config: &Config, ambient: &Ambient, local: Local, wal: Wal) -> io::R
     let secrets = standing.state.environments().flat_map(|home| home.secrets.values());
     let value_count = secrets.map(|secret| values_of(secret).count() as u64).sum();
     let folded = Folded { standing, spilled, full, brought: None, value_count };
-    Ok(Survivor { local, wal, folded, position, unsure, committed, came_apart: None })
+    Ok(Survivor { local, wal, folded, position, unsure, committed })
 }
 
 /// The newest snapshot that is whole and from which the log goes on.
@@ -326,7 +322,7 @@ fn check_furthest(held: &Holding, survivors: &[Holding]) -> Result<(), String> {
     Ok(())
 }
 
-fn holding(survivor: &Survivor) -> io::Result<Holding> {
+fn holding(config: &Config, ambient: &Ambient, survivor: &Survivor) -> io::Result<Holding> {
     let position = read_position(&survivor.position)?;
     let state = &survivor.folded.standing.state;
     Ok(Holding {
@@ -339,7 +335,7 @@ fn holding(survivor: &Survivor) -> io::Result<Holding> {
         stamp_us: state.stamp().0,
         members: position.members.keys().copied().collect(),
         voters: position.voters.into_iter().collect(),
-        came_apart: survivor.came_apart.clone(),
+        came_apart: CameApart::read(&*ambient.disk, &config.node.data)?.map(|mark| mark.why),
     })
 }
 
