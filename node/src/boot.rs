@@ -210,7 +210,7 @@ impl Node {
         let forwarder = Forwarder::new(channels.clone(), replica.watch_role());
         let conduit = Conduit::new(replica.clone(), published.clone(), desk, forwarder);
         let helpers = RepairPeers::new(channels.clone(), replica.clone());
-        let door = open_door(&config, &ambient, &local, &opened, (conduit, helpers), &gate)?;
+        let door = open_door(&config, &ambient, &local, &opened, (conduit, helpers), &gate);
         founding::found_if_new(&config, &ambient, &local, &replica, &door, &mut others, &stop_peers)?;
         let peers = Peers::new(replica.clone(), channels);
         let rotation = Arc::new(Rotation::new(holdings, peers, replica.clone(), door.clone(), seal_desk.keeper().clone()));
@@ -406,21 +406,20 @@ fn open_door(
     opened: &Opened,
     (conduit, peers): (Conduit, RepairPeers),
     gate: &Gate,
-) -> Result<Arc<Door>, BootError> {
-    let authn = Authn::new(&config.login, ambient.clock.clone()).map_err(failed("fetch keys of issuers"))?;
-    Ok(Arc::new(Door {
+) -> Arc<Door> {
+    Arc::new(Door {
         mending: ValueRepair { peers, fold: opened.fold.clone(), repairs: opened.repairs.clone() },
         node_id: local.owner.node,
         conduit,
         sealing: local.sealing.clone(),
         values: opened.values.clone(),
         journal: opened.journal.clone(),
-        authn,
+        authn: Authn::new(&config.login, ambient.clock.clone()),
         rules: RuleChecker::default(),
         throttle: Throttle::new(&config.limits),
         streams: Streams::new(&config.limits),
         gate: gate.clone(),
-    }))
+    })
 }
 
 /// Replication, commands on their way to the leader, seal files, and what others lost.

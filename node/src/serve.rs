@@ -21,7 +21,7 @@ use crate::seal::Rotation;
 use crate::seal::service::SealService;
 use proto::v1;
 use raft::Replica;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,6 @@ use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
-use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 /// The largest message that a client may send: a whole transaction.
 const RECEIVE_BYTES_MAX: usize = 8 << 20;
@@ -120,15 +119,10 @@ pub(crate) async fn clients(
 ) -> Result<(), String> {
     let Serving { routes, health, connections_max } = serving;
     let (reporter, probes) = tonic_health::server::health_reporter();
-    let reflection = reflection()?;
+    let routes = reflected(routes.add_service(probes))?;
     let watching = tokio::spawn(report_health(reporter, health.clone()));
     let incoming = connections::bounded(listener, connections_max as usize, tls);
-    let served = server()
-        .add_routes(routes)
-        .add_service(probes)
-        .add_service(reflection)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await;
+    let served = server().add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await;
     watching.abort();
     served.map_err(|error| format!("serve clients: {error:?}"))
 }
@@ -144,7 +138,7 @@ pub(crate) async fn sealed(
     for service in PROBED {
         reporter.set_service_status(service, ServingStatus::NotServing).await;
     }
-    let routes = routes.add_service(health).add_service(reflection()?);
+    let routes = reflected(routes.add_service(health))?;
     let incoming = connections::bounded(listener, SEALED_CONNECTIONS_MAX, tls);
     let served = server().add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
     served.await.map_err(|error| format!("serve clients: {error:?}"))
@@ -160,12 +154,18 @@ fn server() -> Server {
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
 }
 
-fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, String> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| error.to_string())
+/// The services, with the one that describes them. What it says is put together once in a process.
+fn reflected(routes: Routes) -> Result<Routes, String> {
+    type Add = Box<dyn Fn(Routes) -> Routes + Send + Sync>;
+    static REFLECTION: LazyLock<Result<Add, String>> = LazyLock::new(|| {
+        let described = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1();
+        let service = described.map_err(|error| error.to_string())?;
+        Ok(Box::new(move |routes| routes.add_service(service.clone())))
+    });
+    REFLECTION.as_ref().map(|add| add(routes)).map_err(Clone::clone)
 }
 
 /// What gRPC's own health service says of each service, kept as the node is. The cluster's service answers as long as the node runs; the

@@ -20,7 +20,7 @@ pub(super) const ENVIRONMENT: &str = "development";
 /// How long one attempt may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 /// Attempts with one request id, each at another node: some callers give up early.
-const ATTEMPTS: std::ops::RangeInclusive<u64> = 1..=3;
+pub(super) const ATTEMPTS: std::ops::RangeInclusive<u64> = 1..=3;
 /// Acknowledged changes that may be asked for again.
 const CHANGES_REMEMBERED: usize = 400;
 /// The wait before another.
@@ -93,11 +93,18 @@ impl Callers {
         }
         let which = usize::try_from(chance::of(0..=changes.len() as u64 - 1)).unwrap_or(0);
         let first = &changes[which];
-        let again = self.attempt(node, first.request, &first.key, &first.call).await;
-        if matches!(again.outcome, Outcome::Written { .. } | Outcome::Hidden { .. }) && again.outcome != first.outcome {
-            let found = format!("{first}, and when it was asked for again node {node} answered {:?}", again.outcome);
+        self.again(node, first).await;
+    }
+
+    /// Asks for a change again, with the same request id; what is said now.
+    pub(super) async fn again(&self, node: u64, first: &Operation) -> Outcome {
+        let again = self.attempt(node, first.request, &first.key, &first.call).await.outcome;
+        let is_done = matches!(again, Outcome::Written { .. } | Outcome::Hidden { .. });
+        if is_done && first.is_answered() && again != first.outcome {
+            let found = format!("{first}, and when it was asked for again node {node} answered {again:?}");
             self.shared.lock().watch.found(found);
         }
+        again
     }
 
     /// What is watched after every step.
@@ -105,13 +112,12 @@ impl Callers {
         look(&mut self.shared.lock().watch)
     }
 
-    /// Asks, at one node after the other where there is no answer, and keeps what it is told.
-    pub(super) async fn ask(&self, client: u32, key: String, call: Call, first: u64) {
+    /// Asks, at one node after the other where there is no answer, so often at most, and keeps what it is told.
+    pub(super) async fn ask(&self, client: u32, key: String, call: Call, first: u64, attempts: u64) -> Operation {
         let (request, called_ns) = (Uuid::new_v4(), self.now_ns());
         let mut node = first;
         let mut doubt = false;
         let mut told = Told { outcome: Outcome::NotDone, record: None, words: String::new() };
-        let attempts = chance::of(ATTEMPTS);
         for attempt in 1..=attempts {
             told = self.attempt(node, request, &key, &call).await;
             doubt |= told.outcome == Outcome::Unknown;
@@ -119,8 +125,7 @@ impl Callers {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(chance::of(AGAIN_MS))).await;
-            let others: Vec<u64> = self.doors.lock().keys().copied().collect();
-            node = chance::one(&others).unwrap_or(node);
+            node = chance::one(&self.nodes()).unwrap_or(node);
         }
         if doubt && told.outcome == Outcome::NotDone {
             told.outcome = Outcome::Unknown;
@@ -140,7 +145,13 @@ impl Callers {
                 shared.changes.pop_front();
             }
         }
-        shared.told.push(operation);
+        shared.told.push(operation.clone());
+        operation
+    }
+
+    /// Nodes that are up.
+    pub(super) fn nodes(&self) -> Vec<u64> {
+        self.doors.lock().keys().copied().collect()
     }
 
     /// The services of a node, and its life.

@@ -77,7 +77,6 @@ fn heal(walk: &mut Walk) -> Result<(), String> {
 
 async fn alive(walk: &mut Walk) -> Result<(), String> {
     let deadline = Instant::now() + ALIVE;
-    let count = walk.world.ids().len();
     let key = "sim/alive".to_owned();
     loop {
         walk.settle().await;
@@ -89,18 +88,23 @@ async fn alive(walk: &mut Walk) -> Result<(), String> {
         if !walk.findings().is_empty() {
             return Ok(());
         }
-        if walk.world.up().iter().filter(|(_, node)| node.is_ready()).count() == count {
+        // A replacement that was begun comes to its end.
+        walk.go_on_replacing();
+        walk.see_off().await;
+        let count = walk.world.ids().len();
+        if walk.coming.is_none() && walk.world.up().iter().filter(|(_, node)| node.is_ready()).count() == count {
             walk.callers.operate(walk.world.ids()[0], Operating::Unseal).await;
             let call = Call::Put { value: format!("alive{}", walk.now_ms()), expect: Expect::Anything };
             let before = walk.callers.told_count();
-            walk.callers.ask(JUDGE, key.clone(), call, walk.world.ids()[0]).await;
+            walk.callers.ask(JUDGE, key.clone(), call, walk.world.ids()[0], 1).await;
             if walk.callers.told_from(before).iter().any(|operation| operation.changed_version().is_some()) {
                 return Ok(());
             }
         }
         if Instant::now() > deadline {
             let up: Vec<u64> = walk.world.up().iter().filter(|(_, node)| node.is_ready()).map(|(id, _)| *id).collect();
-            return Err(format!("no write succeeded within {ALIVE:?} of healing; of {count} nodes {up:?} are ready"));
+            let coming = if walk.coming.is_some() { ", and one has not come in place of another" } else { "" };
+            return Err(format!("no write succeeded within {ALIVE:?} of healing; of {count} nodes {up:?} are ready{coming}"));
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -14,8 +14,10 @@ mod clients;
 mod disk;
 mod ending;
 mod faults;
+mod guests;
 mod network;
 mod operators;
+mod scenario;
 mod steps;
 mod trace;
 mod walk;
@@ -24,6 +26,7 @@ mod world;
 
 use chaos_history::Verdict;
 
+pub use scenario::Scenario;
 pub use steps::Without;
 pub use trace::Trace;
 
@@ -60,12 +63,28 @@ pub struct Outcome {
 /// # Errors
 /// When what a run needs could not be laid out.
 pub fn run(order: Order, verbose: bool) -> Result<Outcome, String> {
-    chance::seed(order.seed);
+    in_a_world(order.seed, walk::run(order, Trace::new(verbose)))
+}
+
+/// Plays a scenario, as [`run`]; what chance decides is decided by the seed.
+///
+/// # Errors
+/// As [`run`].
+pub fn play(scenario: &Scenario, seed: u64, verbose: bool) -> Result<Outcome, String> {
+    in_a_world(seed, async {
+        let mut walk = walk::Walk::begin(scenario.nodes, Without::default(), Trace::new(verbose)).await?;
+        let played = scenario::play(&mut walk, scenario).await?;
+        walk.end_well(played).await
+    })
+}
+
+fn in_a_world(seed: u64, run: impl Future<Output = Result<Outcome, String>>) -> Result<Outcome, String> {
+    chance::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let runtime = runtime.map_err(|error| format!("start the runtime: {error}"))?;
     let outcome = runtime.block_on(async {
         storage::workers::simulate(disk::drive());
-        walk::run(order, Trace::new(verbose)).await
+        run.await
     });
     // Whatever is left of nodes that lost their power waits for nothing any more.
     runtime.shutdown_background();

@@ -9,7 +9,8 @@ use uuid::Uuid;
 /// One thing that operators do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operating {
-    HandOver,
+    /// To this node, or to whom the leader chooses: 0.
+    HandOver(u64),
     Snapshot,
     RotateKey,
     Seal,
@@ -25,9 +26,9 @@ impl Callers {
         let operating = async {
             let sealing = v1::SealEnvironmentRequest { environment: ENVIRONMENT.to_owned() };
             match what {
-                Operating::HandOver => {
-                    let to_whom_it_may = v1::MemberRequest { node_id: 0, even_so: false };
-                    cluster.transfer_leader(self.request(to_whom_it_may, id)).await.is_ok()
+                Operating::HandOver(node_id) => {
+                    let to = v1::MemberRequest { node_id, even_so: false };
+                    cluster.transfer_leader(self.request(to, id)).await.is_ok()
                 }
                 Operating::Snapshot => cluster.trigger_snapshot(self.request(v1::TriggerSnapshotRequest {}, id)).await.is_ok(),
                 Operating::RotateKey => {

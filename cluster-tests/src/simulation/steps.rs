@@ -23,6 +23,7 @@ pub(super) enum Step {
     Snapshot,
     RotateKey,
     SealEnvironment,
+    Replace,
     Unrest,
     SlowDisk,
     FailSyncs,
@@ -31,7 +32,7 @@ pub(super) enum Step {
 }
 
 /// Every kind: its word, and how often it comes, against the others. What cannot be left out of a walk stands first.
-const KINDS: [(Step, &str, u64); 23] = [
+const KINDS: [(Step, &str, u64); 24] = [
     (Step::Ask, "ask", 700),
     (Step::Wait, "wait", 90),
     (Step::Start, "start", 70),
@@ -50,6 +51,7 @@ const KINDS: [(Step, &str, u64); 23] = [
     (Step::Snapshot, "snapshot", 5),
     (Step::RotateKey, "key rotation", 2),
     (Step::SealEnvironment, "sealed environment", 1),
+    (Step::Replace, "replacement", 4),
     // Comes by itself, when somebody begins or ceases to lead.
     (Step::Unrest, "blow at an election", 0),
     (Step::SlowDisk, "slow disk", 4),

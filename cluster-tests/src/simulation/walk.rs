@@ -1,6 +1,7 @@
 //! The walk: step by step, by chance, something is asked or something breaks; after each step what must hold is looked at.
 
-use super::clients::Callers;
+use super::clients::{ATTEMPTS, Callers};
+use super::guests::Coming;
 use super::operators::Operating;
 use super::steps::Step;
 use super::world::{Ended, World};
@@ -39,29 +40,13 @@ pub(super) struct Walk {
     pub(super) leaders: BTreeMap<u64, Option<u64>>,
     /// Nodes that start again with the next step: machines that boot when their power is back, processes that somebody looks after.
     pub(super) at_once: Vec<u64>,
+    /// The node that comes in place of another.
+    pub(super) coming: Option<Coming>,
 }
 
 /// Lays a world out, walks, heals, and judges.
 pub(super) async fn run(order: Order, trace: Trace) -> Result<Outcome, String> {
-    let began = Instant::now();
-    let world = World::lay_out(order.nodes)?;
-    let callers = Callers::new(world.doors.clone(), world.token.clone(), began);
-    let mut walk = Walk {
-        world,
-        callers,
-        trace,
-        began,
-        calls: JoinSet::new(),
-        traced: 0,
-        values: 0,
-        asked: ending::JUDGE,
-        counts: BTreeMap::new(),
-        findings: Vec::new(),
-        without: order.without,
-        leaders: BTreeMap::new(),
-        at_once: Vec::new(),
-    };
-    walk.found().await?;
+    let mut walk = Walk::begin(order.nodes, order.without, trace).await?;
     let mut walked = 0;
     for step in 0..order.steps {
         walk.step(step).await?;
@@ -71,18 +56,48 @@ pub(super) async fn run(order: Order, trace: Trace) -> Result<Outcome, String> {
         }
     }
     while walk.calls.join_next().await.is_some() {}
-    walk.look().await;
-    let verdicts = if walk.findings.is_empty() { ending::judge(&mut walk).await? } else { Vec::new() };
-    let mut findings = walk.findings;
-    findings.extend(verdicts);
-    let told = walk.callers.told();
-    walk.counts.insert("operations", told.len() as u64);
-    walk.counts.insert("answered", told.iter().filter(|operation| operation.is_answered()).count() as u64);
-    let virtual_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Outcome { trace: walk.trace, findings, counts: walk.counts, virtual_ms, walked })
+    walk.end_well(walked).await
 }
 
 impl Walk {
+    /// In a world with so many nodes, once there is a cluster.
+    pub(super) async fn begin(nodes: u64, without: Without, trace: Trace) -> Result<Walk, String> {
+        let began = Instant::now();
+        let world = World::lay_out(nodes)?;
+        let callers = Callers::new(world.doors.clone(), world.token.clone(), began);
+        let mut walk = Walk {
+            world,
+            callers,
+            trace,
+            began,
+            calls: JoinSet::new(),
+            traced: 0,
+            values: 0,
+            asked: ending::JUDGE,
+            counts: BTreeMap::new(),
+            findings: Vec::new(),
+            without,
+            leaders: BTreeMap::new(),
+            at_once: Vec::new(),
+            coming: None,
+        };
+        walk.found().await?;
+        Ok(walk)
+    }
+
+    /// Looks a last time, heals and judges, where nothing was found before.
+    pub(super) async fn end_well(mut self, walked: u64) -> Result<Outcome, String> {
+        self.look().await;
+        let verdicts = if self.findings.is_empty() { ending::judge(&mut self).await? } else { Vec::new() };
+        let mut findings = self.findings;
+        findings.extend(verdicts);
+        let told = self.callers.told();
+        self.counts.insert("operations", told.len() as u64);
+        self.counts.insert("answered", told.iter().filter(|operation| operation.is_answered()).count() as u64);
+        let virtual_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Outcome { trace: self.trace, findings, counts: self.counts, virtual_ms, walked })
+    }
+
     pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -151,10 +166,11 @@ impl Walk {
             Step::SlowDisk | Step::FailSyncs | Step::FullDisk => self.spoil(step),
             Step::Rot => self.rot()?,
             Step::Clock => self.clock(),
-            Step::HandOver => self.operate(step, Operating::HandOver),
+            Step::HandOver => self.operate(step, Operating::HandOver(0)),
             Step::Snapshot => self.operate(step, Operating::Snapshot),
             Step::RotateKey => self.operate(step, Operating::RotateKey),
             Step::SealEnvironment => self.seal_for_a_while(),
+            Step::Replace => self.replace_one()?,
         };
         if taken {
             *self.counts.entry(step.word()).or_default() += 1;
@@ -163,8 +179,9 @@ impl Walk {
     }
 
     /// Takes note of what has happened, and looks whether it may.
-    async fn look(&mut self) {
+    pub(super) async fn look(&mut self) {
         self.settle().await;
+        self.see_off().await;
         let up = self.world.up();
         self.callers.watch(|watch| {
             watch.look(&up);
@@ -229,8 +246,8 @@ impl Walk {
             _ => Call::Get,
         };
         self.asked += 1;
-        let (callers, client) = (self.callers.clone(), self.asked);
-        self.calls.spawn(async move { callers.ask(client, key, call, node).await });
+        let (callers, client, attempts) = (self.callers.clone(), self.asked, chance::of(ATTEMPTS));
+        self.calls.spawn(async move { drop(callers.ask(client, key, call, node, attempts).await) });
         true
     }
 
@@ -259,7 +276,7 @@ impl Walk {
 
     fn operate(&mut self, step: Step, what: Operating) -> bool {
         // Whoever leads can hand it over, as far as anybody knows.
-        let leads = self.leaders.values().copied().flatten().next().filter(|_| what == Operating::HandOver);
+        let leads = self.leaders.values().copied().flatten().next().filter(|_| what == Operating::HandOver(0));
         let Some(id) = leads.or_else(|| chance::one(&self.world.ids())) else { return false };
         self.tell(format!("{} at node {id}", step.word()));
         let callers = self.callers.clone();

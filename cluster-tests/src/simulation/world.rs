@@ -10,6 +10,7 @@ use node::config::Config;
 use node::kit::{self, NodePlan};
 use node_domain::ids::Stamp;
 use parking_lot::Mutex;
+use proto::v1;
 use raft::Role;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ const SETTINGS: [&str; 5] = [
 ];
 /// What the first node founds the cluster from.
 const BOOTSTRAP: &str = "bootstrap.sealed";
+/// Addresses of nodes are made of it; only the network of a simulation has them.
+const PORT: u16 = 7000;
 /// What is left of a node without power may take so long to notice.
 const UNDEAD: Duration = Duration::from_secs(120);
 
@@ -47,6 +50,8 @@ pub(super) struct World {
     pub(super) doors: Doors,
     pub(super) token: String,
     seats: BTreeMap<u64, Seat>,
+    /// The highest number that a node has had.
+    newest: u64,
 }
 
 /// Where a node stands, whether it is up or not.
@@ -57,6 +62,8 @@ struct Seat {
     pace: Pace,
     /// Whether something was done to the disk for which the node may end, or not start.
     spoiled: bool,
+    /// Whether it is about to leave the cluster: when it has, it may end by itself.
+    leaves: bool,
     rotten: Option<Rotten>,
     clock: Arc<AtomicI64>,
     lives: u64,
@@ -68,6 +75,10 @@ enum State {
     Down,
     Starting(JoinHandle<Result<Node, BootError>>),
     Up(Box<Node>),
+}
+
+fn laying_out(error: std::io::Error) -> String {
+    format!("lay out the nodes: {error}")
 }
 
 /// Why a node's replication has stopped, where it has.
@@ -103,31 +114,57 @@ impl Clock for NodeClock {
 impl Seat {
     fn of(disk: MemoryDisk) -> Seat {
         let (booted, pace, clock, life) = (disk.booted(), Pace::default(), Arc::default(), Life::default());
-        Seat { disk, booted, pace, spoiled: false, rotten: None, clock, lives: 0, life, state: State::Down }
+        Seat { disk, booted, pace, spoiled: false, leaves: false, rotten: None, clock, lives: 0, life, state: State::Down }
     }
 }
 
 impl World {
     /// Lays out so many nodes and starts none.
     pub(super) fn lay_out(nodes: u64) -> Result<World, String> {
-        let failed = |error: std::io::Error| format!("lay out the nodes: {error}");
         let memory = Path::new("/dev/shm");
-        let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.map_err(failed)?;
+        let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.map_err(laying_out)?;
         let kit = home.path().join("kit");
-        kit::create(&kit, &NodePlan::local(nodes, 7000)).map_err(|error| error.to_string())?;
-        let token = std::fs::read_to_string(kit.join("root-token")).map_err(failed)?.trim().to_owned();
-        let mut seats = BTreeMap::new();
-        for id in 1..=nodes {
-            let disk = MemoryDisk::new();
-            let data = kit::node_directory(&kit, id).join("data");
-            for entry in std::fs::read_dir(&data).map_err(failed)? {
-                let path = entry.map_err(failed)?.path();
-                let contents = std::fs::read(&path).map_err(failed)?;
-                lay_down(&disk, Path::new(path.file_name().unwrap_or_default()), &contents).map_err(failed)?;
-            }
-            seats.insert(id, Seat::of(disk));
+        kit::create(&kit, &NodePlan::local(nodes, PORT)).map_err(|error| error.to_string())?;
+        let token = std::fs::read_to_string(kit.join("root-token")).map_err(laying_out)?.trim().to_owned();
+        let mut world = World { home, net: Net::new(), doors: Doors::default(), token, seats: BTreeMap::new(), newest: nodes };
+        (1..=nodes).try_for_each(|id| world.seat(id))?;
+        Ok(world)
+    }
+
+    /// Puts what the kit has for a node on a disk.
+    fn seat(&mut self, id: u64) -> Result<(), String> {
+        let disk = MemoryDisk::new();
+        let data = kit::node_directory(&self.kit(), id).join("data");
+        for entry in std::fs::read_dir(&data).map_err(laying_out)? {
+            let path = entry.map_err(laying_out)?.path();
+            let contents = std::fs::read(&path).map_err(laying_out)?;
+            lay_down(&disk, Path::new(path.file_name().unwrap_or_default()), &contents).map_err(laying_out)?;
         }
-        Ok(World { home, net: Net::new(), doors: Doors::default(), token, seats })
+        self.seats.insert(id, Seat::of(disk));
+        Ok(())
+    }
+
+    /// Lays out one more node under a number that none has had, and does not start it; what the cluster has to be told of it.
+    pub(super) fn add(&mut self) -> Result<v1::AddLearnerRequest, String> {
+        self.newest += 1;
+        let plan = NodePlan::local(self.newest, PORT).pop().ok_or("a plan of one node is empty")?;
+        kit::add_node(&self.kit(), &plan).map_err(|error| error.to_string())?;
+        self.seat(plan.id)?;
+        let NodePlan { id, zone, client, peer } = plan;
+        Ok(v1::AddLearnerRequest { node_id: id, zone, client_address: client, peer_address: peer })
+    }
+
+    /// A node is about to leave the cluster.
+    pub(super) fn leaves(&mut self, id: u64) {
+        if let Some(seat) = self.seats.get_mut(&id) {
+            seat.leaves = true;
+        }
+    }
+
+    /// Takes a node away that has left.
+    pub(super) fn retire(&mut self, id: u64) {
+        self.kill(id);
+        self.seats.remove(&id);
     }
 
     pub(super) fn ids(&self) -> Vec<u64> {
@@ -243,7 +280,7 @@ impl World {
     pub(super) async fn stop(&mut self, id: u64) -> bool {
         let Some(seat) = self.seats.get_mut(&id) else { return false };
         let State::Up(node) = std::mem::replace(&mut seat.state, State::Down) else { return false };
-        let excused = seat.spoiled;
+        let excused = seat.spoiled || seat.leaves;
         self.doors.lock().remove(&id);
         let stopped = tokio::time::timeout(UNDEAD, node.shutdown()).await.is_ok();
         seat.life.kill();
@@ -265,7 +302,7 @@ impl World {
                 _ => None,
             };
             if let Some(why) = why {
-                ended.push(Ended { node: *id, why, excused: out_of_power || seat.spoiled, out_of_power });
+                ended.push(Ended { node: *id, why, excused: out_of_power || seat.spoiled || seat.leaves, out_of_power });
             }
         }
         for Ended { node, out_of_power, .. } in &ended {
@@ -330,7 +367,7 @@ impl World {
 
     /// Whether something was done to a node's disk for which it may end, or not start.
     pub(super) fn is_excused(&self, id: u64) -> bool {
-        self.seats.get(&id).is_some_and(|seat| seat.spoiled || !seat.booted.has_power())
+        self.seats.get(&id).is_some_and(|seat| seat.spoiled || seat.leaves || !seat.booted.has_power())
     }
 
     /// Sets a node's clock off.

@@ -193,6 +193,18 @@ async fn garbage_on_the_ports_and_a_wrong_authority_disturb_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_authorities_of_its_own_serves_all_who_need_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = ProcessCluster::prepare(directory.path(), 1);
+    let nothing = directory.path().join("nothing").display().to_string();
+    cluster.set_variable("SSL_CERT_FILE", Some(&nothing));
+    cluster.set_variable("SSL_CERT_DIR", Some(&nothing));
+    cluster.start_all();
+    cluster.ready().await;
+    still_works(&cluster.client(None).await, "without/authorities").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_in_use_and_a_taken_port_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = ProcessCluster::prepare(directory.path(), 1);

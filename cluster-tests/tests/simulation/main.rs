@@ -22,6 +22,24 @@ fn walks_that_found_something_once_find_nothing_now() {
 }
 
 #[test]
+fn every_scenario_comes_out_as_told() {
+    let (kept, said) = simulate(&["--scenarios", concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")]);
+    assert!(kept && said.contains("as told"), "{said}");
+}
+
+#[test]
+fn a_scenario_that_comes_out_otherwise_is_a_finding_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wrong.txt");
+    std::fs::write(&file, "cluster 1\nput ana app/key expecting none → v1\nget ana app/key → v2\n").unwrap();
+    let (kept, said) = simulate(&["--scenarios", file.to_str().unwrap(), "--seeds", "1"]);
+    assert!(!kept && said.contains("line 3: "), "{said}");
+    std::fs::write(&file, "cluster 1\njump\n").unwrap();
+    let (kept, said) = simulate(&["--scenarios", file.to_str().unwrap(), "--seeds", "1"]);
+    assert!(!kept && said.contains("line 2: "), "{said}");
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (same, said) = simulate(&["--seed", "7", "--steps", "300", "--twice"]);
     assert!(same && said.contains("the two runs are the same"), "{said}");

@@ -3,7 +3,7 @@
 use jsonwebtoken::jwk::JwkSet;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,8 +19,10 @@ const BYTES_MAX: usize = 256 << 10;
 const ADDRESSES_MAX: usize = 1024;
 
 /// The sets of issuers that publish them at an address.
+#[derive(Default)]
 pub(crate) struct KeySets {
-    http: reqwest::Client,
+    /// Made for the first fetch: it reads the machine's authorities, and a machine that has none serves all who need none.
+    http: OnceLock<Result<reqwest::Client, String>>,
     known: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Kept>>>>,
 }
 
@@ -31,9 +33,12 @@ struct Kept {
 }
 
 impl KeySets {
-    pub(crate) fn new() -> Result<KeySets, String> {
-        let http = reqwest::Client::builder().timeout(FETCH).redirect(reqwest::redirect::Policy::none()).no_proxy().build();
-        Ok(KeySets { http: http.map_err(|error| error.to_string())?, known: Mutex::default() })
+    fn http(&self) -> Result<&reqwest::Client, String> {
+        let build = || {
+            let client = reqwest::Client::builder().timeout(FETCH).redirect(reqwest::redirect::Policy::none()).no_proxy();
+            client.build().map_err(|error| format!("make a client for the keys of issuers: {error}"))
+        };
+        self.http.get_or_init(build).as_ref().map_err(Clone::clone)
     }
 
     /// The set at an address: one that holds the key asked for, or else the newest there is.
@@ -68,7 +73,7 @@ impl KeySets {
 
     async fn read(&self, url: &str) -> Result<JwkSet, String> {
         check_address(url)?;
-        let mut response = self.http.get(url).send().await.map_err(|error| error.without_url().to_string())?;
+        let mut response = self.http()?.get(url).send().await.map_err(|error| error.without_url().to_string())?;
         if !response.status().is_success() {
             return Err(format!("it answers {}", response.status()));
         }
@@ -139,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_logs_in_is_not_told_where_the_keys_are() {
-        let sets = KeySets::new().unwrap();
+        let sets = KeySets::default();
         // Nobody listens on the discard port of this machine.
         let why = sets.fetch("http://127.0.0.1:9/keys?token=hunter2", None).await.unwrap_err();
         assert!(!why.contains("127.0.0.1") && !why.contains("hunter2"), "{why}");

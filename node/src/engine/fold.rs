@@ -58,8 +58,7 @@ impl Fold {
         }
         self.values.rewrapped(key, payload.clone());
         let added = vec![(environment.clone(), key, payload)];
-        let marker = state.revision().0;
-        self.materializer.applied(Applied { state, marker, changed: Vec::new(), added, removed: Vec::new() });
+        self.materializer.applied(Applied { state, changed: Vec::new(), added, removed: Vec::new() });
     }
 
     fn apply_batch(&self, index: u64, payload: &Bytes) -> Result<Reply, Unfit> {
@@ -95,7 +94,7 @@ impl Fold {
             effects.removed.iter().for_each(|(_, key)| self.values.removed(*key));
             let Effects { changed, mut added, rewrapped, removed, .. } = effects;
             added.extend(rewrapped);
-            self.materializer.applied(Applied { state: state.clone(), marker: revision, changed, added, removed });
+            self.materializer.applied(Applied { state: state.clone(), changed, added, removed });
         }
         Ok(Reply::Accepted { revision })
     }

@@ -103,7 +103,11 @@ async fn carry(
     deposed: impl Future<Output = ()>,
 ) {
     let (bundles, outbound) = mpsc::channel(4);
-    let opened = tokio::time::timeout(CONNECT_TIME, client.commands(ReceiverStream::new(outbound))).await;
+    let mut deposed = std::pin::pin!(deposed);
+    let opened = tokio::select! {
+        () = &mut deposed => return refuse(queue, "another node leads by now").await,
+        opened = tokio::time::timeout(CONNECT_TIME, client.commands(ReceiverStream::new(outbound))) => opened,
+    };
     let mut inbound = match opened {
         Ok(Ok(response)) => response.into_inner(),
         Ok(Err(status)) => return refuse(queue, status.message()).await,
@@ -111,7 +115,6 @@ async fn carry(
     };
     let mut pending: HashMap<u64, oneshot::Sender<Outcome>> = HashMap::new();
     let mut next_id = 0;
-    let mut deposed = std::pin::pin!(deposed);
     loop {
         tokio::select! {
             () = &mut deposed => break,
@@ -228,4 +231,27 @@ fn gathered(outcomes: mpsc::UnboundedReceiver<(u64, Outcome)>) -> impl Stream<It
         (!ready.is_empty()).then(|| (Ok(OutcomeBundle { outcomes: ready }), outcomes))
     })
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_stream_to_a_leader_that_was_deposed_while_it_was_opened() {
+        // It takes connections, and says nothing on them: a leader that was cut off.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", silent.local_addr().unwrap());
+        let channel = tonic::transport::Endpoint::from_shared(address).unwrap().connect_lazy();
+        let (sender, queue) = mpsc::channel(1);
+        let (deposed, is_deposed) = oneshot::channel::<()>();
+        let carrying = tokio::spawn(carry(ForwardClient::new(channel), queue, async { drop(is_deposed.await) }));
+        let (reply, outcome) = oneshot::channel();
+        sender.send(Outgoing { command: Vec::new(), reply }).await.unwrap();
+        drop(sender);
+        drop(deposed);
+        let outcome = tokio::time::timeout(CONNECT_TIME / 2, outcome).await.expect("it does not wait for the connection");
+        assert_eq!(outcome.unwrap(), Err(Undecided::NotHappened("another node leads by now".into())));
+        carrying.await.unwrap();
+    }
 }

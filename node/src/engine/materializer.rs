@@ -40,8 +40,6 @@ pub(crate) enum Changed {
 /// What one batch changed, and the state after it.
 pub(crate) struct Applied {
     pub(crate) state: State,
-    /// The record that the databases stand at once it is written: that of the state, or 0 where more has to follow before they are whole.
-    pub(crate) marker: u64,
     pub(crate) changed: Vec<Changed>,
     pub(crate) added: Vec<(EnvironmentName, ValueKey, Arc<Payload>)>,
     pub(crate) removed: Vec<(EnvironmentName, ValueKey)>,
@@ -104,35 +102,17 @@ impl Materializer {
     /// Writes everything up to `state`, moves every marker to it, and makes it durable. Blocking. Records that change nothing move the
     /// state on without being handed over: without this the databases would seem to be behind the snapshot, and be rebuilt at the start.
     pub(crate) fn flush_to(&self, state: State) -> std::io::Result<()> {
-        let marker = state.revision().0;
-        self.applied(Applied { state, marker, changed: Vec::new(), added: Vec::new(), removed: Vec::new() });
+        self.applied(Applied { state, changed: Vec::new(), added: Vec::new(), removed: Vec::new() });
         self.flush()
     }
 
     /// Writes everything handed over so far and makes it durable. Blocking.
     pub(crate) fn flush(&self) -> std::io::Result<()> {
-        self.flush_later()?.wait()
-    }
-
-    /// As [`flush`](Materializer::flush), for whoever goes on meanwhile.
-    pub(crate) fn flush_later(&self) -> std::io::Result<Flushing> {
         if let Some(own) = &self.own {
-            own.lock().flush().map_err(std::io::Error::other)?;
-            return Ok(Flushing(None));
+            return own.lock().flush().map_err(std::io::Error::other);
         }
         let (sender, done) = sync_channel(1);
         self.queue.as_ref().ok_or_else(stopped)?.send(Work::Flush(sender)).map_err(|_| stopped())?;
-        Ok(Flushing(Some(done)))
-    }
-}
-
-/// A flush under way; none where it is done already.
-pub(crate) struct Flushing(Option<Receiver<Result<(), MaterializedError>>>);
-
-impl Flushing {
-    /// Waits until all that was handed over before it is durable. Blocking.
-    pub(crate) fn wait(self) -> std::io::Result<()> {
-        let Some(done) = self.0 else { return Ok(()) };
         done.recv().map_err(|_| stopped())?.map_err(std::io::Error::other)
     }
 }
@@ -153,16 +133,16 @@ impl Drop for Materializer {
 struct Writer {
     stores: Arc<Stores>,
     values: Arc<Values>,
-    /// The newest state handed over, and what the markers say on a flush.
-    newest: Option<(State, u64)>,
+    /// The newest state handed over: the markers are its revision after a flush.
+    newest: Option<State>,
     failure: watch::Sender<Option<String>>,
 }
 
 /// Changes of several batches, each row once.
 #[derive(Default)]
 struct Gathered {
-    /// The newest state, and its marker.
-    state: Option<(State, u64)>,
+    /// The newest state.
+    state: Option<State>,
     changed: BTreeSet<Changed>,
     /// `None` where the value went again.
     payloads: BTreeMap<(EnvironmentName, ValueKey), Option<Arc<Payload>>>,
@@ -171,8 +151,8 @@ struct Gathered {
 impl Gathered {
     fn take(&mut self, applied: Applied) {
         // One that only moves the markers may come behind a newer one; rows are written as the newest has them.
-        if self.state.as_ref().is_none_or(|(state, _)| state.revision() <= applied.state.revision()) {
-            self.state = Some((applied.state, applied.marker));
+        if self.state.as_ref().is_none_or(|state| state.revision() <= applied.state.revision()) {
+            self.state = Some(applied.state);
         }
         self.changed.extend(applied.changed);
         for (environment, key, payload) in applied.added {
@@ -218,19 +198,19 @@ impl Writer {
 
     /// Moves every marker to the newest state, then makes everything durable.
     fn flush(&self) -> Result<(), MaterializedError> {
-        if let Some((state, marker)) = &self.newest {
+        if let Some(state) = &self.newest {
             for home in homes(state) {
-                self.stores.write(&home, Vec::new(), *marker)?;
+                self.stores.write(&home, Vec::new(), state.revision().0)?;
             }
         }
         self.stores.make_durable()
     }
 
     fn write_with_patience(&self, gathered: &Gathered) -> Result<(), MaterializedError> {
-        let Some((state, marker)) = &gathered.state else { return Ok(()) };
+        let Some(state) = &gathered.state else { return Ok(()) };
         for (home, rows) in rows(state, gathered) {
             let mut tries = 1;
-            while let Err(error) = self.stores.write(&home, rows.clone(), *marker) {
+            while let Err(error) = self.stores.write(&home, rows.clone(), state.revision().0) {
                 tracing::error!(%error, ?home, tries, "materialized state not written");
                 if tries == TRIES_MAX || workers::are_simulated() {
                     return Err(error);
@@ -296,13 +276,14 @@ fn rows(state: &State, gathered: &Gathered) -> BTreeMap<Home, Vec<RowOp>> {
         rows.entry(home).or_default().push(op);
     }
     for ((environment, key), payload) in &gathered.payloads {
-        let value = payload.as_ref().map(|payload| codec::encode(Kind::Row, &**payload));
-        rows.entry(Home::Environment(environment.clone())).or_default().push(RowOp { key: row::payload(*key), value });
+        let (home, op) = row_of_value(environment, *key, payload.as_deref());
+        rows.entry(home).or_default().push(op);
     }
     rows
 }
 
-fn row_of(state: &State, changed: &Changed) -> (Home, RowOp) {
+/// The row of what changed, as a state has it.
+pub(crate) fn row_of(state: &State, changed: &Changed) -> (Home, RowOp) {
     match changed {
         Changed::Environment(name) => {
             let value = state.environment(name).ok().map(|environment| codec::encode(Kind::Row, &*environment.about));
@@ -322,6 +303,12 @@ fn row_of(state: &State, changed: &Changed) -> (Home, RowOp) {
             (Home::System, RowOp { key: row::policy(name.as_str()), value })
         }
     }
+}
+
+/// The row of a value.
+pub(crate) fn row_of_value(environment: &EnvironmentName, key: ValueKey, payload: Option<&Payload>) -> (Home, RowOp) {
+    let value = payload.map(|payload| codec::encode(Kind::Row, payload));
+    (Home::Environment(environment.clone()), RowOp { key: row::payload(key), value })
 }
 
 /// Everything in a state, as if it had just changed: to rebuild the databases from a snapshot.

@@ -4,21 +4,22 @@
 //! reading hold one record at a time.
 
 use crate::boot::Ambient;
-use crate::engine::materializer::{Applied, Changed, Flushing, Materializer, everything};
+use crate::engine::materializer::{Materializer, everything, row_of, row_of_value};
 use crate::engine::standing::{Record, Standing, values_of};
 use crate::engine::stores::{Home, Stores};
-use crate::engine::values::{ValueKey, Values};
+use crate::engine::values::Values;
 use crate::engine::{Published, Sealing};
 use node_domain::State;
-use node_domain::ids::{EnvironmentName, Stamp};
-use node_domain::sealed::Payload;
+use node_domain::ids::Stamp;
 use node_domain::state::Piece;
 use parking_lot::Mutex;
 use raft::StoredSnapshot;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use storage::materialized::RowOp;
 use storage::planted;
 use storage::snapshot::{SnapshotError, read_header};
 use storage::{Contents, Disk, Owner, SnapshotHeader, SnapshotReader, SnapshotWriter};
@@ -31,10 +32,11 @@ const EXTENSION: &str = "snapshot";
 const RECEIVED_EXTENSION: &str = "received";
 /// What did not verify: the newest one is kept for whoever wants to know why.
 const DAMAGED_EXTENSION: &str = "damaged";
-/// Rows handed to the databases at once when they are rebuilt …
-const REBUILD_ROWS: usize = 4096;
-/// … and so many times before they are made durable; twice as many wait at most, however large the state is.
-const REBUILD_PIECES: usize = 8;
+/// Rows that are gathered, put in order and written together when the databases are rebuilt, however large the state is. The more of them, the
+/// fewer pages are written twice.
+const REBUILD_BYTES: usize = 64 << 20;
+/// What a row takes besides its bytes.
+const ROW_OVERHEAD_BYTES: usize = 64;
 
 /// What the snapshots of a node amount to when it starts.
 pub(crate) enum Restored {
@@ -348,43 +350,39 @@ impl Snapshots {
         materializer.flush()?;
         values.clear();
         self.stores.start_anew()?;
-        // Until the last row is in, the databases say that they stand at the beginning: a crash halfway starts anew.
-        let mut rebuild = Rebuild { materializer, state: State::empty(self.owner.cluster), pieces: 0, flushing: None };
-        let mut gathered = Vec::with_capacity(REBUILD_ROWS);
+        // Until the last row is in, the databases say that they stand at the beginning, whoever flushes: a crash halfway starts anew.
+        materializer.flush_to(State::empty(self.owner.cluster))?;
+        let mut rebuild = Rebuild { stores: &self.stores, rows: BTreeMap::new(), bytes: 0 };
         let standing = Standing::read(&self.reader(path)?, path, |environment, key, payload| {
-            gathered.push((environment, key, Arc::new(payload)));
-            if gathered.len() < REBUILD_ROWS { Ok(()) } else { rebuild.write(Vec::new(), std::mem::take(&mut gathered)) }
+            rebuild.take(row_of_value(&environment, key, Some(&payload)))
         })?;
-        rebuild.state = standing.state.clone();
-        rebuild.write(Vec::new(), gathered)?;
-        let mut rows = everything(&standing.state).peekable();
-        while rows.peek().is_some() {
-            rebuild.write(rows.by_ref().take(REBUILD_ROWS).collect(), Vec::new())?;
-        }
-        drop(rows);
+        everything(&standing.state).try_for_each(|changed| rebuild.take(row_of(&standing.state, &changed)))?;
+        rebuild.write()?;
         materializer.flush_to(standing.state.clone())?;
         Ok(standing)
     }
 }
 
-/// Databases that are built anew, with a bounded number of rows on their way to the disk.
+/// Databases that are built anew, with a bounded number of bytes on their way to the disk.
 struct Rebuild<'a> {
-    materializer: &'a Materializer,
-    state: State,
-    pieces: usize,
-    flushing: Option<Flushing>,
+    stores: &'a Stores,
+    rows: BTreeMap<Home, Vec<RowOp>>,
+    bytes: usize,
 }
 
 impl Rebuild<'_> {
-    fn write(&mut self, changed: Vec<Changed>, added: Vec<(EnvironmentName, ValueKey, Arc<Payload>)>) -> io::Result<()> {
-        let state = self.state.clone();
-        self.materializer.applied(Applied { state, marker: 0, changed, added, removed: Vec::new() });
-        self.pieces += 1;
-        if self.pieces.is_multiple_of(REBUILD_PIECES) {
-            let before = self.flushing.replace(self.materializer.flush_later()?);
-            before.map_or(Ok(()), Flushing::wait)?;
+    fn take(&mut self, (home, row): (Home, RowOp)) -> io::Result<()> {
+        self.bytes += ROW_OVERHEAD_BYTES + row.key.len() + row.value.as_ref().map_or(0, Vec::len);
+        self.rows.entry(home).or_default().push(row);
+        if self.bytes < REBUILD_BYTES { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        for (home, rows) in std::mem::take(&mut self.rows) {
+            self.stores.load(&home, rows).map_err(io::Error::other)?;
         }
-        Ok(())
+        self.bytes = 0;
+        self.stores.make_durable().map_err(io::Error::other)
     }
 }
 

@@ -92,7 +92,8 @@ pub async fn restore(
     let keys = |version: u32| unsealed.ring.snapshot_key(version, &cluster);
     let folded = fold(&chosen, disk, &keys, wish.at, progress).map_err(failed("read the snapshots"))?;
     check_new(&chosen, config.node.id).map_err(failed("setting node.id"))?;
-    let mut report = report(&chosen, &folded, members.keys().copied().collect());
+    let epoch = chosen.next_epoch(&folded.standing.state, &*ambient.entropy);
+    let mut report = report(&chosen, &folded, members.keys().copied().collect(), epoch);
     if wish.dry_run {
         return Ok(report);
     }
@@ -102,9 +103,8 @@ pub async fn restore(
     let position = next_position(&chosen.position, config.node.id, members).map_err(failed("the position of the snapshot"))?;
     let token = new_token(&*ambient.entropy);
     let token_hash = local.sealing.token_hash(&token);
-    let event = RecoveryEvent::Restored(Box::new(restored(&chosen, &folded.standing)));
-    let beginning =
-        Beginning { config, ambient, local: &local, position, epoch: report.epoch, event, root_token: Some(token_hash) };
+    let event = RecoveryEvent::Restored(Box::new(restored(&chosen, &folded.standing, epoch)));
+    let beginning = Beginning { config, ambient, local: &local, position, epoch, event, root_token: Some(token_hash) };
     let written = plan::write_token(&wish.token_file, &token);
     written.map_err(failed(format!("write the root token to {}", wish.token_file.display())))?;
     begin(&beginning, folded, progress).map_err(failed("write the data directory"))?;
@@ -162,11 +162,11 @@ fn check_keys(local: &Local, standing: &Standing) -> Result<(), String> {
         .map_err(|error| format!("{error}: restore with a seal file of the time of the snapshot, or from a newer snapshot"))
 }
 
-fn restored(chosen: &Chosen, standing: &Standing) -> Restored {
+fn restored(chosen: &Chosen, standing: &Standing, epoch: u32) -> Restored {
     let state = &standing.state;
     let digest = hex::decode(&chosen.last().digest).ok().and_then(|digest| digest.try_into().ok());
     Restored {
-        epoch: chosen.next_epoch(state),
+        epoch,
         from_epoch: state.epoch(),
         revision: state.revision(),
         stamp: state.stamp(),
@@ -177,7 +177,7 @@ fn restored(chosen: &Chosen, standing: &Standing) -> Restored {
     }
 }
 
-fn report(chosen: &Chosen, folded: &Folded, members: Vec<u64>) -> RestoreReport {
+fn report(chosen: &Chosen, folded: &Folded, members: Vec<u64>, epoch: u32) -> RestoreReport {
     let Standing { state, chain } = &folded.standing;
     let live = |home: &node_domain::state::Environment| home.secrets.values().filter(|secret| secret.live().is_some()).count();
     let environments = state.environments().map(|home| (home.about.name.to_string(), live(home) as u64));
@@ -189,7 +189,7 @@ fn report(chosen: &Chosen, folded: &Folded, members: Vec<u64>) -> RestoreReport 
         stamp_us: state.stamp().0,
         chain: hex::encode(chain),
         state_digest: hex::encode(&state.digest()),
-        epoch: chosen.next_epoch(state),
+        epoch,
         environments: environments.collect(),
         secrets: state.secret_count(),
         values: folded.value_count,

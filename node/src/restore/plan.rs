@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use storage::Disk;
 use storage_backup::{Entry, Store, Wanted, check_entry};
 use storage_crypto::PublicKey;
+use storage_crypto::entropy::{Entropy, random};
 
 /// Which state is wished back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +65,15 @@ impl Chosen {
     }
 
     /// The epoch that starts where `state` is restored.
-    pub(super) fn next_epoch(&self, state: &State) -> u32 {
-        self.latest_epoch.max(state.epoch()).saturating_add(1)
+    pub(super) fn next_epoch(&self, state: &State, entropy: &dyn Entropy) -> u32 {
+        epoch_after(self.latest_epoch.max(state.epoch()), entropy)
     }
+}
+
+/// An epoch later than `latest`. How much later is chance: two that are started apart, by a restore that is made twice or by two survivors
+/// of which nobody told the other, are not the same, and refuse each other.
+pub(super) fn epoch_after(latest: u32, entropy: &dyn Entropy) -> u32 {
+    latest.saturating_add(1 + u32::from(u16::from_le_bytes(random(entropy))))
 }
 
 impl From<Point> for Wanted {
@@ -178,12 +185,17 @@ pub(super) fn operator() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use storage_crypto::entropy::OsEntropy;
+
     #[test]
     fn a_restore_starts_a_timeline_that_nothing_in_the_set_is_of() {
         let chosen =
             |latest_epoch| Chosen { files: Vec::new(), place: String::new(), position: Vec::new(), latest_epoch, _fetched: None };
         let state = State::empty([7; 16]).in_epoch(2);
-        assert_eq!(chosen(2).next_epoch(&state), 3);
-        assert_eq!(chosen(4).next_epoch(&state), 5, "the way from 2 was left before, for 3 and 4");
+        let started: Vec<u32> = (0..8).map(|_| chosen(2).next_epoch(&state, &OsEntropy)).collect();
+        assert!(started.iter().all(|epoch| *epoch > 2), "{started:?}");
+        assert!(started.iter().any(|epoch| *epoch != started[0]), "the same again would be taken for the first: {started:?}");
+        assert!(chosen(4000).next_epoch(&state, &OsEntropy) > 4000, "the way from 2 was left before, for 4000");
+        assert_eq!(epoch_after(u32::MAX, &OsEntropy), u32::MAX);
     }
 }

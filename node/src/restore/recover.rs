@@ -6,7 +6,7 @@
 use super::Progress;
 use super::beginning::{Beginning, begin_over, check_not_restoring, is_cut_short, undo};
 use super::fold::Folded;
-use super::plan::operator;
+use super::plan::{epoch_after, operator};
 use super::values::Spilled;
 use crate::boot::opening::{Local, open_journal, open_local, open_wal};
 use crate::boot::{Ambient, BootError, failed};
@@ -123,7 +123,7 @@ pub async fn recover(
     wal.close();
     let state = &folded.standing.state;
     let recovered = Recovered {
-        epoch: state.epoch() + 1,
+        epoch: epoch_after(state.epoch(), &*ambient.entropy),
         node: config.node.id,
         revision: state.revision(),
         stamp: state.stamp(),

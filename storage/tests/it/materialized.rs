@@ -38,6 +38,24 @@ fn rows_and_their_marker_are_read_back_after_reopening() {
 }
 
 #[test]
+fn rows_that_a_database_is_filled_with_are_read_back_and_it_is_not_whole_before_somebody_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path()).unwrap();
+    let keys: Vec<String> = (0..5000).map(|number| format!("row/{number}")).collect();
+    database.load(keys.iter().map(|key| put(key, &format!("value of {key}"))).collect()).unwrap();
+    assert_eq!(database.make_durable().unwrap(), Some(0));
+    database.apply(Vec::new(), 7).unwrap();
+    assert_eq!(database.make_durable().unwrap(), Some(7));
+    drop(database);
+    let database = open(directory.path()).unwrap();
+    assert_eq!(database.marker(), Some(7));
+    for key in &keys {
+        assert_eq!(database.get(key.as_bytes()).unwrap(), Some(format!("value of {key}").into_bytes()), "{key}");
+    }
+    assert_eq!(database.iter().count(), keys.len());
+}
+
+#[test]
 fn long_values_in_files_of_their_own_are_made_durable_too() {
     let dir = tempfile::tempdir().unwrap();
     let db = open(dir.path()).unwrap();

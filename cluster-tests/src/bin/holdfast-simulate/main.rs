@@ -5,6 +5,7 @@
 mod bugs;
 mod kept;
 mod process;
+mod scenarios;
 mod shrink;
 
 use crate::process::Report;
@@ -21,13 +22,18 @@ cluster_tests::chance_by_seed!();
 const HELP: &str = "usage: holdfast-simulate [--seeds N] [--from SEED] [--steps N] [--nodes N] [--jobs N]
        holdfast-simulate --seed SEED [--steps N] [--nodes N] [--without KIND,…] [--trace] [--twice] [--shrink]
        holdfast-simulate --kept FILE
+       holdfast-simulate --scenarios FILE|DIRECTORY [--seeds N] [--from SEED] [--trace]
        holdfast-simulate --bugs [--only BUG] [--seeds N] [--steps N]
 
 Walks N seeds from SEED on (default: 20 from 1) by N steps each (default 2000), and judges each. --seed runs one, --trace shows all that
 happens, --twice runs it two times and compares, --shrink looks for fewer steps and fewer kinds of them that still fail. --without leaves
-kinds of steps out, by the words of the counts. --kept runs what stands in a file, line by line. --bugs puts one classic bug after the
-other back (debug builds) and says how many seeds it took to find it. Exit codes: 0 nothing was found (with --bugs: all were), 1 otherwise,
+kinds of steps out, by the words of the counts. --kept runs what stands in a file, line by line. --scenarios plays a scenario, or all of a
+directory, under N seeds each (default: 3). --bugs puts one classic bug after the other back (debug builds) and says how many seeds it
+took to find it. Exit codes: 0 nothing was found (with --bugs: all were), 1 otherwise,
 2 usage.";
+
+/// A scenario must come true whatever chance decides besides.
+const SEEDS_OF_A_SCENARIO: u64 = 3;
 
 #[derive(Clone)]
 struct Wanted {
@@ -43,6 +49,8 @@ struct Wanted {
     without: Without,
     shrink: bool,
     kept: Option<String>,
+    /// Scenarios to play, or, for the process of one seed, the scenario.
+    scenarios: Option<String>,
     only_bug: Option<String>,
     /// Set for the process of one seed.
     one: bool,
@@ -60,6 +68,7 @@ fn main() -> ExitCode {
         _ if wanted.bugs => bugs::missed(&wanted),
         _ if wanted.kept.is_some() => kept::found(&wanted),
         Some(seed) if wanted.one => one(seed, &wanted),
+        _ if wanted.scenarios.is_some() => scenarios::found(&wanted),
         Some(seed) if wanted.shrink => shrink::found(seed, &wanted),
         Some(seed) => several(&[seed, seed][..if wanted.twice { 2 } else { 1 }], &wanted),
         None => several(&(wanted.from..wanted.from + wanted.seeds).collect::<Vec<_>>(), &wanted),
@@ -82,9 +91,11 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
         without: Without::default(),
         shrink: false,
         kept: None,
+        scenarios: None,
         only_bug: None,
         one: false,
     };
+    let mut seeds = None;
     while let Some(argument) = arguments.next() {
         let mut text = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
         let mut number = || {
@@ -92,7 +103,7 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             value.parse::<u64>().map_err(|_| format!("{argument}: {value:?} is not a whole number"))
         };
         match argument.as_str() {
-            "--seeds" => wanted.seeds = number()?,
+            "--seeds" => seeds = Some(number()?),
             "--from" => wanted.from = number()?,
             "--steps" => wanted.steps = number()?,
             "--nodes" => wanted.nodes = number()?.clamp(1, 9),
@@ -103,12 +114,15 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--bugs" => wanted.bugs = true,
             "--shrink" => wanted.shrink = true,
             "--without" => wanted.without = without(&text()?)?,
+            "--scenarios" => wanted.scenarios = Some(text()?),
             "--kept" => wanted.kept = Some(text()?),
             "--only" => wanted.only_bug = Some(text()?),
             "--one" => wanted.one = true,
             _ => return Err(format!("{argument} is unknown")),
         }
     }
+    let usual = if wanted.scenarios.is_some() { SEEDS_OF_A_SCENARIO } else { wanted.seeds };
+    wanted.seeds = seeds.unwrap_or(usual);
     Ok(wanted)
 }
 
@@ -121,10 +135,17 @@ fn without(words: &str) -> Result<Without, String> {
 
 /// In the process of one seed: runs it, and writes what it came to as lines.
 fn one(seed: u64, wanted: &Wanted) -> bool {
+    let scenario = match wanted.scenarios.as_deref().map(scenarios::read).transpose() {
+        Ok(scenario) => scenario,
+        Err(why) => return failed(&why),
+    };
     let order = Order { seed, steps: wanted.steps, nodes: wanted.nodes, without: wanted.without };
     let trace = wanted.trace;
     // A thread of its own has no stream of chance but the seed's.
-    let ran = std::thread::Builder::new().stack_size(16 << 20).spawn(move || simulation::run(order, trace));
+    let ran = std::thread::Builder::new().stack_size(16 << 20).spawn(move || match scenario {
+        Some(scenario) => simulation::play(&scenario, seed, trace),
+        None => simulation::run(order, trace),
+    });
     let outcome = match ran.map(std::thread::JoinHandle::join) {
         Ok(Ok(Ok(outcome))) => outcome,
         Ok(Ok(Err(why))) => return failed(&why),

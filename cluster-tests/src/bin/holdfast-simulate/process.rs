@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(600);
 /// One with a bug is given up earlier.
 const PATIENCE_WITH_A_BUG: Duration = Duration::from_secs(90);
+/// What is larger than so many bytes is given back when it is let go of.
+const MMAP_BYTES: &str = "1048576";
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What it said.
@@ -23,6 +25,9 @@ pub(crate) struct Report {
 /// The command that walks the same way again.
 pub(crate) fn again(seed: u64, wanted: &Wanted) -> String {
     let Wanted { steps, nodes, without, .. } = wanted;
+    if let Some(scenario) = &wanted.scenarios {
+        return format!("holdfast-simulate --scenarios {scenario} --from {seed} --seeds 1");
+    }
     let without = without.to_string();
     let without = if without.is_empty() { without } else { format!(" --without {without}") };
     format!("holdfast-simulate --seed {seed} --steps {steps} --nodes {nodes}{without}")
@@ -43,7 +48,12 @@ fn run(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Result<String, String> 
     for (name, number) in [("--seed", seed), ("--steps", wanted.steps), ("--nodes", wanted.nodes)] {
         command.arg(name).arg(number.to_string());
     }
+    if let Some(scenario) = &wanted.scenarios {
+        command.arg("--scenarios").arg(scenario);
+    }
     command.arg("--without").arg(wanted.without.to_string());
+    // Large pages of tables that a database makes anew with each start come from the system, which has them empty already.
+    command.env("MALLOC_MMAP_THRESHOLD_", MMAP_BYTES);
     command.arg("--one").stdin(Stdio::null()).stdout(said.try_clone().map_err(failed)?);
     if wanted.trace {
         command.arg("--trace");

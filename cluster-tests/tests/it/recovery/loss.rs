@@ -27,7 +27,8 @@ async fn the_last_survivor_goes_on_with_all_that_it_has_and_others_join_it() {
     assert_eq!(code, Some(2), "nothing is done without the words");
     let recovered = desk.says("holdfastd", &["recover", "--config", &config, "--i-accept-loss"]);
     let recovered: serde_json::Value = serde_json::from_str(&recovered).unwrap();
-    assert_eq!((&recovered["lost"], &recovered["epoch"]), (&serde_json::json!([1, 2]), &(epoch + 1).into()));
+    assert_eq!(recovered["lost"], serde_json::json!([1, 2]));
+    assert!(recovered["epoch"].as_u64() > Some(epoch.into()), "{recovered}");
 
     desk.cluster.start(survivor);
     desk.cluster.ready().await;
@@ -35,7 +36,7 @@ async fn the_last_survivor_goes_on_with_all_that_it_has_and_others_join_it() {
     for (path, value) in written.iter().chain(&more) {
         assert_eq!(&read(&own, path).await, value, "{path}");
     }
-    assert_eq!(status(&own).await.epoch, epoch + 1);
+    assert_eq!(status(&own).await.epoch, recovered["epoch"]);
     let journal = own.audit().head(v1::HeadRequest {}).await.unwrap();
     assert_eq!(journal.first_seq, 1, "its journal is whole");
 
@@ -83,10 +84,10 @@ async fn a_recovery_that_was_cut_short_is_begun_again_and_loses_nothing() {
     assert!(code == Some(1), "a restore must not take the half of a node for nothing: {said}");
     let first = report(desk.says("holdfastd", &recover));
     // Killed when everything had moved, just before the end: the old log is still there, and is what counts.
-    std::fs::write(data.join("recovering"), "before-epoch-2").unwrap();
+    std::fs::write(data.join("recovering"), format!("before-epoch-{}", first["epoch"])).unwrap();
     let second = report(desk.says("holdfastd", &recover));
     assert_eq!(first["held"], second["held"]);
-    assert_eq!(first["epoch"], second["epoch"]);
+    assert_ne!(first["epoch"], second["epoch"], "what the first began must not be taken for the second's");
 
     desk.cluster.start(survivor);
     desk.cluster.ready().await;
