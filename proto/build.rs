@@ -58,4 +58,6 @@ const SECRETS: &[&str] = &[
     "holdfast.v1.ConfirmTotpRequest",
     "holdfast.v1.IssueSecretIdResponse",
     "holdfast.v1.UnwrapRequest",
+    "holdfast.v1.WrapRequest",
+    "holdfast.v1.UnwrapResponse",
 ];

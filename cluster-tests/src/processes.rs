@@ -21,6 +21,7 @@ const SERVER: [&str; 2] = ["holdfastd", "server"];
 pub struct ProcessCluster {
     kit: PathBuf,
     plans: Vec<NodePlan>,
+    homes: Vec<PathBuf>,
     children: Vec<Option<Child>>,
     settings: Vec<Vec<String>>,
     programs: Vec<Vec<String>>,
@@ -72,7 +73,8 @@ impl ProcessCluster {
         let settings = plans.iter().map(|_| vec!["log.level=info".to_owned()]).collect();
         let children = plans.iter().map(|_| None).collect();
         let programs = plans.iter().map(|_| SERVER.map(str::to_owned).to_vec()).collect();
-        ProcessCluster { kit, plans, children, settings, programs, variables: Vec::new() }
+        let homes = plans.iter().map(|plan| kit::node_directory(&kit, plan.id)).collect();
+        ProcessCluster { kit, plans, homes, children, settings, programs, variables: Vec::new() }
     }
 
     /// A variable in the environment of every node that is started from now on, or none.
@@ -142,6 +144,7 @@ impl ProcessCluster {
         let id = self.plans.iter().map(|plan| plan.id).max().unwrap_or(0) + 1;
         let plan = NodePlan { id, ..crate::ports::plans(1).remove(0) };
         kit::add_node(&self.kit, &plan).expect("a kit takes one more node");
+        self.homes.push(kit::node_directory(&self.kit, id));
         self.plans.push(plan.clone());
         self.children.push(None);
         self.settings.push(vec!["log.level=info".to_owned()]);
@@ -149,10 +152,15 @@ impl ProcessCluster {
         plan
     }
 
-    /// Directory of a node's kit, by position.
+    /// Directory of a node, by position: its kit's, where it was not moved.
     #[must_use]
     pub fn home(&self, node: usize) -> PathBuf {
-        kit::node_directory(&self.kit, self.plans[node].id)
+        self.homes[node].clone()
+    }
+
+    /// A node's files are elsewhere from now on.
+    pub fn move_home(&mut self, node: usize, to: PathBuf) {
+        self.homes[node] = to;
     }
 
     /// The kit.

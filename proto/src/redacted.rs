@@ -32,6 +32,12 @@ impl fmt::Debug for crate::v1::SmtpSink {
     }
 }
 
+impl fmt::Debug for crate::v1::unwrap_response::Contents {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Contents(redacted)")
+    }
+}
+
 impl fmt::Debug for crate::v1::CreateTokenResponse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("CreateTokenResponse").field("details", &self.details).finish_non_exhaustive()
@@ -62,4 +68,21 @@ redacted! {
     ConfirmTotpRequest shows name;
     IssueSecretIdResponse shows details;
     UnwrapRequest;
+    WrapRequest shows about;
+    UnwrapResponse shows about, created_by, contents;
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::v1;
+
+    #[test]
+    fn what_is_wrapped_and_what_comes_out_is_not_printed() {
+        let wrap = v1::WrapRequest { about: "a letter".into(), contents: "hunter2".into(), ttl_ms: 1 };
+        let contents = Some(v1::unwrap_response::Contents::Given("hunter2".into()));
+        let printed = format!("{wrap:?} {:?}", v1::UnwrapResponse { contents, ..Default::default() });
+        assert!(printed.contains("a letter") && printed.contains("redacted") && !printed.contains("hunter2"), "{printed}");
+        // Bytes are printed as text or as numbers.
+        assert!(!printed.contains("104, 117"), "{printed}");
+    }
 }

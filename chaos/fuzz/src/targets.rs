@@ -49,6 +49,8 @@ pub(crate) const ALL: &[Target] = &[
     target("sealed-blobs", seals::blobs, seals::blob_seeds, PLAIN),
     target("journal-bundle", tools::bundle, tools::bundles, PLAIN),
     target("dotenv", tools::dotenv, tools::dotenvs, PLAIN),
+    target("ticket", tools::ticket, tools::tickets, PLAIN),
+    target("node-files", tools::node_files, tools::packages, PLAIN),
     Target { prepare: files::prepare, ..target("settings", files::settings, files::settings_seeds, PLAIN) },
     target("node-plan", files::plan, files::plans, PLAIN),
     target("identity-file", files::identity, files::identities, PLAIN),

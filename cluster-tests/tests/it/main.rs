@@ -27,3 +27,4 @@ mod seal;
 mod seal_kinds;
 mod self_repair;
 mod streams;
+mod tickets;

@@ -182,6 +182,8 @@ pub const SECRET_IDS_MAX: usize = 1_000;
 pub const ALL_SECRET_IDS_MAX: usize = 100_000;
 /// Largest payload that is wrapped for hand-over, sealed, in bytes.
 pub const WRAPPED_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of his own that somebody may wrap.
+pub const WRAPPED_GIVEN_BYTES_MAX: usize = 60 << 10;
 /// Most sealed bytes that wait for their hand-over, all together.
 pub const ALL_WRAPPED_BYTES_MAX: usize = 64 << 20;
 /// Most wrappings that are remembered, used ones included until they end.
@@ -207,6 +209,7 @@ const _: () = {
     assert!(LOCKOUT_MS * 1000 >= LOGIN_FAILURES_WINDOW_US, "a lock outlasts the failures that led to it");
     assert!(IDENTITY_NAME_BYTES_MAX + "machine/".len() <= NAME_BYTES_MAX, "a machine's name fits a principal");
     assert!(WRAPPED_BYTES_MAX < TRANSACTION_BYTES_MAX, "a wrapping fits a batch");
+    assert!(WRAPPED_GIVEN_BYTES_MAX + 1024 <= WRAPPED_BYTES_MAX, "what sealing adds fits, too");
     assert!(OWN_WRAPPED_BYTES_MAX >= WRAPPED_BYTES_MAX && OWN_WRAPPED_BYTES_MAX < ALL_WRAPPED_BYTES_MAX);
     assert!(OWN_WRAPPED_MAX < WRAPPED_MAX && OWN_LOGINS_MAX < TOKENS_MAX, "nobody uses up what is there for all");
     assert!(ALL_WRAPPED_BYTES_MAX >= WRAPPED_BYTES_MAX && LOGIN_FAILURES_MAX > 0);

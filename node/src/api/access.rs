@@ -55,7 +55,7 @@ impl Tokens for TokensService {
         }
         let about = format!("token of {}", message.principal);
         let contents = v1::unwrap_response::Contents::Token(made);
-        let wrapped = self.0.wrap(&caller, about, contents, (message.wrap_ttl_ms, None)).await?;
+        let wrapped = self.0.wrap(&caller.again(), about, contents, (message.wrap_ttl_ms, None)).await?;
         Ok(Response::new(v1::CreateTokenResponse { token: String::new(), details, wrapped: Some(wrapped) }))
     }
 

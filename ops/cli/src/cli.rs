@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         alert, audit, cert_role, cluster, drill, environment, export, import, issuer, key, login, machine, operator, policy,
-        program, promote, role, rule, secret, snapshot, token, unwrap, user, watch,
+        program, promote, role, rule, secret, snapshot, token, unwrap, user, watch, wrap,
     },
     exit::{self, Failure},
     settings::{Globals, Session},
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Login(login::Login),
     /// End the token of the last login.
     Logout(login::Logout),
+    /// Wrap something of your own for hand-over: it opens once.
+    Wrap(wrap::Wrap),
     /// Open what was wrapped for hand-over.
     Unwrap(unwrap::Unwrap),
     /// Users: people who log in with a password.
@@ -115,8 +117,12 @@ pub(crate) enum Command {
 /// Does what the command line asks for.
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let session = match &cli.command {
-        // These need no cluster, and work where a profile is broken.
-        Command::Completion(_) | Command::Man(_) | Command::Version | Command::ExitCodes => Session::offline(&cli.globals),
+        // These need no settings, and work where a profile is broken: a ticket says itself where its cluster is.
+        Command::Completion(_)
+        | Command::Man(_)
+        | Command::Version
+        | Command::ExitCodes
+        | Command::Cluster(cluster::Command::Join(_)) => Session::offline(&cli.globals),
         _ => Session::new(cli.globals, &|name| std::env::var(name).ok())?,
     };
     match cli.command {
@@ -128,6 +134,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => command.run(&session).await,
         Command::Login(command) => command.run(&session).await,
         Command::Logout(command) => command.run(&session).await,
+        Command::Wrap(command) => command.run(&session).await,
         Command::Unwrap(command) => command.run(&session).await,
         Command::User(command) => command.run(&session).await,
         Command::Machine(command) => command.run(&session).await,

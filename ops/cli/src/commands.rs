@@ -25,6 +25,7 @@ pub(crate) mod token;
 pub(crate) mod unwrap;
 pub(crate) mod user;
 pub(crate) mod watch;
+pub(crate) mod wrap;
 
 use std::io::{self, BufRead, IsTerminal};
 

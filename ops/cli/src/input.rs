@@ -121,6 +121,21 @@ pub(crate) fn secret_line(path: &str) -> Result<Zeroizing<String>, Failure> {
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
+/// One line from where an argument says: `@FILE`, `-`, or `?` to be asked without echo. None where it says no such place.
+pub(crate) fn line_from(argument: &str, prompt: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    match argument.strip_prefix('@') {
+        Some(file) => secret_line(file).map(Some),
+        None if argument == "-" => secret_line("-").map(Some),
+        None if argument == "?" => ask_once(prompt).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Bytes as they are from where an argument says: `@FILE`, `-`, or `?` to be asked.
+pub(crate) fn bytes_from(argument: &str, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    Source::parse(argument).ok_or_else(inline_value)?.read(prompt)
+}
+
 /// Puts the value of `secret put` together from its arguments.
 pub(crate) fn value(arguments: &[String], as_json: bool, out: &Output) -> Result<Plain, Failure> {
     let given: Vec<Given> = arguments.iter().map(|argument| Given::parse(argument)).collect::<Result<_, _>>()?;

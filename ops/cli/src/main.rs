@@ -12,9 +12,11 @@ mod dotenv;
 mod exit;
 mod input;
 mod journal;
+mod node_files;
 mod output;
 mod server;
 mod settings;
+mod ticket;
 mod transfer;
 mod value;
 

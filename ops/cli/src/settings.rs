@@ -146,14 +146,19 @@ pub(crate) struct Session {
     environment: Option<String>,
     ca_file: Option<PathBuf>,
     certificate: Option<(PathBuf, PathBuf)>,
-    server_name: Option<String>,
+    /// The name in the nodes' certificates, where it is not the host of the address.
+    pub(crate) server_name: Option<String>,
     token: Option<Token>,
     /// Where the token of a login to this cluster is kept.
     login_file: Option<PathBuf>,
     /// The variable that counts before what a login keeps, where one is set.
     pub(crate) token_variable: Option<&'static str>,
-    timeout: Duration,
+    /// How long one call may take.
+    pub(crate) timeout: Duration,
 }
+
+/// How long one call may take where nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Variables that give a token, the first that is set before the next, and both before what a login keeps.
 const TOKEN_VARIABLES: [&str; 2] = ["HOLDFAST_TOKEN", "HOLDFAST_TOKEN_FILE"];
@@ -183,11 +188,11 @@ impl Session {
             token,
             login_file,
             token_variable: TOKEN_VARIABLES.into_iter().find(|name| variables(name).is_some_and(|text| !text.is_empty())),
-            timeout: globals.timeout.unwrap_or(Duration::from_secs(10)),
+            timeout: globals.timeout.unwrap_or(TIMEOUT),
         })
     }
 
-    /// For commands that need no cluster: only how to print counts.
+    /// For commands that need no settings of a cluster: only how to print counts, and how long to wait.
     pub(crate) fn offline(globals: &Globals) -> Session {
         Session {
             out: Output::new(globals.output, globals.quiet),
@@ -200,7 +205,7 @@ impl Session {
             token: None,
             login_file: None,
             token_variable: None,
-            timeout: Duration::ZERO,
+            timeout: globals.timeout.unwrap_or(TIMEOUT),
         }
     }
 
@@ -215,17 +220,20 @@ impl Session {
         config.token.clone_from(&self.token);
         config.timeout = self.timeout;
         config.server_name.clone_from(&self.server_name);
-        if let Some(path) = &self.ca_file {
-            let pem = std::fs::read(path);
-            config.ca_pem =
-                Some(pem.map_err(|error| Failure::io(format!("cannot read the CA file {}", path.display()), &error))?);
-        }
+        config.ca_pem = self.authority()?;
         if let Some((certificate, key)) = &self.certificate {
             let read =
                 |path: &Path| std::fs::read(path).map_err(|error| Failure::io(format!("cannot read {}", path.display()), &error));
             config.identity = Some(Identity { certificate_pem: read(certificate)?, key_pem: Zeroizing::new(read(key)?) });
         }
         Ok(Client::connect(config).await?)
+    }
+
+    /// Whom the settings trust, as PEM.
+    pub(crate) fn authority(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(path) = &self.ca_file else { return Ok(None) };
+        let pem = std::fs::read(path);
+        pem.map(Some).map_err(|error| Failure::io(format!("cannot read the CA file {}", path.display()), &error))
     }
 
     /// Keeps the token of a login to this cluster, instead of the one before; where it is kept.

@@ -409,6 +409,8 @@ service! {
     /// Wrapping.
     Wrapping as WrappingClient, raw wrapping;
     calls {
+        /// Wraps what the caller brings.
+        wrap(WrapRequest) -> WrapToken;
         /// Reads a secret and wraps it.
         wrap_secret(WrapSecretRequest) -> WrapToken;
         /// Opens a wrapping, once.

@@ -117,7 +117,7 @@ impl Machines for MachinesService {
         }
         let about = format!("secret id of machine {}", message.name);
         let contents = v1::unwrap_response::Contents::SecretId(made);
-        let wrapped = Some(self.0.wrap(&caller, about, contents, (message.wrap_ttl_ms, None)).await?);
+        let wrapped = Some(self.0.wrap(&caller.again(), about, contents, (message.wrap_ttl_ms, None)).await?);
         Ok(Response::new(v1::IssueSecretIdResponse { secret_id: String::new(), details, role_id, wrapped }))
     }
 

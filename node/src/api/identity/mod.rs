@@ -35,7 +35,7 @@ asked! {
     v1::CreateUserRequest: name, v1::ListUsersRequest, v1::UserRequest: name, v1::SetPasswordRequest: name,
     v1::ConfirmTotpRequest: name, v1::SetGrantsRequest: name, v1::CreateMachineRequest: name, v1::ListMachinesRequest, v1::MachineRequest: name,
     v1::IssueSecretIdRequest: name, v1::RevokeSecretIdRequest: name, v1::CertRole: name, v1::ListCertRolesRequest,
-    v1::CertRoleRequest: name, v1::Issuer: name, v1::ListIssuersRequest, v1::IssuerRequest: name,
+    v1::CertRoleRequest: name, v1::Issuer: name, v1::ListIssuersRequest, v1::IssuerRequest: name, v1::WrapRequest: about,
 }
 
 impl Asked for v1::WrapSecretRequest {

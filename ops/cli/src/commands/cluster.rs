@@ -1,6 +1,8 @@
 //! `holdfast cluster`.
 
 mod health;
+mod invite;
+mod join;
 
 use std::io::{self, Write};
 
@@ -25,6 +27,10 @@ pub(crate) enum Command {
     /// How every node is; exits 7 when one does not answer requests or something on it fails.
     #[command(after_help = "No token is needed.\n\nExamples:\n  holdfast cluster health\n  holdfast cluster health -o json")]
     Health,
+    /// Hand a new node its files by a ticket that opens once, and add it as a learner.
+    Invite(invite::Invite),
+    /// Take the files of a new node by its ticket, on its machine. No token and no settings are needed.
+    Join(join::Join),
     /// Add a member that receives everything and does not vote yet.
     #[command(after_help = "Examples:
   holdfast cluster add-learner 4 --zone b --peer-address 10.0.0.4:7101 --client-address 10.0.0.4:7100")]
@@ -98,59 +104,61 @@ Examples:
 
 impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let client = session.client().await?;
-        let cluster = client.cluster();
+        // Awaited where it is needed: whoever joins has no settings for it.
+        let client = session.client();
         match self {
             Command::Status => status(session).await,
             Command::Health => health::run(session).await,
+            Command::Invite(command) => command.run(session).await,
+            Command::Join(command) => command.run(session).await,
             Command::AddLearner { node_id, zone, peer_address, client_address } => {
                 let request = v1::AddLearnerRequest { node_id, zone, peer_address, client_address };
-                let answer = cluster.add_learner(request).await.doing(|| format!("add node {node_id}"))?;
+                let answer = client.await?.cluster().add_learner(request).await.doing(|| format!("add node {node_id}"))?;
                 changed(session, &format!("node {node_id} is a learner"), node_id, &answer)
             }
             Command::Promote { node_id, even_so } => {
-                let answer =
-                    cluster.promote(v1::MemberRequest { node_id, even_so }).await.doing(|| format!("promote node {node_id}"))?;
+                let answer = client.await?.cluster().promote(member(node_id, even_so)).await;
+                let answer = answer.doing(|| format!("promote node {node_id}"))?;
                 changed(session, &format!("node {node_id} votes"), node_id, &answer)
             }
             Command::Replace { node_id, by } => {
                 confirm(session, &format!("Take node {node_id} out of the cluster, and let node {by} vote instead?"))?;
                 let request = v1::ReplaceRequest { node_id, by_node_id: by };
-                let answer = cluster.replace(request).await.doing(|| format!("replace node {node_id}"))?;
+                let answer = client.await?.cluster().replace(request).await.doing(|| format!("replace node {node_id}"))?;
                 changed(session, &format!("node {by} votes, and node {node_id} is out"), node_id, &answer)
             }
             Command::Remove { node_id, even_so } => {
                 confirm(session, &format!("Take node {node_id} out of the cluster?"))?;
-                let answer =
-                    cluster.remove(v1::MemberRequest { node_id, even_so }).await.doing(|| format!("remove node {node_id}"))?;
+                let answer = client.await?.cluster().remove(member(node_id, even_so)).await;
+                let answer = answer.doing(|| format!("remove node {node_id}"))?;
                 changed(session, &format!("node {node_id} is out"), node_id, &answer)
             }
             Command::TransferLeader { node_id } => {
-                let answer = cluster.transfer_leader(v1::MemberRequest { node_id, even_so: false }).await;
+                let answer = client.await?.cluster().transfer_leader(member(node_id, false)).await;
                 let answer = answer.doing(|| "hand leadership over".to_owned())?;
                 changed(session, "leadership was handed over", node_id, &answer)
             }
             Command::Drain { node_id } => {
-                let answer = cluster
-                    .drain(v1::MemberRequest { node_id, even_so: false })
-                    .await
-                    .doing(|| format!("drain node {node_id}"))?;
+                let answer = client.await?.cluster().drain(member(node_id, false)).await;
+                let answer = answer.doing(|| format!("drain node {node_id}"))?;
                 changed(session, &format!("node {node_id} takes no calls"), node_id, &answer)
             }
             Command::Resume { node_id } => {
-                let answer = cluster
-                    .resume(v1::MemberRequest { node_id, even_so: false })
-                    .await
-                    .doing(|| format!("resume node {node_id}"))?;
+                let answer = client.await?.cluster().resume(member(node_id, false)).await;
+                let answer = answer.doing(|| format!("resume node {node_id}"))?;
                 changed(session, &format!("node {node_id} takes calls again"), node_id, &answer)
             }
             Command::Snapshot => {
-                let answer = cluster.trigger_snapshot(v1::TriggerSnapshotRequest {}).await;
+                let answer = client.await?.cluster().trigger_snapshot(v1::TriggerSnapshotRequest {}).await;
                 let answer = answer.doing(|| "make a snapshot".to_owned())?;
                 session.out.done(&json!({ "index": answer.index }), &format!("snapshot at index {}", answer.index))
             }
         }
     }
+}
+
+fn member(node_id: u64, even_so: bool) -> v1::MemberRequest {
+    v1::MemberRequest { node_id, even_so }
 }
 
 fn changed(session: &Session, sentence: &str, node_id: u64, answer: &v1::MembershipResponse) -> Result<(), Failure> {

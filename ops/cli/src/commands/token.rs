@@ -169,7 +169,8 @@ pub(crate) fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     writeln!(file, "{text}").map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))
 }
 
-fn new_private_file(path: &Path) -> Result<std::fs::File, Failure> {
+/// A new file that nobody else may read.
+pub(crate) fn new_private_file(path: &Path) -> Result<std::fs::File, Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -38,12 +38,7 @@ pub(crate) struct Unwrap {
 
 impl Unwrap {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let token = match self.from.strip_prefix('@') {
-            Some(file) => input::secret_line(file)?,
-            None if self.from == "-" => input::secret_line("-")?,
-            None if self.from == "?" => input::ask_once("wrapping token")?,
-            None => Zeroizing::new(self.from.clone()),
-        };
+        let token = input::line_from(&self.from, "wrapping token")?.unwrap_or_else(|| Zeroizing::new(self.from.clone()));
         let request = v1::UnwrapRequest { token: token.to_string() };
         let client = session.client().await?;
         if self.lookup {
@@ -99,6 +94,7 @@ fn show(session: &Session, opened: v1::UnwrapResponse) -> Result<(), Failure> {
         }
         Some(Contents::SecretId(made)) => (Zeroizing::new(made.secret_id.into_bytes()), json!({ "role_id": made.role_id })),
         Some(Contents::Secret(read)) => (Plain::from(read.value).raw(), json!({})),
+        Some(Contents::Given(bytes)) => (Zeroizing::new(bytes.to_vec()), json!({})),
         None => return Err(Failure::new(crate::exit::Exit::Unexpected, "cannot unwrap", "there was nothing in it")),
     };
     if session.out.format_of_value() == Format::Raw {
