@@ -1,6 +1,7 @@
 //! Every call of the contract against a real cluster of three, through each node.
 
 use cluster_tests::processes::{ProcessCluster, learner};
+use cluster_tests::waiting::until;
 use proto::v1;
 use proto_client::{Client, Token};
 use std::collections::BTreeMap;
@@ -303,7 +304,8 @@ async fn a_fourth_node_joins_becomes_a_voter_and_answers_and_an_old_one_leaves()
     }
     let plan = world.cluster.add_node();
     client.cluster().add_learner(learner(&plan)).await.unwrap();
-    client.cluster().promote(v1::MemberRequest { node_id: plan.id, even_so: false }).await.unwrap();
+    let promote = async || client.cluster().promote(v1::MemberRequest { node_id: plan.id, even_so: false }).await.is_ok();
+    until("the new node answers and votes", promote).await;
     world.cluster.ready().await;
     let joined = world.cluster.client(Some(3)).await;
     assert_eq!(read(&joined, "app/7", 0).await.unwrap(), "v");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const HOME: &str = "production";
 
-fn files_under(directory: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn files_under(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { files_under(&path, found) } else { found.push(path) }

@@ -1,5 +1,7 @@
 //! New nodes come by tickets: each opens once, within its time, and only for the cluster that it is from.
 
+use crate::leaks::files_under;
+use crate::planted::{Planted, hits};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cluster_tests::processes::{ProcessCluster, binary};
@@ -33,8 +35,13 @@ struct Desk {
 }
 
 async fn desk() -> Desk {
+    desk_with(&[]).await
+}
+
+async fn desk_with(settings: &[&str]) -> Desk {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = ProcessCluster::prepare(directory.path(), 3);
+    settings.iter().for_each(|setting| cluster.set(setting));
     cluster.start_all();
     let leader = cluster.ready().await;
     let client = cluster.client_from(leader).await;
@@ -129,7 +136,7 @@ async fn a_node_comes_by_a_ticket_that_opens_once() {
     desk.cluster.move_home(3, new.clone());
     desk.cluster.start(3);
     desk.cluster.ready().await;
-    let promote = async || desk.client.cluster().promote(v1::MemberRequest { node_id: 4, even_so: true }).await.is_ok();
+    let promote = async || desk.client.cluster().promote(v1::MemberRequest { node_id: 4, even_so: false }).await.is_ok();
     until("node 4 has caught up and votes", promote).await;
     assert!(desk.member(4).await.voter);
     let again = desk.holdfast(&["cluster", "invite", &new.display().to_string()]);
@@ -214,4 +221,28 @@ async fn bytes_of_ones_own_are_wrapped_handed_over_once_and_on_the_journal() {
     let journal = desk.holdfast(&["audit", "query", "--operation", "wrap.wrap", "-o", "json"]);
     let journal = String::from_utf8_lossy(&journal.stdout).into_owned();
     assert!(journal.contains("bytes: all of them") && journal.contains("too large"), "{journal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_ticket_nor_keys_are_left_in_a_data_directory_a_log_or_what_is_said() {
+    let mut desk = desk_with(&["log.level=trace,openraft=trace", "storage.segment_bytes=1048576"]).await;
+    desk.cluster.lay_out_node();
+    let read = |name: &str| std::fs::read_to_string(desk.cluster.home(3).join(name)).unwrap();
+    let (peer, seal) = (read("tls/peer.key").lines().nth(1).unwrap().to_owned(), read("seal.key").trim().to_owned());
+    let (ticket, invited) = desk.invite(3, "10m");
+    let token = opened(&ticket)["token"].as_str().unwrap().to_owned();
+    let (first, second) = (desk.join(&ticket, &desk.path("node4")), desk.join(&ticket, &desk.path("second")));
+    assert_eq!((first.0, second.0), (Some(0), Some(4)));
+
+    let said = desk.path("said");
+    std::fs::write(&said, [invited, first.1, second.1].concat()).unwrap();
+    let mut files = vec![said];
+    for node in 0..3 {
+        files_under(&desk.cluster.home(node).join("data"), &mut files);
+        files.push(desk.cluster.log(node));
+    }
+    let planted =
+        [Planted::new("ticket", &token), Planted::new("key of the node", &peer), Planted::new("key of the seal", &seal)];
+    assert_eq!(hits(&files, &planted), Vec::<String>::new());
+    assert!(!hits(&[desk.path("node4/seal.key"), desk.path("node4/tls/peer.key")], &planted).is_empty(), "the search finds them");
 }

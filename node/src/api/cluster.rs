@@ -79,6 +79,9 @@ impl Cluster for ClusterService {
         if !even_so && let Some((why, instead)) = placement::better_than(&self.member_states(), node) {
             return Err(Status::failed_precondition(format!("{why}: promote node {instead} instead, or say --even-so")));
         }
+        if !even_so && self.leads() {
+            self.check_answering(|members, status, since| placement::can_vote(members, status, node, since)).await?;
+        }
         self.changed(self.replica.promote(node).await)
     }
 

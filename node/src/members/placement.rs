@@ -77,6 +77,15 @@ pub(crate) fn can_take_over(
     can_spare(&members.iter().map(with).collect::<Vec<_>>(), status, old, since)
 }
 
+/// Whether a learner answers, and may be trusted with a vote.
+pub(crate) fn can_vote(members: &[MemberState], status: &ReplicaStatus, node: u64, since: Duration) -> Result<(), String> {
+    let is_learner = members.iter().any(|member| member.id == node && !member.voter);
+    if is_learner && !answers(status, node, since) {
+        return Err(format!("node {node} does not answer: start it, and promote it when it has caught up, or say --even-so"));
+    }
+    Ok(())
+}
+
 /// Whether a node has answered what it was sent since.
 fn answers(status: &ReplicaStatus, id: u64, since: Duration) -> bool {
     let follower = status.followers.iter().find(|follower| follower.id == id);
@@ -180,6 +189,11 @@ mod tests {
         };
         assert_eq!(take_over(3, [true, false, true]), Ok(()), "the dead one is replaced");
         assert_eq!(take_over(2, [true, false, true]), Ok(()));
+        let learner = [member(1, "", true), member(4, "", false)];
+        let refused = can_vote(&learner, &led_by_1(&[(4, 0, false)]), 4, SILENT).unwrap_err();
+        assert!(refused.starts_with("node 4 does not answer: start it"), "{refused}");
+        assert_eq!(can_vote(&learner, &led_by_1(&[(4, 0, true)]), 4, SILENT), Ok(()));
+        assert_eq!(can_vote(&learner, &led_by_1(&[]), 9, SILENT), Ok(()), "whether there is such a node is for others to say");
         let refused = take_over(2, [true, true, false]).unwrap_err();
         assert_eq!(refused, "node 4 does not answer: it would have a vote that it does not use");
         assert_eq!(take_over(9, [true, true, false]), Ok(()), "whether there is such a node is for others to say");
