@@ -180,7 +180,7 @@ pub(crate) async fn journal(node: u64, client: &Client, from_seq: u64) -> Result
     let cluster: [u8; 16] = head.cluster_id.as_ref().try_into().unwrap_or_default();
     let request = v1::ExportRequest { from_seq: first_seq, to_seq: head.seq };
     let mut leaves = client.audit().export(request).await.map_err(Trouble::call("export a journal"))?;
-    let mut link = (first_seq == 1).then(|| chain::genesis(&cluster, head.epoch));
+    let mut link = (first_seq == 1).then(|| chain::genesis(&cluster));
     let mut journal = Journal { node, first_seq, records: Vec::new(), records_total: 0, flaw: None };
     while let Some(exported) = leaves.next().await {
         let exported = exported.map_err(Trouble::call("export a journal"))?;

@@ -10,7 +10,7 @@ use openraft::{
 
 use crate::{
     replica::Replica,
-    types::{Member, TypeConfig},
+    types::{Member, Membership, TypeConfig},
 };
 
 /// Why the membership did not change.
@@ -68,19 +68,29 @@ pub struct MemberState {
     pub voter: bool,
 }
 
+fn states(membership: &Membership) -> BTreeMap<u64, MemberState> {
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    let states = membership.nodes().map(|(id, member)| {
+        let state = MemberState { id: *id, member: member.clone(), voter: voters.contains(id) };
+        (*id, state)
+    });
+    states.collect()
+}
+
 impl Replica {
-    /// Every member by id.
+    /// Every member by id, as the newest membership in the log has it: another leader may still take that one back.
     #[must_use]
     pub fn members(&self) -> BTreeMap<u64, MemberState> {
-        let metrics = self.raft().server_metrics();
+        states(self.raft().server_metrics().borrow_watched().membership_config.membership())
+    }
+
+    /// Every member by id, once this node knows that the newest membership in its log is committed; none before.
+    #[must_use]
+    pub fn agreed_members(&self) -> Option<BTreeMap<u64, MemberState>> {
+        let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        let voters: BTreeSet<u64> = membership.voter_ids().collect();
-        let states = membership.nodes().map(|(id, member)| {
-            let state = MemberState { id: *id, member: member.clone(), voter: voters.contains(id) };
-            (*id, state)
-        });
-        states.collect()
+        let is_agreed = *metrics.membership_config.log_id() <= metrics.local_committed;
+        is_agreed.then(|| states(metrics.membership_config.membership()))
     }
 
     /// Founds a cluster of `members`, all voters. Once in its life, on one node, which must be among them.

@@ -37,6 +37,13 @@ pub(super) async fn judge(walk: &mut Walk) -> Result<Vec<String>, String> {
         Ok(standings) => standings,
         Err(late) => return Ok(vec![late]),
     };
+    let deadline = Instant::now() + EQUAL;
+    while let Err(others) = members_are_these(walk) {
+        if Instant::now() > deadline {
+            return Ok(vec![others]);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
     let (first, routes) = longest_journal(walk).await?;
     if first > 1 {
         return Ok(vec![format!("the oldest record on any node is {first}: those before it are lost")]);
@@ -103,8 +110,13 @@ async fn alive(walk: &mut Walk) -> Result<(), String> {
         }
         if Instant::now() > deadline {
             let up: Vec<u64> = walk.world.up().iter().filter(|(_, node)| node.is_ready()).map(|(id, _)| *id).collect();
-            let coming = if walk.coming.is_some() { ", and one has not come in place of another" } else { "" };
-            return Err(format!("no write succeeded within {ALIVE:?} of healing; of {count} nodes {up:?} are ready{coming}"));
+            let coming = walk.coming.as_ref().map_or(String::new(), |coming| format!("; {}", coming.why()));
+            let stand: Vec<String> =
+                walk.world.up().iter().map(|(id, node)| format!("\n  node {id}: {:?}", node.replica().status())).collect();
+            let stand = stand.concat();
+            return Err(format!(
+                "no write succeeded within {ALIVE:?} of healing; of {count} nodes {up:?} are ready{coming}{stand}"
+            ));
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -128,6 +140,19 @@ async fn equal(walk: &mut Walk) -> Result<Vec<Standing>, String> {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Those that were laid out, and have not left, are the members, and all vote.
+fn members_are_these(walk: &Walk) -> Result<(), String> {
+    let ids = walk.world.ids();
+    for (id, node) in walk.world.up() {
+        let voters: Vec<u64> =
+            node.replica().members().into_values().filter(|member| member.voter).map(|member| member.id).collect();
+        if voters != ids {
+            return Err(format!("node {id} says that {voters:?} vote, and there are {ids:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// Every secret that somebody asked for, as it stands.

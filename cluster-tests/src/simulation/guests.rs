@@ -29,8 +29,18 @@ pub(super) struct Guest {
 /// A replacement on its way. It is the only one.
 pub(super) struct Coming {
     guest: Guest,
-    /// Somebody who sees to it; nobody while it rests. He says whether the old one has left.
-    asking: Option<JoinHandle<bool>>,
+    /// Somebody who sees to it; nobody while it rests. He says why the old one has not left.
+    asking: Option<JoinHandle<Result<(), String>>>,
+    /// What was said last.
+    said: String,
+}
+
+impl Coming {
+    /// Why it has not come about yet.
+    pub(super) fn why(&self) -> String {
+        let Coming { guest: Guest { member, instead_of, .. }, said, .. } = self;
+        format!("node {} has not come in place of node {instead_of}: {said}", member.node_id)
+    }
 }
 
 /// The changes that a replacement takes.
@@ -49,7 +59,7 @@ enum Said {
     Done,
     /// A leader does not know this node.
     NotMember(u64),
-    NotNow,
+    NotNow(String),
 }
 
 impl Walk {
@@ -69,7 +79,8 @@ impl Walk {
         self.world.leaves(instead_of);
         self.start(member.node_id)?;
         let in_one_change = chance::happens(IN_ONE_CHANGE);
-        self.coming = Some(Coming { guest: Guest { member, instead_of, in_one_change }, asking: None });
+        self.coming =
+            Some(Coming { guest: Guest { member, instead_of, in_one_change }, asking: None, said: "nobody was asked".into() });
         Ok(self.go_on_replacing())
     }
 
@@ -87,7 +98,10 @@ impl Walk {
         let Some(coming) = self.coming.as_mut() else { return };
         let Some(asking) = coming.asking.take_if(|asking| asking.is_finished()) else { return };
         let Guest { member, instead_of, .. } = coming.guest.clone();
-        if asking.await.unwrap_or(false) {
+        if let Err(why) = asking.await.unwrap_or_else(|error| Err(error.to_string())) {
+            coming.said.clone_from(&why);
+            self.tell(format!("node {instead_of} has not left: {why}"));
+        } else {
             self.tell(format!("node {instead_of} has left, node {} is in its place", member.node_id));
             self.world.retire(instead_of);
             self.at_once.retain(|id| *id != instead_of);
@@ -98,10 +112,10 @@ impl Walk {
 }
 
 impl Callers {
-    /// Asks whoever is there, again and again; whether the old one has left.
-    async fn replace(&self, guest: Guest) -> bool {
+    /// Asks whoever is there, again and again, until the old one has left.
+    async fn replace(&self, guest: Guest) -> Result<(), String> {
         let (new, old) = (guest.member.node_id, guest.instead_of);
-        let (mut next, mut missed) = (Change::Add, 0);
+        let (mut next, mut missed, mut refused) = (Change::Add, 0, String::new());
         for _ in 0..REQUESTS {
             let said = match next {
                 Change::Add => self.change(async |mut at, asked| at.add_learner(asked).await, guest.member.clone()).await,
@@ -117,34 +131,41 @@ impl Callers {
                     Change::Add if guest.in_one_change => next = Change::Replace,
                     Change::Add => next = Change::Promote,
                     Change::Promote => next = Change::Remove,
-                    Change::Replace | Change::Remove => return true,
+                    Change::Replace | Change::Remove => return Ok(()),
                 },
                 // What an earlier request did whose answer was lost. It counts when a leader that has committed since says so, too.
                 Said::NotMember(id) if id == old => {
                     missed += 1;
                     if missed > 1 {
-                        return true;
+                        return Ok(());
                     }
                 }
                 Said::NotMember(_) => next = Change::Add,
-                Said::NotNow => tokio::time::sleep(Duration::from_millis(chance::of(AGAIN_MS))).await,
+                Said::NotNow(why) => {
+                    refused = why;
+                    tokio::time::sleep(Duration::from_millis(chance::of(AGAIN_MS))).await;
+                }
             }
         }
-        false
+        Err(refused)
     }
 
     /// Asks somebody for a change.
     async fn change<T>(&self, call: impl AsyncFnOnce(ClusterClient<Routes>, Request<T>) -> Answered, message: T) -> Said {
-        let Some((routes, life)) = chance::one(&self.nodes()).and_then(|node| self.door(node)) else { return Said::NotNow };
+        let door = chance::one(&self.nodes()).and_then(|node| self.door(node));
+        let Some((routes, life)) = door else { return Said::NotNow("all are down".into()) };
         let asking = call(ClusterClient::new(routes), self.request(message, Uuid::new_v4()));
         tokio::select! {
             biased;
-            () = life.ended() => Said::NotNow,
+            () = life.ended() => Said::NotNow("the node ended".into()),
             said = tokio::time::timeout(PATIENCE, asking) => match said {
                 Ok(Ok(_)) => Said::Done,
                 Ok(Err(status)) if status.code() == Code::AlreadyExists => Said::Done,
-                Ok(Err(status)) if status.code() == Code::NotFound => named(status.message()).map_or(Said::NotNow, Said::NotMember),
-                _ => Said::NotNow,
+                Ok(Err(status)) => match named(status.message()).filter(|_| status.code() == Code::NotFound) {
+                    Some(node) => Said::NotMember(node),
+                    None => Said::NotNow(format!("{:?}: {}", status.code(), status.message())),
+                },
+                Err(_) => Said::NotNow("no answer in time".into()),
             },
         }
     }

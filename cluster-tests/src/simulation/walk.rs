@@ -296,7 +296,7 @@ impl Walk {
             callers.operate(id, Operating::Seal).await;
             for _ in 0..OPENINGS {
                 tokio::time::sleep(Duration::from_millis(chance::of(50..=500))).await;
-                let Some(id) = chance::one(&nodes) else { return };
+                let Some(id) = chance::one(&callers.nodes()) else { continue };
                 if callers.operate(id, Operating::Unseal).await {
                     return;
                 }

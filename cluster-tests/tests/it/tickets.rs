@@ -76,7 +76,7 @@ impl Desk {
         let file = self.path("received.ticket");
         std::fs::write(&file, ticket).unwrap();
         let mut command = Command::new(binary("holdfast"));
-        command.args(["cluster", "join", "--ticket", &format!("@{}", file.display()), "--timeout", "3s", "--out"]).arg(out);
+        command.args(["cluster", "join", "--ticket", &format!("@{}", file.display()), "--timeout", "20s", "--out"]).arg(out);
         command.env("HOLDFAST_CONFIG", self.path("nowhere.toml")).env("HOLDFAST_TOKEN", "hf_nobody").stdin(Stdio::null());
         let output = command.output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())

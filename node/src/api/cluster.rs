@@ -203,6 +203,10 @@ impl ClusterService {
         let asked = Instant::now();
         loop {
             let elapsed = asked.elapsed();
+            // Who leads now has to be asked, and will be.
+            if !self.leads() {
+                return Ok(());
+            }
             match check(&self.member_states(), &self.replica.status(), elapsed) {
                 Ok(()) => return Ok(()),
                 Err(why) if elapsed > ANSWER_MAX => return Err(Status::failed_precondition(why)),

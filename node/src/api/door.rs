@@ -279,14 +279,22 @@ impl Door {
     /// # Errors
     /// When there is no outcome within `patience`.
     pub(crate) async fn submit_own(&self, who: &str, command: Command, patience: Duration) -> Result<(Decided, Arc<View>), Lost> {
-        let ask = Ask {
+        self.conduit.submit(self.own(who), command, Instant::now() + patience).await
+    }
+
+    /// As [`submit_own`](Door::submit_own), for what only the node that leads can know, and knows only while it does: it is tried once, here.
+    pub(crate) async fn submit_here(&self, who: &str, command: Command, patience: Duration) -> Result<Decided, Lost> {
+        self.conduit.submit_here(self.own(who), command, Instant::now() + patience).await
+    }
+
+    fn own(&self, who: &str) -> Ask {
+        Ask {
             credential: None,
             request: uuid::Uuid::new_v4().into_bytes(),
             fingerprint: 0,
             source: format!("{}/{who}", self.node_id),
             address: None,
-        };
-        self.conduit.submit(ask, command, Instant::now() + patience).await
+        }
     }
 
     /// A view that is not older than this call. It costs a record, though no use of a counted token, so it is asked for in doubt only.

@@ -22,7 +22,7 @@ const ADDRESSES_MAX: usize = 1024;
 #[derive(Default)]
 pub(crate) struct KeySets {
     /// Made for the first fetch: it reads the machine's authorities, and a machine that has none serves all who need none.
-    http: OnceLock<Result<reqwest::Client, String>>,
+    http: OnceLock<reqwest::Client>,
     known: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Kept>>>>,
 }
 
@@ -34,11 +34,12 @@ struct Kept {
 
 impl KeySets {
     fn http(&self) -> Result<&reqwest::Client, String> {
-        let build = || {
-            let client = reqwest::Client::builder().timeout(FETCH).redirect(reqwest::redirect::Policy::none()).no_proxy();
-            client.build().map_err(|error| format!("make a client for the keys of issuers: {error}"))
-        };
-        self.http.get_or_init(build).as_ref().map_err(Clone::clone)
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let client = reqwest::Client::builder().timeout(FETCH).redirect(reqwest::redirect::Policy::none()).no_proxy().build();
+        let client = client.map_err(|error| format!("make a client for the keys of issuers: {error}"))?;
+        Ok(self.http.get_or_init(|| client))
     }
 
     /// The set at an address: one that holds the key asked for, or else the newest there is.

@@ -65,6 +65,16 @@ impl Conduit {
         Ok((decided, view))
     }
 
+    /// Has this node decide a command while it leads. It is tried once, and never brought to another leader.
+    pub(crate) async fn submit_here(&self, ask: Ask, command: Command, deadline: Instant) -> Result<Decided, Lost> {
+        match tokio::time::timeout_at(deadline, self.try_here(ask, command)).await {
+            Ok(Ok(decided)) => Ok(decided),
+            Ok(Err(Undecided::NotHappened(why))) => Err(Lost::Unavailable(why)),
+            Ok(Err(Undecided::Unknown(why))) => Err(Lost::Unknown(why)),
+            Err(_) => Err(Lost::Unknown("no answer before the deadline".into())),
+        }
+    }
+
     async fn decide(&self, mut ask: Ask, command: Command, deadline: Instant) -> Result<Decided, Lost> {
         let mut wait = RETRY_MIN;
         // Once a try may have happened, no later failure takes that doubt away.

@@ -19,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use storage::materialized::RowOp;
+use storage::materialized::{MaterializedError, RowOp};
 use storage::planted;
 use storage::snapshot::{SnapshotError, read_header};
 use storage::{Contents, Disk, Owner, SnapshotHeader, SnapshotReader, SnapshotWriter};
@@ -63,7 +63,8 @@ struct MissingRoot {
 pub(crate) fn is_damage(error: &io::Error) -> bool {
     const EIO: i32 = 5;
     let cause = error.get_ref();
-    if cause.is_some_and(|cause| cause.is::<MissingRoot>()) {
+    // That the databases cannot be filled from it says nothing of the snapshot.
+    if cause.is_some_and(|cause| cause.is::<MissingRoot>() || cause.is::<MaterializedError>()) {
         return false;
     }
     match cause.and_then(|cause| cause.downcast_ref::<SnapshotError>()) {

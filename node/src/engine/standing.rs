@@ -36,7 +36,7 @@ impl Record {
 impl Standing {
     /// A cluster that has no record yet.
     pub(crate) fn before_everything(state: State) -> Standing {
-        let chain = chain::genesis(state.cluster(), state.epoch());
+        let chain = chain::genesis(state.cluster());
         Standing { state, chain }
     }
 

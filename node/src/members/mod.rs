@@ -7,11 +7,14 @@ pub(crate) mod placement;
 pub(crate) use gate::AdmittedPeers;
 
 use crate::api::Door;
+use crate::engine::Lost;
+use crate::engine::proposer::Decided;
 use node_domain::command::Upkeep;
 use node_domain::limits;
 use node_domain::members::{Build, MembersUpkeep, Seat};
 use node_domain::{Command, State};
 use raft::{MemberState, Replica, Role};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +25,8 @@ const LEVEL: u32 = 1;
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a report may take to commit.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Who says so, in the journal.
+const SOURCE: &str = "members";
 
 /// What this node runs. A test may have a build understand more or less.
 pub(crate) fn build() -> Build {
@@ -47,14 +52,13 @@ fn seat(member: &MemberState) -> Seat {
     Seat { zone: limits::cut(member.member.zone.clone(), limits::NAME_BYTES_MAX), voter: member.voter }
 }
 
-/// Where all members stand, as replication has it.
-fn seats(replica: &Replica) -> Vec<(u64, Seat)> {
-    replica.members().values().map(|member| (member.id, seat(member))).collect()
+fn seats(members: &BTreeMap<u64, MemberState>) -> Vec<(u64, Seat)> {
+    members.values().map(|member| (member.id, seat(member))).collect()
 }
 
 /// Whether the state knows all changes of members that replication has.
 pub(crate) fn are_told(state: &State, replica: &Replica) -> bool {
-    state.members().are(&seats(replica))
+    state.members().are(&seats(&replica.members()))
 }
 
 /// Reports and announces for as long as the node runs.
@@ -68,24 +72,28 @@ pub(crate) async fn keep_told(door: Arc<Door>, replica: Replica) {
             continue;
         }
         let members = view.state.members();
-        let seen = seats(&replica);
-        let is_member = seen.iter().any(|(node, _)| *node == door.node_id);
+        // A change that may still be taken back is no news: who has left stays out for good, and who joined has used up a number.
+        let Some(agreed) = replica.agreed_members() else { continue };
+        let is_member = agreed.contains_key(&door.node_id);
+        let seen = seats(&agreed);
         if matches!(*replica.watch_role().borrow(), Role::Leader { .. }) && !members.are(&seen) {
-            say(&door, MembersUpkeep::See { members: seen }).await;
+            // Here, not at a later leader: that one knows of later changes.
+            told(door.submit_here(SOURCE, upkeep(MembersUpkeep::See { members: seen }), PATIENCE).await);
         } else if is_member && members.build(door.node_id) != Some(&build()) {
-            say(&door, MembersUpkeep::Announce { node: door.node_id, build: build() }).await;
+            let announce = upkeep(MembersUpkeep::Announce { node: door.node_id, build: build() });
+            told(door.submit_own(SOURCE, announce, PATIENCE).await.map(|(decided, _)| decided));
         }
     }
 }
 
-async fn say(door: &Door, upkeep: MembersUpkeep) {
-    let command = Command::Upkeep(Box::new(Upkeep::Members(upkeep)));
-    match door.submit_own("members", command, PATIENCE).await {
-        Ok((decided, _)) => {
-            if let Err(refused) = decided.answer {
-                tracing::error!(%refused, "what this node says of the members was refused");
-            }
-        }
+fn upkeep(upkeep: MembersUpkeep) -> Command {
+    Command::Upkeep(Box::new(Upkeep::Members(upkeep)))
+}
+
+fn told(outcome: Result<Decided, Lost>) {
+    match outcome.map(|decided| decided.answer) {
+        Ok(Ok(_)) => {}
+        Ok(Err(refused)) => tracing::error!(%refused, "what this node says of the members was refused"),
         Err(lost) => tracing::debug!(%lost, "the journal does not know yet of a change of members"),
     }
 }

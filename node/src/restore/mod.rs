@@ -92,7 +92,7 @@ pub async fn restore(
     let keys = |version: u32| unsealed.ring.snapshot_key(version, &cluster);
     let folded = fold(&chosen, disk, &keys, wish.at, progress).map_err(failed("read the snapshots"))?;
     check_new(&chosen, config.node.id).map_err(failed("setting node.id"))?;
-    let epoch = chosen.next_epoch(&folded.standing.state, &*ambient.entropy);
+    let epoch = chosen.next_epoch(&folded.standing.state, ambient);
     let mut report = report(&chosen, &folded, members.keys().copied().collect(), epoch);
     if wish.dry_run {
         return Ok(report);

@@ -1,6 +1,7 @@
 //! What somebody who restores wishes for, and which files it takes.
 
 use super::Progress;
+use crate::boot::Ambient;
 use crate::config::Config;
 use crate::kit::NodePlan;
 use node_domain::State;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use storage::Disk;
 use storage_backup::{Entry, Store, Wanted, check_entry};
 use storage_crypto::PublicKey;
-use storage_crypto::entropy::{Entropy, random};
+use storage_crypto::entropy::random;
 
 /// Which state is wished back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,16 +66,24 @@ impl Chosen {
     }
 
     /// The epoch that starts where `state` is restored.
-    pub(super) fn next_epoch(&self, state: &State, entropy: &dyn Entropy) -> u32 {
-        epoch_after(self.latest_epoch.max(state.epoch()), entropy)
+    pub(super) fn next_epoch(&self, state: &State, ambient: &Ambient) -> u32 {
+        epoch_after(self.latest_epoch.max(state.epoch()), ambient)
     }
 }
 
-/// An epoch later than `latest`. How much later is chance: two that are started apart, by a restore that is made twice or by two survivors
-/// of which nobody told the other, are not the same, and refuse each other.
-pub(super) fn epoch_after(latest: u32, entropy: &dyn Entropy) -> u32 {
-    latest.saturating_add(1 + u32::from(u16::from_le_bytes(random(entropy))))
+/// An epoch later than `latest`: by the clock, so that of two that are started apart the later has the higher number, and by chance, so that two
+/// that are started at the same time, by two survivors of which nobody told the other, are not the same and refuse each other.
+pub(super) fn epoch_after(latest: u32, ambient: &Ambient) -> u32 {
+    let since = ambient.clock.now().as_ms().saturating_sub(EPOCHS_SINCE_MS) / EPOCH_STEP_MS;
+    let by_clock = u32::try_from(since.saturating_mul(EPOCHS_PER_STEP)).unwrap_or(u32::MAX);
+    let chance = u64::from(u16::from_le_bytes(random(&*ambient.entropy))) % (EPOCHS_PER_STEP / 2);
+    latest.max(by_clock).saturating_add(1 + u32::try_from(chance).unwrap_or(0))
 }
+
+/// Epochs are counted from the beginning of 2020, in steps of ten minutes with room for chance in each: a number lasts until 2059.
+const EPOCHS_SINCE_MS: u64 = 1_577_836_800_000;
+const EPOCH_STEP_MS: u64 = 600_000;
+const EPOCHS_PER_STEP: u64 = 2048;
 
 impl From<Point> for Wanted {
     fn from(point: Point) -> Wanted {
@@ -185,17 +194,33 @@ pub(super) fn operator() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use storage_crypto::entropy::OsEntropy;
+    use node_domain::ids::Stamp;
+    use std::sync::Arc;
+
+    struct At(Stamp);
+
+    impl crate::clock::Clock for At {
+        fn now(&self) -> Stamp {
+            self.0
+        }
+    }
 
     #[test]
     fn a_restore_starts_a_timeline_that_nothing_in_the_set_is_of() {
         let chosen =
             |latest_epoch| Chosen { files: Vec::new(), place: String::new(), position: Vec::new(), latest_epoch, _fetched: None };
         let state = State::empty([7; 16]).in_epoch(2);
-        let started: Vec<u32> = (0..8).map(|_| chosen(2).next_epoch(&state, &OsEntropy)).collect();
+        let at =
+            |days: u64| Ambient { clock: Arc::new(At(Stamp((EPOCHS_SINCE_MS + days * 86_400_000) * 1000))), ..Ambient::real() };
+        let today = at(2500);
+        let started: Vec<u32> = (0..8).map(|_| chosen(2).next_epoch(&state, &today)).collect();
         assert!(started.iter().all(|epoch| *epoch > 2), "{started:?}");
         assert!(started.iter().any(|epoch| *epoch != started[0]), "the same again would be taken for the first: {started:?}");
-        assert!(chosen(4000).next_epoch(&state, &OsEntropy) > 4000, "the way from 2 was left before, for 4000");
-        assert_eq!(epoch_after(u32::MAX, &OsEntropy), u32::MAX);
+        assert!(started.iter().all(|epoch| *epoch < epoch_after(2, &at(2501))), "the one that is started later is the later one");
+        let ahead = started[0] + 1_000_000;
+        assert!(chosen(ahead).next_epoch(&state, &today) > ahead, "the way from 2 was left before, by a clock that was ahead");
+        assert!(epoch_after(2, &at(0)) > 2, "a clock that stands still");
+        assert_eq!(epoch_after(u32::MAX, &today), u32::MAX);
+        assert!(epoch_after(2, &at(39 * 365)) < u32::MAX, "for as long as somebody may use this");
     }
 }

@@ -123,7 +123,7 @@ pub async fn recover(
     wal.close();
     let state = &folded.standing.state;
     let recovered = Recovered {
-        epoch: epoch_after(state.epoch(), &*ambient.entropy),
+        epoch: epoch_after(state.epoch(), ambient),
         node: config.node.id,
         revision: state.revision(),
         stamp: state.stamp(),

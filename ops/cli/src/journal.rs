@@ -28,6 +28,7 @@ pub(crate) struct Item {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origin {
     pub(crate) cluster: Option<[u8; 16]>,
+    /// The epoch of the last record: those before it are of the same or of earlier ones.
     pub(crate) epoch: Option<u32>,
     pub(crate) first_seq: Option<u64>,
     pub(crate) last_seq: Option<u64>,
@@ -38,8 +39,8 @@ pub(crate) struct Origin {
 impl Origin {
     /// The first link of a journal follows from the cluster alone.
     pub(crate) fn with_genesis(mut self) -> Origin {
-        if let (Some(1), Some(cluster), Some(epoch)) = (self.first_seq, self.cluster, self.epoch) {
-            self.before = Some(proto_record::chain::genesis(&cluster, epoch));
+        if let (Some(1), Some(cluster)) = (self.first_seq, self.cluster) {
+            self.before = Some(proto_record::chain::genesis(&cluster));
         }
         self
     }

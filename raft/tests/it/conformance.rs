@@ -40,6 +40,7 @@ over_both_transports! {
     a_removed_node_no_longer_counts,
     a_follower_that_hears_nothing_raises_nobodys_term,
     what_an_isolated_leader_took_stays_unknown_and_is_never_applied_beside_the_new_log,
+    a_member_that_a_quorum_has_not_agreed_on_is_no_news,
     a_read_barrier_needs_the_leader_and_its_quorum,
     the_largest_payload_is_replicated_and_a_larger_one_is_refused,
 }
@@ -205,6 +206,39 @@ async fn what_an_isolated_leader_took_stays_unknown_and_is_never_applied_beside_
     let outcome = soon("the old leader to give up", lost).await;
     assert!(matches!(outcome, Err(ProposeError::Unknown(_))), "{outcome:?}");
     world.all_hold(last, &["before", "after"]).await;
+    world.finish().await;
+}
+
+async fn a_member_that_a_quorum_has_not_agreed_on_is_no_news(net: Net) {
+    let mut world = World::cluster(net, patient(), 3).await;
+    world.write("before").await;
+    let old = world.leader().await;
+    let others = world.others(old);
+    world.start(4).await;
+    world.net.isolate(old, &others);
+    let (replica, member) = (world.replica(old).clone(), world.member(4));
+    let adding = tokio::spawn(async move { replica.add_learner(4, member).await });
+    soon("the leader to have it in its log", async {
+        while !world.replica(old).members().contains_key(&4) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(world.replica(old).agreed_members(), None, "another leader may take it back");
+
+    let new = world.leader_among(&others).await;
+    let last = world.write_at(new, "after").await;
+    world.net.heal();
+    for id in world.ids().into_iter().filter(|id| *id != 4) {
+        world.applied(id, last).await;
+        soon("it to be taken back", async {
+            while world.replica(id).agreed_members().is_none_or(|agreed| agreed.contains_key(&4)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+    assert!(soon("the old leader to give up", adding).await.unwrap().is_err());
     world.finish().await;
 }
 

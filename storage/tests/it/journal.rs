@@ -30,7 +30,7 @@ fn open(disk: &MemoryDisk) -> (Journal, JournalHead) {
 }
 
 fn genesis() -> [u8; 32] {
-    chain::genesis(&OWNER.cluster, 1)
+    chain::genesis(&OWNER.cluster)
 }
 
 fn leaf(seq: u64) -> Bytes {

@@ -29,7 +29,7 @@ fn leaves(from: u64, to_exclusive: u64) -> Vec<Bytes> {
 
 /// The link before a record.
 fn link(seq: u64) -> [u8; 32] {
-    (1..seq).fold(chain::genesis(&OWNER.cluster, 1), |link, seq| chain::next(&link, &leaf(seq)))
+    (1..seq).fold(chain::genesis(&OWNER.cluster), |link, seq| chain::next(&link, &leaf(seq)))
 }
 
 fn append(journal: &Journal, from: u64, to: u64) {

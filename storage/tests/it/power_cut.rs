@@ -94,7 +94,7 @@ fn leaf(seq: u64) -> Bytes {
 }
 
 fn chain_at(next_seq: u64) -> [u8; 32] {
-    (1..next_seq).fold(chain::genesis(&OWNER.cluster, 1), |link, seq| chain::next(&link, &leaf(seq)))
+    (1..next_seq).fold(chain::genesis(&OWNER.cluster), |link, seq| chain::next(&link, &leaf(seq)))
 }
 
 /// The child's part of the test below; does nothing in an ordinary run.
@@ -184,7 +184,7 @@ fn write_journal(journal: &Journal, acks: &Acks) {
         for _ in 0..20 {
             let head = journal.head();
             let (first, link) =
-                if head.next_seq == 0 { (1, chain::genesis(&OWNER.cluster, 1)) } else { (head.next_seq, head.chain) };
+                if head.next_seq == 0 { (1, chain::genesis(&OWNER.cluster)) } else { (head.next_seq, head.chain) };
             if journal.append(Block::following(first, link, (first..first + 8).map(leaf).collect())).is_err() {
                 return;
             }

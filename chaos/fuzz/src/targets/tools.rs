@@ -33,7 +33,7 @@ pub(super) fn bundles() -> Vec<Vec<u8>> {
     let leaves = super::records::leaves();
     let cluster = [3; 16];
     let bundle = |first: u64, count: usize| {
-        let mut link = chain::genesis(&cluster, 1);
+        let mut link = chain::genesis(&cluster);
         let header = Header::new(&cluster, 1, first, first + count as u64 - 1, Some(&link));
         let mut writer = Writer::new(Vec::new(), &header).expect("a vector takes every byte");
         for (seq, leaf) in (first..).zip(&leaves[..count]) {

@@ -86,8 +86,9 @@ impl Player<'_> {
                 if !walk.world.rot(*node)? {
                     return Ok(Err(format!("node {node} is up, or its log has nothing to damage")));
                 }
+                let before = refusals(walk);
                 walk.start(*node)?;
-                let refused = |walk: &Walk| walk.counts.contains_key("damaged log refused");
+                let refused = move |walk: &Walk| refusals(walk) > before;
                 return Ok(self.until("the damaged log is refused", refused).await);
             }
             Line::Clock(node, ms) => walk.world.set_clock(*node, *ms),
@@ -173,6 +174,10 @@ impl Player<'_> {
         self.walk.look().await;
         Ok(())
     }
+}
+
+fn refusals(walk: &Walk) -> u64 {
+    walk.counts.get("damaged log refused").copied().unwrap_or(0)
 }
 
 async fn operate(walk: &Walk, node: u64, what: Operating) -> Result<(), String> {

@@ -39,6 +39,11 @@ async fn the_last_survivor_goes_on_with_all_that_it_has_and_others_join_it() {
     assert_eq!(status(&own).await.epoch, recovered["epoch"]);
     let journal = own.audit().head(v1::HeadRequest {}).await.unwrap();
     assert_eq!(journal.first_seq, 1, "its journal is whole");
+    // Records of both epochs, in one chain from its beginning.
+    desk.says("holdfast", &["audit", "verify"]);
+    let bundle = desk.directory.path().join("journal.bundle").display().to_string();
+    desk.says("holdfast", &["audit", "export", "--out", &bundle]);
+    desk.says("holdfast", &["audit", "verify", "--bundle", &bundle]);
 
     // A new node joins and gets everything.
     let plan = desk.cluster.add_node();

@@ -98,6 +98,8 @@ pub enum IdentityCommand {
         name: IdentityName,
         grants: Grants,
     },
+    /// As [`Wrap`](IdentityCommand::Wrap), for what the caller brings: not the second half of an answer, but a use of its own.
+    WrapGiven(WrapWish),
 }
 
 /// A user that somebody asks for.
@@ -188,7 +190,7 @@ impl IdentityCommand {
             C::IssueSecretId { machine, .. } => (Operation::MachineSecretId, machine.to_string()),
             C::ListSecretIds { machine } => (Operation::MachineSecretIds, machine.to_string()),
             C::RevokeSecretId { machine, .. } => (Operation::MachineRevokeSecretId, machine.to_string()),
-            C::Wrap(wish) => (Operation::Wrap, wish.about.clone()),
+            C::Wrap(wish) | C::WrapGiven(wish) => (Operation::Wrap, wish.about.clone()),
             C::PutCertRole { name, .. } => (Operation::CertRolePut, name.to_string()),
             C::ListCertRoles => (Operation::CertRoleList, String::new()),
             C::DeleteCertRole { name } => (Operation::CertRoleDelete, name.to_string()),

@@ -32,7 +32,7 @@ impl Desk<'_> {
             C::IssueSecretId { machine, hash, ttl_ms, uses } => self.issue_secret_id(machine, hash, ttl_ms, uses),
             C::ListSecretIds { machine } => self.list_secret_ids(&machine),
             C::RevokeSecretId { machine, accessor } => self.revoke_secret_id(machine, accessor),
-            C::Wrap(wish) => self.wrap(wish),
+            C::Wrap(wish) | C::WrapGiven(wish) => self.wrap(wish),
             C::PutCertRole { name, names, common_names, grants } => self.put_cert_role(name, names, common_names, grants),
             C::ListCertRoles => self.look_at_identities(Operation::CertRoleList),
             C::DeleteCertRole { name } => self.delete_cert_role(name),

@@ -35,6 +35,7 @@ impl Door {
     ) -> Result<v1::WrapToken, Status> {
         let text = new_text(WRAP_PREFIX, self.sealing.entropy());
         let hash = self.sealing.token_hash(&text);
+        let is_given = matches!(contents, Contents::Given(_));
         let message = v1::UnwrapResponse { contents: Some(contents), ..Default::default() };
         let mut plaintext = Zeroizing::new(Vec::with_capacity(message.encoded_len()));
         message.encode(&mut *plaintext).map_err(|error| status::fault("wrap an answer", &error))?;
@@ -42,7 +43,8 @@ impl Door {
         let payload = payload.map_err(|error| status::fault("wrap an answer", &error))?.into();
         let wish = WrapWish { hash, payload, about: limits::cut(about, limits::TEXT_BYTES_MAX), ttl_ms, of };
         let asked = v1::UnwrapRequest::default();
-        let done = self.submit(caller, Operation::Wrap, &asked, Ok(identity(IdentityCommand::Wrap(wish)))).await?;
+        let command = if is_given { IdentityCommand::WrapGiven(wish) } else { IdentityCommand::Wrap(wish) };
+        let done = self.submit(caller, Operation::Wrap, &asked, Ok(identity(command))).await?;
         let wrapped = done.view.state.identity().wrapped(&hash);
         let wrapped = wrapped.ok_or_else(|| {
             let why =

@@ -95,7 +95,7 @@ async fn read(
     const DOING: &str = "export the journal";
     let cluster: [u8; 16] = head.cluster_id.as_ref().try_into().map_err(Fault::cluster(DOING))?;
     let mut journalled = Journalled::default();
-    let mut link = chain::genesis(&cluster, head.epoch);
+    let mut link = chain::genesis(&cluster);
     let mut next = 1;
     let export = v1::ExportRequest { from_seq: 1, to_seq: to };
     let mut records = client.audit().export(export).await.map_err(Fault::cluster(DOING))?;

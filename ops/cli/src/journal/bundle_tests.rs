@@ -41,7 +41,7 @@ fn leaf(seq: u64, subject: &str) -> Vec<u8> {
 
 /// A sound journal with the records `first` to `last`.
 fn journal(first: u64, last: u64) -> (Header, Vec<Record>) {
-    let mut link = chain::genesis(&CLUSTER, 1);
+    let mut link = chain::genesis(&CLUSTER);
     let mut before = link;
     let mut records = Vec::new();
     for seq in 1..=last {

@@ -64,6 +64,7 @@ pub(crate) struct Verifier {
     /// Links that may stand before it: none when unknown, several when a record before was damaged.
     bases: Vec<Link>,
     stamp_us: u64,
+    epoch: u32,
     held: Option<Item>,
     gaps: Vec<Gap>,
     early: BTreeMap<u64, Early>,
@@ -104,6 +105,7 @@ impl Verifier {
             bases: origin.before.into_iter().collect(),
             origin,
             stamp_us: 0,
+            epoch: 0,
             held: None,
             gaps: Vec::new(),
             early: BTreeMap::new(),
@@ -305,12 +307,12 @@ impl Verifier {
             Ok(leaf) if self.origin.cluster.is_some_and(|cluster| cluster != leaf.cluster) => {
                 Some(format!("it belongs to cluster {}", super::hex(&leaf.cluster)))
             }
-            Ok(leaf) if self.origin.epoch.is_some_and(|epoch| epoch != leaf.epoch) => {
+            Ok(leaf) if leaf.epoch < self.epoch || self.origin.epoch.is_some_and(|epoch| epoch < leaf.epoch) => {
                 Some(format!("it belongs to epoch {}", leaf.epoch))
             }
             Ok(leaf) if leaf.stamp_us <= self.stamp_us => Some("its stamp is not after that of the record before".to_owned()),
             Ok(leaf) => {
-                self.stamp_us = leaf.stamp_us;
+                (self.stamp_us, self.epoch) = (leaf.stamp_us, leaf.epoch);
                 None
             }
         };

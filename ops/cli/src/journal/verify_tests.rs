@@ -34,7 +34,7 @@ fn origin(last_seq: u64) -> Origin {
 #[test]
 fn a_stream_that_ends_too_early_names_what_is_missing() {
     let mut verifier = Verifier::new(origin(3)).remember(1);
-    let first = item(1, 1, &chain::genesis(&[1; 16], 1));
+    let first = item(1, 1, &chain::genesis(&[1; 16]));
     let link = first.chain;
     verifier.take(first);
     let verdict = verifier.finish(End::Stream { place: 2 });
@@ -45,7 +45,7 @@ fn a_stream_that_ends_too_early_names_what_is_missing() {
 #[test]
 fn the_first_record_must_follow_from_the_genesis_of_its_cluster() {
     let mut verifier = Verifier::new(origin(1));
-    verifier.take(item(1, 1, &chain::genesis(&[2; 16], 1)));
+    verifier.take(item(1, 1, &chain::genesis(&[2; 16])));
     let verdict = verifier.finish(End::Stream { place: 2 });
     assert_eq!(verdict.findings, [Finding::at(1, changed(1))]);
 }
@@ -59,7 +59,7 @@ fn an_empty_journal_is_sound() {
 #[test]
 fn a_stamp_that_goes_back_is_named() {
     let mut verifier = Verifier::new(origin(2));
-    let first = item(1, 1, &chain::genesis(&[1; 16], 1));
+    let first = item(1, 1, &chain::genesis(&[1; 16]));
     let mut second = item(2, 2, &first.chain);
     let mut leaf = Leaf::decode(&second.leaf).unwrap();
     leaf.stamp_us = 1_001;

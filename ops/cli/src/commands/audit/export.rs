@@ -122,7 +122,7 @@ pub(super) fn link_of(record: &v1::ExportedRecord) -> Result<Link, Failure> {
 /// The link before the first record: the genesis, or that of the record before, where the node still holds it.
 async fn link_before(node: &Client, head: &Head, first: u64) -> Result<Option<Link>, Failure> {
     if first == 1 {
-        return Ok(Some(chain::genesis(&head.cluster, head.message.epoch)));
+        return Ok(Some(chain::genesis(&head.cluster)));
     }
     if first <= head.message.first_seq {
         return Ok(None);

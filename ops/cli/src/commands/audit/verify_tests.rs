@@ -9,7 +9,7 @@ const CLUSTER: [u8; 16] = [4; 16];
 
 /// Writes the records `first..=last` of one journal to a file; gives the links after all of its records.
 fn bundle(path: &Path, first: u64, last: u64) -> Vec<Link> {
-    let mut links = vec![chain::genesis(&CLUSTER, 1)];
+    let mut links = vec![chain::genesis(&CLUSTER)];
     let mut leaves = Vec::new();
     for seq in 1..=last {
         let leaf = Leaf {

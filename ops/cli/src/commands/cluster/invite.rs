@@ -76,6 +76,7 @@ impl Invite {
         if let Some((file, path)) = out.as_mut().zip(self.out.as_deref()) {
             let written = writeln!(file, "{}", text.as_str()).and_then(|()| file.sync_all());
             written.map_err(|error| {
+                drop(std::fs::remove_file(path));
                 Failure::io(format!("cannot write {}", path.display()), &error).next("nobody has the ticket: invite again")
             })?;
         }

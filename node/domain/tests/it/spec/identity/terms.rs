@@ -251,6 +251,15 @@ fn what_a_node_asks_for_its_own_sake_and_wrapping_an_answer_are_no_uses() {
     };
     let world = world.when("ana", read("a")).when("ana", wrap(1)).then_is_done();
     assert_eq!(left(&world), Some(1));
+    // What the caller brings is no answer.
+    let given = |number: u8| -> Request {
+        let payload = b"<<ciphertext>> of a note".to_vec().into();
+        let about = "bytes: a note".into();
+        asks(IdentityCommand::WrapGiven(WrapWish { hash: [number; 32], payload, about, ttl_ms: 60_000, of: None }))
+    };
+    let spent = world.clone().when("ana", given(7)).then_is_done();
+    assert_eq!(left(&spent), Some(0));
+    spent.when("ana", given(8)).then_is_not_authenticated();
     // The last use, and its answer is wrapped still; nothing else is done by the token any more, nor that for long.
     let world = world.when("ana", read("a")).when("ana", wrap(2)).then_is_done();
     assert_eq!(left(&world), Some(0));
