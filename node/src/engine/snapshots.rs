@@ -402,3 +402,16 @@ pub(crate) fn complete_in(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<P
     let paths = files.into_iter().rev().map(|name| directory.join(name));
     Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_the_databases_cannot_be_filled_is_no_damage_of_the_snapshot() {
+        let path = PathBuf::from("state/production");
+        let refused = MaterializedError::Unusable { path, why: "no space left on device".into() };
+        assert!(!is_damage(&io::Error::other(refused)));
+        assert!(is_damage(&io::Error::other("a record that does not decode")));
+    }
+}
