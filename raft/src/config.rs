@@ -42,6 +42,8 @@ const QUIET_ELECTIONS: u32 = 3;
 /// HTTP/2 windows: several full append messages may be on their way.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// The longest HTTP/2 frame. A snapshot in frames of 16 KiB, as is usual, costs a core; a heartbeat may have to wait for one of these.
+pub(crate) const FRAME_BYTES: u32 = 128 << 10;
 
 const _: () = {
     assert!(

@@ -21,6 +21,9 @@ const KEY_BYTES: usize = 1 + HASH_BYTES;
 const KEY_CONTEXT: &str = "holdfast/v1/materialized keys";
 const ROW_CONTEXT: &str = "holdfast/v1/materialized rows";
 
+/// Where a row lies.
+pub(crate) type Place = [u8; KEY_BYTES];
+
 /// The keys of one database, and how its rows are bound.
 pub(crate) struct Keyspace {
     hashing: Key,
@@ -36,7 +39,7 @@ impl Keyspace {
     }
 
     /// Where the row with this key lies. The first byte is the table, and stays in the clear; an empty key is in table 0.
-    pub(crate) fn place(&self, key: &[u8]) -> [u8; KEY_BYTES] {
+    pub(crate) fn place(&self, key: &[u8]) -> Place {
         let mut place = [0; KEY_BYTES];
         place[0] = key.first().copied().unwrap_or(0);
         place[1..].copy_from_slice(&self.hashing.keyed_hash(key)[..HASH_BYTES]);
@@ -44,11 +47,18 @@ impl Keyspace {
     }
 
     pub(crate) fn seal_row(&self, place: &[u8], key: &[u8], value: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
+        let mut blob = Vec::new();
+        self.seal_row_into(place, key, value, entropy, &mut blob);
+        blob
+    }
+
+    /// Seals a row at the end of `blob`.
+    pub(crate) fn seal_row_into(&self, place: &[u8], key: &[u8], value: &[u8], entropy: &dyn Entropy, blob: &mut Vec<u8>) {
         let mut row = Vec::with_capacity(4 + key.len() + value.len());
         row.extend_from_slice(&u32::try_from(key.len()).expect("keys are names, far below 4 GiB").to_be_bytes());
         row.extend_from_slice(key);
         row.extend_from_slice(value);
-        sealed::seal(&self.sealing, 1, &self.binding(place), &row, entropy)
+        sealed::seal_into(&self.sealing, 1, &self.binding(place), &row, entropy, blob);
     }
 
     /// The key and the value of the row at `place`.

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod behind;
 pub mod disk;
 #[doc(hidden)]
 pub mod fuzzing;

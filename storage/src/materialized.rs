@@ -4,6 +4,9 @@
 //! database that did not open. So nothing here is believed durable before [`Database::make_durable`], and a database that does not open is
 //! [`MaterializedError::Unusable`]: the caller moves it aside and rebuilds it.
 
+mod filling;
+mod shelf;
+
 use std::{
     fs::{File, TryLockError},
     io,
@@ -13,19 +16,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use filling::Filling;
 use parking_lot::Mutex;
+use shelf::{Lying, Shelf};
+use sled::IVec;
 use storage_crypto::{Entropy, Key, OsEntropy};
 
 use crate::{
-    keyspace::{FORMAT, FORMAT_KEY, Keyspace, MARKER_KEY},
+    keyspace::{FORMAT, FORMAT_KEY, Keyspace, MARKER_KEY, Place},
     segment::Owner,
 };
 
 /// How long a database may be held by what is left of the one before it, and how often that is looked at.
 const LET_GO: Duration = Duration::from_secs(5);
 const LET_GO_LOOK: Duration = Duration::from_millis(5);
-/// Rows of a database that is being filled which are written at once.
-const LOAD_ROWS: usize = 1024;
 
 /// How a database is kept.
 #[derive(Clone)]
@@ -90,9 +94,9 @@ pub enum MaterializedError {
     },
 }
 
-/// One sled database in a directory of its own.
+/// One sled database in a directory of its own, or one in memory.
 pub struct Database {
-    db: sled::Db,
+    shelf: Shelf,
     dir: PathBuf,
     keyspace: Keyspace,
     entropy: Arc<dyn Entropy>,
@@ -114,22 +118,35 @@ impl Database {
     ) -> Result<Database, MaterializedError> {
         wait_until_let_go(dir);
         let config = sled::Config::default().path(dir).flush_every_ms(None).cache_capacity(options.cache_bytes);
-        let db = guard(dir, || config.open())?;
-        let database = Database {
-            db,
-            dir: dir.to_owned(),
-            keyspace: Keyspace::new(key, owner, name),
-            entropy: options.entropy,
-            applied: Mutex::new(None),
-        };
+        let shelf = Shelf::Sled(guard(dir, || config.open())?);
+        Database::on(shelf, dir, Keyspace::new(key, owner, name), options.entropy)
+    }
+
+    /// A database in memory that is empty, for a node whose disk and threads are simulated: all is as in [`open`](Database::open), but
+    /// `dir` is no more than what it is called in errors, and nothing is left of it when it is dropped.
+    ///
+    /// # Errors
+    /// None that memory has.
+    pub fn in_memory(
+        dir: &Path,
+        key: &Key,
+        owner: Owner,
+        name: &str,
+        options: DatabaseOptions,
+    ) -> Result<Database, MaterializedError> {
+        Database::on(Shelf::Memory(Mutex::default()), dir, Keyspace::new(key, owner, name), options.entropy)
+    }
+
+    fn on(shelf: Shelf, dir: &Path, keyspace: Keyspace, entropy: Arc<dyn Entropy>) -> Result<Database, MaterializedError> {
+        let database = Database { shelf, dir: dir.to_owned(), keyspace, entropy, applied: Mutex::new(None) };
         database.check_format()?;
         *database.applied.lock() = database.stored_marker()?;
         Ok(database)
     }
 
     fn check_format(&self) -> Result<(), MaterializedError> {
-        match self.guarded(|| self.db.get(FORMAT_KEY))? {
-            None => self.guarded(|| self.db.insert(FORMAT_KEY, &FORMAT.to_be_bytes())).map(drop),
+        match self.guarded(|| self.shelf.get(&FORMAT_KEY))? {
+            None => self.guarded(|| self.shelf.apply([(IVec::from(&FORMAT_KEY), Some(IVec::from(&FORMAT.to_be_bytes())))])),
             Some(stored) => match stored.as_ref().try_into().map(u32::from_be_bytes) {
                 Ok(FORMAT) => Ok(()),
                 Ok(format) if format > FORMAT => Err(MaterializedError::Newer { path: self.dir.clone(), format }),
@@ -143,33 +160,18 @@ impl Database {
     /// # Errors
     /// When sled fails; the database has to be rebuilt then.
     pub fn apply(&self, ops: Vec<RowOp>, marker: u64) -> Result<(), MaterializedError> {
-        let mut batch = sled::Batch::default();
-        for RowOp { key, value } in ops {
-            let place = self.keyspace.place(&key);
-            match value {
-                Some(value) => batch.insert(&place, self.keyspace.seal_row(&place, &key, &value, &*self.entropy)),
-                None => batch.remove(&place),
-            }
-        }
-        batch.insert(&MARKER_KEY, self.keyspace.seal_marker(marker, &*self.entropy));
+        let mut rows: Vec<(IVec, Option<IVec>)> =
+            ops.into_iter().map(|op| self.lying(self.keyspace.place(&op.key), op)).collect();
+        rows.push((IVec::from(&MARKER_KEY), Some(self.keyspace.seal_marker(marker, &*self.entropy).into())));
         let mut applied = self.applied.lock();
-        self.guarded(|| self.db.apply_batch(batch))?;
+        self.guarded(|| self.shelf.apply(rows))?;
         *applied = Some(marker);
         Ok(())
     }
 
-    /// Writes many rows of a database that is being filled, and leaves its marker at 0: not whole yet. They are written in the order in which
-    /// they lie, so that each page is touched once, not once for each of its rows.
-    ///
-    /// # Errors
-    /// As [`apply`](Database::apply). Some of the rows may be there then.
-    pub fn load(&self, mut ops: Vec<RowOp>) -> Result<(), MaterializedError> {
-        ops.sort_by_cached_key(|op| self.keyspace.place(&op.key));
-        let mut ops = ops.into_iter();
-        while ops.len() > 0 {
-            self.apply(ops.by_ref().take(LOAD_ROWS).collect(), 0)?;
-        }
-        Ok(())
+    /// Lays one sealed row down, and leaves the marker as it is.
+    fn insert(&self, place: &Place, blob: &[u8]) -> Result<(), MaterializedError> {
+        self.guarded(|| self.shelf.insert(place, blob))
     }
 
     /// The value of the row with this key.
@@ -178,22 +180,25 @@ impl Database {
     /// When sled fails, or the row is not what was written.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, MaterializedError> {
         let place = self.keyspace.place(key);
-        let Some(blob) = self.guarded(|| self.db.get(place))? else { return Ok(None) };
+        let Some(blob) = self.guarded(|| self.shelf.get(&place))? else { return Ok(None) };
         let (stored, value) = self.open_row(&place, &blob)?;
         if stored == key { Ok(Some(value)) } else { Err(self.damaged("two keys share one place")) }
     }
 
     /// Every row, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), MaterializedError>> + '_ {
-        self.rows(self.db.iter())
+        self.rows(self.shelf.scan(&[]))
     }
 
     /// Every row of one table, in no useful order.
     pub fn iter_table(&self, table: u8) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), MaterializedError>> + '_ {
-        self.rows(self.db.scan_prefix([table]))
+        self.rows(self.shelf.scan(&[table]))
     }
 
-    fn rows(&self, mut stored: sled::Iter) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), MaterializedError>> + '_ {
+    fn rows<'a>(
+        &'a self,
+        mut stored: impl Iterator<Item = sled::Result<Lying>> + 'a,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), MaterializedError>> + 'a {
         std::iter::from_fn(move || {
             loop {
                 let next = self.guarded(|| stored.next().transpose());
@@ -220,7 +225,16 @@ impl Database {
     /// When a sync fails or the marker read back is another. Nothing is known about the database then: rebuild it.
     pub fn make_durable(&self) -> Result<Option<u64>, MaterializedError> {
         let applied = self.applied.lock();
-        self.guarded(|| self.db.flush())?;
+        self.guarded(|| self.shelf.flush())?;
+        if let Shelf::Sled(_) = self.shelf {
+            self.sync()?;
+        }
+        let stored = self.stored_marker()?;
+        if stored == *applied { Ok(stored) } else { Err(self.unusable("the marker read back is not the one applied")) }
+    }
+
+    /// Makes its files durable.
+    fn sync(&self) -> Result<(), MaterializedError> {
         // `flush` hands everything to the operating system; only this makes it durable.
         for name in ["db", "conf"] {
             self.sync_file(&self.dir.join(name))?;
@@ -236,34 +250,18 @@ impl Database {
         if let Some(parent) = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             self.sync_file(parent)?;
         }
-        let stored = self.stored_marker()?;
-        if stored == *applied { Ok(stored) } else { Err(self.unusable("the marker read back is not the one applied")) }
-    }
-
-    /// Removes every row and the marker.
-    ///
-    /// # Errors
-    /// When sled fails.
-    pub fn clear(&self) -> Result<(), MaterializedError> {
-        let mut applied = self.applied.lock();
-        self.guarded(|| self.db.clear())?;
-        *applied = None;
-        self.check_format()
-    }
-
-    /// Closes the database and removes its directory.
-    ///
-    /// # Errors
-    /// When a file cannot be removed.
-    pub fn destroy(self) -> Result<(), MaterializedError> {
-        let dir = self.dir.clone();
-        drop(self);
-        std::fs::remove_dir_all(&dir).map_err(|source| MaterializedError::Io { doing: "removing", path: dir, source })
+        Ok(())
     }
 
     fn stored_marker(&self) -> Result<Option<u64>, MaterializedError> {
-        let Some(blob) = self.guarded(|| self.db.get(MARKER_KEY))? else { return Ok(None) };
+        let Some(blob) = self.guarded(|| self.shelf.get(&MARKER_KEY))? else { return Ok(None) };
         self.keyspace.open_marker(&blob).map(Some).map_err(|error| self.damaged(&error.to_string()))
+    }
+
+    /// A change as it lies.
+    fn lying(&self, place: Place, op: RowOp) -> (IVec, Option<IVec>) {
+        let blob = op.value.map(|value| self.keyspace.seal_row(&place, &op.key, &value, &*self.entropy).into());
+        (IVec::from(&place), blob)
     }
 
     fn open_row(&self, place: &[u8], blob: &[u8]) -> Result<(Vec<u8>, Vec<u8>), MaterializedError> {

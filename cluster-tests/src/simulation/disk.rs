@@ -56,7 +56,7 @@ pub(super) fn drive() -> Drive {
     })
 }
 
-/// A node's disk as one life of it has it: its data lies in another directory each time, because sled and the lock are real files there.
+/// A node's disk as one life of it has it: its data lies in another directory each time, because its lock is a real file there.
 pub(super) struct LifeDisk {
     disk: MemoryDisk,
     data: PathBuf,

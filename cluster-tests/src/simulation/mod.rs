@@ -3,8 +3,8 @@
 //! Nodes are what they are in production, from `node::boot` down: engine, openraft, gRPC and TLS between nodes, log, journal, snapshots,
 //! cipher. Four things around them are not real: time is tokio's and jumps to the next timer when nobody has anything to do; disks are
 //! [`storage::MemoryDisk`]s, which lose by chance what was not synced; bytes between nodes cross a network of this module; and every call for
-//! random bytes is answered from the seed ([`chance`]). Callers are in the process, behind the same services as everybody's. sled is real, on a
-//! directory that ends with each life of its node.
+//! random bytes is answered from the seed ([`chance`]). Callers are in the process, behind the same services as everybody's. Rows that lie in sled
+//! elsewhere lie in memory and end with each life of their node, so that every start rebuilds them.
 //!
 //! # What it cannot see
 //! Threads: work that has threads of its own in production is done here by the one thread, in steps. And the client port's connections.

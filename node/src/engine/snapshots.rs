@@ -1,25 +1,25 @@
 //! Snapshots of one node: a directory of files, each a state with its sealed values at one index, and the way back.
 //!
-//! A file's records are [`Piece`]s of the state, each version followed by its sealed bytes; the first record is the chain. Writing and
-//! reading hold one record at a time.
+//! A file's records are the chain, then the [`Piece`]s of the state, then the sealed bytes of its versions, in the order in which the writer's
+//! databases hold them. Writing and reading hold a bounded number of records at a time.
 
 use crate::boot::Ambient;
 use crate::engine::materializer::{Materializer, everything, row_of, row_of_value};
 use crate::engine::standing::{Record, Standing, values_of};
 use crate::engine::stores::{Home, Stores};
-use crate::engine::values::Values;
+use crate::engine::values::{ValueKey, Values};
 use crate::engine::{Published, Sealing};
 use node_domain::State;
 use node_domain::ids::Stamp;
 use node_domain::state::Piece;
 use parking_lot::Mutex;
 use raft::StoredSnapshot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use storage::materialized::{MaterializedError, RowOp};
+use storage::materialized::MaterializedError;
 use storage::planted;
 use storage::snapshot::{SnapshotError, read_header};
 use storage::{Contents, Disk, Owner, SnapshotHeader, SnapshotReader, SnapshotWriter};
@@ -32,11 +32,6 @@ const EXTENSION: &str = "snapshot";
 const RECEIVED_EXTENSION: &str = "received";
 /// What did not verify: the newest one is kept for whoever wants to know why.
 const DAMAGED_EXTENSION: &str = "damaged";
-/// Rows that are gathered, put in order and written together when the databases are rebuilt, however large the state is. The more of them, the
-/// fewer pages are written twice.
-const REBUILD_BYTES: usize = 64 << 20;
-/// What a row takes besides its bytes.
-const ROW_OVERHEAD_BYTES: usize = 64;
 
 /// What the snapshots of a node amount to when it starts.
 pub(crate) enum Restored {
@@ -185,17 +180,19 @@ impl Snapshots {
             if matches!(piece, Piece::Receipt(_)) && planted::is_back("receipts-not-in-snapshots") {
                 continue;
             }
-            let secret = match &piece {
-                Piece::Secret(environment, secret) => Some((environment.clone(), secret.clone())),
-                _ => None,
-            };
             push(&Record::Piece(piece))?;
-            let Some((environment, secret)) = secret else { continue };
-            for key in values_of(&secret) {
-                match values.find_uncached(&environment, key).map_err(io::Error::other)? {
-                    Some(payload) => push(&Record::Value(environment.clone(), key, (*payload).clone()))?,
+        }
+        for environment in standing.state.environments() {
+            let name = &environment.about.name;
+            let mut missing: HashSet<ValueKey> = environment.secrets.values().flat_map(|secret| values_of(secret)).collect();
+            self.stores.each_payload(name, |key, payload| {
+                if missing.remove(&key) { push(&Record::Value(name.clone(), key, payload)) } else { Ok(()) }
+            })?;
+            for key in missing.into_iter().collect::<BTreeSet<_>>() {
+                match values.find_uncached(name, key).map_err(io::Error::other)? {
+                    Some(payload) => push(&Record::Value(name.clone(), key, (*payload).clone()))?,
                     // Destroyed since the state was captured: the log after it says so again.
-                    None if !published.view().state.holds_value(&environment, key.0, key.1) => {}
+                    None if !published.view().state.holds_value(name, key.0, key.1) => {}
                     None => return Err(io::Error::other(format!("the value of secret {} v{} is missing", key.0.0, key.1))),
                 }
             }
@@ -317,18 +314,22 @@ impl Snapshots {
         values: &Values,
         purged: Option<u64>,
     ) -> io::Result<Option<Standing>> {
-        let position = read_header(&*self.disk, path).map_err(io::Error::other)?.position;
-        let standing = Standing::read(&self.reader(path)?, path, |_, _, _| Ok(()))?;
-        if raft::snapshot_index(&position)? < purged {
+        let header = read_header(&*self.disk, path).map_err(io::Error::other)?;
+        if raft::snapshot_index(&header.position)? < purged {
             return Ok(None);
         }
-        let mut homes = vec![Home::System];
-        homes.extend(standing.state.environments().map(|environment| Home::Environment(environment.about.name.clone())));
-        if !self.stores.reach(&homes, standing.state.revision().0) {
+        let rebuild = || {
             tracing::warn!("the materialized state is missing, damaged or older than the newest snapshot: rebuilding it");
-            return self.restore(path, materializer, values).map(Some);
+            self.restore(path, materializer, values).map(Some)
+        };
+        // One says enough: then the snapshot is read once.
+        if !self.stores.reach(&[Home::System], header.at.revision) {
+            return rebuild();
         }
-        Ok(Some(standing))
+        let standing = Standing::read(&self.reader(path)?, path, |_, _, _| Ok(()))?;
+        let names = standing.state.environments().map(|environment| environment.about.name.clone());
+        let homes: Vec<Home> = names.map(Home::Environment).collect();
+        if self.stores.reach(&homes, header.at.revision) { Ok(Some(standing)) } else { rebuild() }
     }
 
     /// Takes a snapshot out of use and keeps it beside the others, the newest such file alone.
@@ -353,37 +354,16 @@ impl Snapshots {
         self.stores.start_anew()?;
         // Until the last row is in, the databases say that they stand at the beginning, whoever flushes: a crash halfway starts anew.
         materializer.flush_to(State::empty(self.owner.cluster))?;
-        let mut rebuild = Rebuild { stores: &self.stores, rows: BTreeMap::new(), bytes: 0 };
+        let mut rows = self.stores.fill()?;
         let standing = Standing::read(&self.reader(path)?, path, |environment, key, payload| {
-            rebuild.take(row_of_value(&environment, key, Some(&payload)))
+            rows.take(row_of_value(&environment, key, Some(&payload))).map_err(io::Error::other)
         })?;
-        everything(&standing.state).try_for_each(|changed| rebuild.take(row_of(&standing.state, &changed)))?;
-        rebuild.write()?;
+        let mut changed = everything(&standing.state);
+        changed.try_for_each(|changed| rows.take(row_of(&standing.state, &changed))).map_err(io::Error::other)?;
+        drop(changed);
+        rows.finish().map_err(io::Error::other)?;
         materializer.flush_to(standing.state.clone())?;
         Ok(standing)
-    }
-}
-
-/// Databases that are built anew, with a bounded number of bytes on their way to the disk.
-struct Rebuild<'a> {
-    stores: &'a Stores,
-    rows: BTreeMap<Home, Vec<RowOp>>,
-    bytes: usize,
-}
-
-impl Rebuild<'_> {
-    fn take(&mut self, (home, row): (Home, RowOp)) -> io::Result<()> {
-        self.bytes += ROW_OVERHEAD_BYTES + row.key.len() + row.value.as_ref().map_or(0, Vec::len);
-        self.rows.entry(home).or_default().push(row);
-        if self.bytes < REBUILD_BYTES { Ok(()) } else { self.write() }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        for (home, rows) in std::mem::take(&mut self.rows) {
-            self.stores.load(&home, rows).map_err(io::Error::other)?;
-        }
-        self.bytes = 0;
-        self.stores.make_durable().map_err(io::Error::other)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A state with the chain at it, as a snapshot file holds it, and how batches move it on.
 
 use crate::engine::values::ValueKey;
+use bytes::Bytes;
 use node_domain::ids::{EnvironmentName, Revision};
 use node_domain::sealed::Payload;
 use node_domain::secret::{Secret, VersionState};
@@ -11,7 +12,12 @@ use proto_record::codec::{self, Kind};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
-use storage::{SnapshotReader, StatePoint};
+use std::sync::mpsc::sync_channel;
+use storage::{SnapshotError, SnapshotReader, StatePoint, workers};
+
+/// Records go from one thread to another in bunches of so many bytes, and so many bunches may wait.
+const BUNCH_BYTES: usize = 64 << 10;
+const BUNCHES_AHEAD: usize = 8;
 
 /// A state and the chain at its revision.
 pub(crate) struct Standing {
@@ -55,9 +61,8 @@ impl Standing {
         let damaged = |why: String| io::Error::other(format!("snapshot {}: {why}", path.display()));
         let mut chain = None;
         let mut state: Option<State> = None;
-        for record in reader.records() {
-            let record = record.map_err(io::Error::other)?;
-            match codec::decode(Kind::StatePiece, &record)? {
+        each_record(reader, |record| {
+            match record {
                 Record::Chain(link) => chain = Some(link),
                 Record::Piece(piece) => match &mut state {
                     None => state = Some(State::start(piece).map_err(|error| damaged(error.to_string()))?),
@@ -65,7 +70,8 @@ impl Standing {
                 },
                 Record::Value(environment, key, payload) => keep(environment, key, payload)?,
             }
-        }
+            Ok(())
+        })?;
         let (Some(state), Some(chain)) = (state, chain) else { return Err(damaged("it holds no state".into())) };
         state.check_digest().map_err(|error| damaged(error.to_string()))?;
         let standing = Standing { state, chain };
@@ -81,13 +87,10 @@ impl Standing {
         reader: &SnapshotReader,
         mut keep: impl FnMut(EnvironmentName, ValueKey, Payload) -> io::Result<()>,
     ) -> io::Result<()> {
-        for record in reader.records() {
-            let record = record.map_err(io::Error::other)?;
-            if let Record::Value(environment, key, payload) = codec::decode(Kind::StatePiece, &record)? {
-                keep(environment, key, payload)?;
-            }
-        }
-        Ok(())
+        each_record(reader, |record| match record {
+            Record::Value(environment, key, payload) => keep(environment, key, payload),
+            _ => Ok(()),
+        })
     }
 
     /// Folds one decision.
@@ -97,6 +100,39 @@ impl Standing {
         self.chain = chain_decision(decision, before, self.chain, &self.state);
         Ok(())
     }
+}
+
+/// Every record of a snapshot, in order. They are opened and decoded on a thread of their own, while this one does something with those
+/// before.
+fn each_record(reader: &SnapshotReader, mut take: impl FnMut(Record) -> io::Result<()>) -> io::Result<()> {
+    let decode = |record: Result<Bytes, SnapshotError>| -> io::Result<(usize, Record)> {
+        let record = record.map_err(io::Error::other)?;
+        Ok((record.len(), codec::decode(Kind::StatePiece, &record)?))
+    };
+    if workers::are_simulated() {
+        return reader.records().try_for_each(|record| take(decode(record)?.1));
+    }
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(BUNCHES_AHEAD);
+        let reading = move || {
+            let (mut bunch, mut bytes) = (Vec::new(), 0);
+            for record in reader.records() {
+                let record = decode(record);
+                bytes += record.as_ref().map_or(0, |(len, _)| *len);
+                bunch.push(record.map(|(_, record)| record));
+                if bytes >= BUNCH_BYTES {
+                    // Whoever has had enough hears no more.
+                    if sender.send(std::mem::take(&mut bunch)).is_err() {
+                        return;
+                    }
+                    bytes = 0;
+                }
+            }
+            drop(sender.send(bunch));
+        };
+        std::thread::Builder::new().name("snapshot".into()).spawn_scoped(scope, reading)?;
+        receiver.into_iter().flatten().try_for_each(|record| take(record?))
+    })
 }
 
 /// What can be told of a state from outside.

@@ -5,10 +5,12 @@ use node_domain::sealed::Payload;
 use parking_lot::RwLock;
 use proto_record::codec::{self, Kind};
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use storage::Owner;
-use storage::materialized::{Database, DatabaseOptions, MaterializedError, RowOp};
+use storage::materialized::{Database, DatabaseOptions, Filling, MaterializedError, RowOp};
+use storage::workers;
 use storage_crypto::key::Key;
 
 use crate::engine::values::ValueKey;
@@ -35,13 +37,23 @@ pub(crate) enum Home {
 /// Keys of rows: what they are about, before they are hashed.
 pub(crate) mod row {
     use super::ValueKey;
+    use node_domain::ids::SecretId;
 
     pub(crate) fn secret(path: &str) -> Vec<u8> {
         [b"s", path.as_bytes()].concat()
     }
 
+    /// The table of values.
+    pub(crate) const PAYLOADS: u8 = b'v';
+
     pub(crate) fn payload(key: ValueKey) -> Vec<u8> {
-        [b"v".as_slice(), &key.0.0.to_be_bytes(), &key.1.to_be_bytes()].concat()
+        [&[PAYLOADS][..], &key.0.0.to_be_bytes(), &key.1.to_be_bytes()].concat()
+    }
+
+    /// What a row of the table of values is about.
+    pub(crate) fn value_key(row: &[u8]) -> Option<ValueKey> {
+        let (secret, version) = row.strip_prefix(&[PAYLOADS])?.split_first_chunk()?;
+        Some((SecretId(u64::from_be_bytes(*secret)), u64::from_be_bytes(version.try_into().ok()?)))
     }
 
     pub(crate) fn environment() -> Vec<u8> {
@@ -88,10 +100,32 @@ impl Stores {
         self.database(home)?.apply(rows, marker)
     }
 
-    /// Writes many rows of one database that is being rebuilt, and leaves its marker at the beginning.
-    pub(crate) fn load(&self, home: &Home, rows: Vec<RowOp>) -> Result<(), MaterializedError> {
-        rows.iter().for_each(|row| fault::row_written(&row.key));
-        self.database(home)?.load(rows)
+    /// Begins to fill databases that were started anew.
+    pub(crate) fn fill(&self) -> io::Result<Rows<'_>> {
+        std::fs::create_dir_all(&self.directory)?;
+        Ok(Rows { stores: self, filling: Filling::new(&self.directory).map_err(io::Error::other)? })
+    }
+
+    /// Every sealed value of an environment that opens, in the order in which they lie: each page is read once. What does not open is
+    /// passed over.
+    pub(crate) fn each_payload(
+        &self,
+        environment: &EnvironmentName,
+        mut take: impl FnMut(ValueKey, Payload) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let database = self.database(&Home::Environment(environment.clone())).map_err(io::Error::other)?;
+        for row in database.iter_table(row::PAYLOADS) {
+            match row {
+                Ok((key, value)) if !fault::is_damaged_row(&key) => {
+                    if let (Some(key), Ok(payload)) = (row::value_key(&key), codec::decode(Kind::Row, &value)) {
+                        take(key, payload)?;
+                    }
+                }
+                Ok(_) | Err(MaterializedError::Damaged { .. }) => {}
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Makes all that was written durable.
@@ -120,7 +154,8 @@ impl Stores {
     }
 
     fn open_database(&self, name: &str) -> Result<Database, MaterializedError> {
-        Database::open(&self.directory.join(name), &self.key, self.owner, name, DatabaseOptions::default())
+        let open = if workers::are_simulated() { Database::in_memory } else { Database::open };
+        open(&self.directory.join(name), &self.key, self.owner, name, DatabaseOptions::default())
     }
 
     /// Whether every database of these homes is there and stands at `revision` or later.
@@ -129,7 +164,7 @@ impl Stores {
     }
 
     /// Closes all databases and moves their directory aside: they are about to be rebuilt.
-    pub(crate) fn start_anew(&self) -> std::io::Result<()> {
+    pub(crate) fn start_anew(&self) -> io::Result<()> {
         // Held to the end: nobody may open a database in a directory that is on its way out.
         let mut open = self.open.write();
         open.clear();
@@ -142,5 +177,40 @@ impl Stores {
         }
         std::fs::rename(&self.directory, &aside)?;
         std::fs::remove_dir_all(&aside)
+    }
+}
+
+/// Rows on their way into databases that were started anew.
+pub(crate) struct Rows<'a> {
+    stores: &'a Stores,
+    filling: Filling,
+}
+
+impl Rows<'_> {
+    /// Takes a row, to be written when all are there.
+    pub(crate) fn take(&mut self, (home, RowOp { key, value }): (Home, RowOp)) -> Result<(), MaterializedError> {
+        let Some(value) = value else { return Ok(()) };
+        fault::row_written(&key);
+        self.filling.take(&self.stores.database(&home)?, key, value)
+    }
+
+    /// Writes them all; durable on return. Markers are still at the beginning.
+    pub(crate) fn finish(self) -> Result<(), MaterializedError> {
+        self.filling.finish()?;
+        self.stores.make_durable()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::row;
+    use node_domain::ids::SecretId;
+
+    #[test]
+    fn a_row_of_a_value_says_whose_it_is() {
+        let key = (SecretId(0x0102_0304_0506_0708), 9);
+        assert_eq!(row::value_key(&row::payload(key)), Some(key));
+        assert_eq!(row::value_key(&row::secret("db/password")), None);
+        assert_eq!(row::value_key(&row::payload(key)[..16]), None);
     }
 }

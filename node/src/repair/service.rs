@@ -3,7 +3,7 @@
 use crate::engine::snapshots::Snapshots;
 use crate::engine::values::Values;
 use crate::repair::checks::Digests;
-use futures::Stream;
+use futures::{Stream, stream};
 use node_domain::ids::{EnvironmentName, Revision, SecretId};
 use proto::peer::v1 as peer;
 use proto::peer::v1::repair_server::{Repair, RepairServer};
@@ -13,8 +13,7 @@ use raft::{Replica, SnapshotFile, snapshot_index};
 use std::pin::Pin;
 use std::sync::Arc;
 use storage::journal::Journal;
-use tokio::sync::{Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status};
 
 /// Records in one piece.
@@ -81,13 +80,8 @@ impl Repair for RepairService {
             return Err(Status::invalid_argument(format!("ask for up to {RECORDS_MAX} records, from 1 on")));
         }
         let permit = self.streams.clone().acquire_owned().await.map_err(|_| Status::unavailable("this node is stopping"))?;
-        let (sender, pieces) = mpsc::channel(1);
         let journal = self.journal.clone();
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            send_records(&journal, from_seq, to_seq, &sender);
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(pieces))))
+        Ok(Response::new(pieces(from_seq, permit, move |next| read_records(&journal, next, to_seq))))
     }
 
     async fn value(&self, request: Request<peer::ValueRequest>) -> Result<Response<peer::ValueResponse>, Status> {
@@ -95,7 +89,7 @@ impl Repair for RepairService {
         let peer::ValueRequest { environment, secret, version } = request.into_inner();
         let environment = EnvironmentName::parse(&environment).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
         let values = self.values.clone();
-        let found = tokio::task::spawn_blocking(move || values.find_uncached(&environment, (SecretId(secret), version))).await;
+        let found = raft::offload(move || values.find_uncached(&environment, (SecretId(secret), version))).await;
         let found = found.map_err(|error| Status::internal(error.to_string()))?;
         let found = found.map_err(|error| Status::data_loss(error.to_string()))?;
         let sealed = found.map(|payload| codec::encode(Kind::Row, &*payload)).unwrap_or_default();
@@ -121,12 +115,7 @@ impl Repair for RepairService {
         }
         let behind = || Status::unavailable(format!("this node has not applied entry {index_min} yet"));
         let file = file.ok_or_else(behind)?;
-        let (sender, pieces) = mpsc::channel(1);
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            send_file(&file, &sender);
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(pieces))))
+        Ok(Response::new(pieces(0, permit, move |offset| read_file(&file, offset))))
     }
 }
 
@@ -134,7 +123,7 @@ impl RepairService {
     /// The newest snapshot, if it holds entry `index_min`.
     async fn newest(&self, index_min: u64) -> Result<Option<SnapshotFile>, Status> {
         let snapshots = self.snapshots.clone();
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = raft::offload(move || {
             let Some(stored) = snapshots.newest()? else { return Ok(None) };
             if snapshot_index(&stored.position)?.is_none_or(|index| index < index_min) {
                 return Ok(None);
@@ -146,37 +135,42 @@ impl RepairService {
     }
 }
 
-fn send_records(journal: &Journal, from: u64, to: u64, sender: &mpsc::Sender<Result<peer::RecordsPiece, Status>>) {
-    let mut next = from;
-    while next < to {
-        let wanted = usize::try_from(to - next).unwrap_or(usize::MAX).min(PIECE_RECORDS);
-        let read = journal.link_before(next).and_then(|link| Ok((link, journal.read(next, wanted, PIECE_BYTES)?)));
-        let piece = match read {
-            Ok((_, records)) if records.is_empty() => return,
-            Ok((link, records)) => {
-                next = records.last().map_or(to, |record| record.seq + 1);
-                let leaves = records.into_iter().map(|record| record.leaf).collect();
-                Ok(peer::RecordsPiece { chain_before: link.to_vec().into(), leaves })
-            }
-            Err(error) => Err(Status::data_loss(error.to_string())),
-        };
-        let failed = piece.is_err();
-        if sender.blocking_send(piece).is_err() || failed {
-            return;
+/// Piece after piece from `from` on, each read when the one before was sent: no thread waits for whoever is slow to take them. `read` gives a
+/// piece and where the next one begins, and none at the end.
+fn pieces<T: Send + 'static>(
+    from: u64,
+    permit: OwnedSemaphorePermit,
+    read: impl Fn(u64) -> Result<Option<(T, u64)>, Status> + Send + Sync + 'static,
+) -> Pieces<T> {
+    let read = Arc::new(read);
+    Box::pin(stream::try_unfold((from, permit), move |(next, permit)| {
+        let read = read.clone();
+        async move {
+            let piece = raft::offload(move || read(next)).await.map_err(|error| Status::internal(error.to_string()))??;
+            Ok(piece.map(|(piece, next)| (piece, (next, permit))))
         }
-    }
+    }))
 }
 
-fn send_file(file: &SnapshotFile, sender: &mpsc::Sender<Result<peer::SnapshotPiece, Status>>) {
-    let mut offset = 0;
-    while offset < file.length() {
-        let piece = file.read(offset, CHUNK_BYTES).map(|chunk| {
-            offset += chunk.len() as u64;
-            peer::SnapshotPiece { chunk, length: file.length() }
-        });
-        let failed = piece.is_err();
-        if sender.blocking_send(piece.map_err(|error| Status::data_loss(error.to_string()))).is_err() || failed {
-            return;
-        }
+/// Records from `next` on, before `to`.
+fn read_records(journal: &Journal, next: u64, to: u64) -> Result<Option<(peer::RecordsPiece, u64)>, Status> {
+    if next >= to {
+        return Ok(None);
     }
+    let wanted = usize::try_from(to - next).unwrap_or(usize::MAX).min(PIECE_RECORDS);
+    let read = journal.link_before(next).and_then(|link| Ok((link, journal.read(next, wanted, PIECE_BYTES)?)));
+    let (link, records) = read.map_err(|error| Status::data_loss(error.to_string()))?;
+    let Some(last) = records.last() else { return Ok(None) };
+    let after = last.seq + 1;
+    let leaves = records.into_iter().map(|record| record.leaf).collect();
+    Ok(Some((peer::RecordsPiece { chain_before: link.to_vec().into(), leaves }, after)))
+}
+
+fn read_file(file: &SnapshotFile, offset: u64) -> Result<Option<(peer::SnapshotPiece, u64)>, Status> {
+    if offset >= file.length() {
+        return Ok(None);
+    }
+    let chunk = file.read(offset, CHUNK_BYTES).map_err(|error| Status::data_loss(error.to_string()))?;
+    let next = offset + chunk.len() as u64;
+    Ok(Some((peer::SnapshotPiece { chunk, length: file.length() }, next)))
 }

@@ -1,6 +1,7 @@
 //! Writes a snapshot under a temporary name, and gives it its own only when it is whole and durable.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,22 +12,19 @@ use super::{
     CHUNK_BYTES, ChunkSeal, END, PART_OVERHEAD_BYTES, RECORD_BYTES_MAX, RECORDS, SIGNATURE, SnapshotError, SnapshotHeader,
     SnapshotSummary, parts::signed, put_in_place,
 };
+use crate::behind::Behind;
 use crate::disk::{Disk, DiskFile};
 use crate::planted;
 
+/// Chunks that may wait to be sealed and written.
+const CHUNKS_AHEAD: usize = 2;
+
 /// A snapshot that is being written. Dropped before [`SnapshotWriter::finish`], it leaves nothing behind.
 pub struct SnapshotWriter {
-    disk: Arc<dyn Disk>,
     path: PathBuf,
-    partial: PathBuf,
-    file: Option<Arc<dyn DiskFile>>,
-    seal: ChunkSeal,
-    entropy: Arc<dyn Entropy>,
-    hasher: blake3::Hasher,
-    offset: u64,
     chunk: Vec<u8>,
-    chunks: u64,
     records: u64,
+    parts: Behind<Vec<u8>, Parts, SnapshotError>,
 }
 
 impl SnapshotWriter {
@@ -42,6 +40,69 @@ impl SnapshotWriter {
         key: &Key,
         entropy: Arc<dyn Entropy>,
     ) -> Result<SnapshotWriter, SnapshotError> {
+        let parts = Parts::begin(disk, path, header, key, entropy)?;
+        // Chunks are compressed, sealed and written while the next is gathered.
+        let parts = Behind::start("snapshot-writer", CHUNKS_AHEAD, parts, Parts::write_records);
+        let parts = parts.map_err(SnapshotError::io("starting a thread for", path))?;
+        Ok(SnapshotWriter { path: path.to_owned(), chunk: Vec::new(), records: 0, parts })
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// When it is longer than [`RECORD_BYTES_MAX`], or the disk refused one before; the snapshot is lost then.
+    pub fn push(&mut self, record: &[u8]) -> Result<(), SnapshotError> {
+        let len = u32::try_from(record.len()).ok().filter(|_| record.len() <= RECORD_BYTES_MAX);
+        let len = len.ok_or(SnapshotError::RecordTooLong(record.len()))?;
+        self.chunk.extend_from_slice(&len.to_be_bytes());
+        self.chunk.extend_from_slice(record);
+        self.records += 1;
+        if self.chunk.len() >= CHUNK_BYTES { self.hand_over() } else { Ok(()) }
+    }
+
+    /// Writes the end, signs, syncs the file and gives it its name. Durable on return.
+    ///
+    /// # Errors
+    /// When the disk refuses; there is no snapshot then.
+    pub fn finish(mut self, signer: &Signer) -> Result<SnapshotSummary, SnapshotError> {
+        if !self.chunk.is_empty() {
+            self.hand_over()?;
+        }
+        let parts = self.parts.end().map_err(|failed| self.lost(failed))?;
+        parts.finish(self.records, signer)
+    }
+
+    fn hand_over(&mut self) -> Result<(), SnapshotError> {
+        let next = Vec::with_capacity(self.chunk.capacity());
+        self.parts.give(std::mem::replace(&mut self.chunk, next)).map_err(|failed| self.lost(failed))
+    }
+
+    fn lost(&self, failed: Option<SnapshotError>) -> SnapshotError {
+        failed.unwrap_or_else(|| SnapshotError::io("writing", &self.path)(io::Error::other("it was given up")))
+    }
+}
+
+/// What is on the disk of it.
+struct Parts {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    partial: PathBuf,
+    file: Option<Arc<dyn DiskFile>>,
+    seal: ChunkSeal,
+    entropy: Arc<dyn Entropy>,
+    hasher: blake3::Hasher,
+    offset: u64,
+    chunks: u64,
+}
+
+impl Parts {
+    fn begin(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        header: &SnapshotHeader,
+        key: &Key,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Parts, SnapshotError> {
         let mut partial = path.to_owned().into_os_string();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
@@ -51,7 +112,7 @@ impl SnapshotWriter {
         }
         let file = disk.create_new(&partial).map_err(io)?;
         let header = header.encode();
-        let mut writer = SnapshotWriter {
+        let mut parts = Parts {
             disk,
             path: path.to_owned(),
             partial,
@@ -60,38 +121,16 @@ impl SnapshotWriter {
             entropy,
             hasher: blake3::Hasher::new(),
             offset: 0,
-            chunk: Vec::new(),
             chunks: 0,
-            records: 0,
         };
-        writer.write(&header)?;
-        Ok(writer)
+        parts.write(&header)?;
+        Ok(parts)
     }
 
-    /// Adds a record.
-    ///
-    /// # Errors
-    /// When it is longer than [`RECORD_BYTES_MAX`], or the disk refuses; the snapshot is lost then.
-    pub fn push(&mut self, record: &[u8]) -> Result<(), SnapshotError> {
-        let len = u32::try_from(record.len()).ok().filter(|_| record.len() <= RECORD_BYTES_MAX);
-        let len = len.ok_or(SnapshotError::RecordTooLong(record.len()))?;
-        self.chunk.extend_from_slice(&len.to_be_bytes());
-        self.chunk.extend_from_slice(record);
-        self.records += 1;
-        if self.chunk.len() >= CHUNK_BYTES { self.write_records() } else { Ok(()) }
-    }
-
-    /// Writes the end, signs, syncs the file and gives it its name. Durable on return.
-    ///
-    /// # Errors
-    /// When the disk refuses; there is no snapshot then.
-    pub fn finish(mut self, signer: &Signer) -> Result<SnapshotSummary, SnapshotError> {
-        if !self.chunk.is_empty() {
-            self.write_records()?;
-        }
+    fn finish(mut self, records: u64, signer: &Signer) -> Result<SnapshotSummary, SnapshotError> {
         let before = *self.hasher.finalize().as_bytes();
         let mut end = Vec::with_capacity(48);
-        end.extend_from_slice(&self.records.to_be_bytes());
+        end.extend_from_slice(&records.to_be_bytes());
         end.extend_from_slice(&self.chunks.to_be_bytes());
         end.extend_from_slice(&before);
         self.write_chunk(END, &end)?;
@@ -102,7 +141,7 @@ impl SnapshotWriter {
         }
         put_in_place(&*self.disk, &self.partial, &self.path).map_err(SnapshotError::io("finishing", &self.path))?;
         self.file = None;
-        Ok(SnapshotSummary { records: self.records, bytes: self.offset, digest, signer })
+        Ok(SnapshotSummary { records, bytes: self.offset, digest, signer })
     }
 
     fn sign(&mut self, signer: &Signer, digest: &[u8; 32]) -> Result<PublicKey, SnapshotError> {
@@ -115,9 +154,8 @@ impl SnapshotWriter {
         Ok(public)
     }
 
-    fn write_records(&mut self) -> Result<(), SnapshotError> {
-        let compressed = lz4_flex::block::compress_prepend_size(&self.chunk);
-        self.chunk.clear();
+    fn write_records(&mut self, chunk: Vec<u8>) -> Result<(), SnapshotError> {
+        let compressed = lz4_flex::block::compress_prepend_size(&chunk);
         self.write_chunk(RECORDS, &compressed)?;
         // Paces the disk: one sync at the end of gigabytes would stall the log behind it.
         if self.chunks.is_multiple_of(8) { self.sync() } else { Ok(()) }
@@ -157,7 +195,7 @@ impl SnapshotWriter {
     }
 }
 
-impl Drop for SnapshotWriter {
+impl Drop for Parts {
     fn drop(&mut self) {
         if self.file.take().is_some() {
             // Best effort: the next snapshot at this path replaces it anyway.

@@ -1,8 +1,11 @@
 //! Rows in sled: sealed, all or nothing, rebuildable.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use storage::materialized::Filling;
 use storage::{Database, DatabaseOptions, MaterializedError, RowOp};
+use storage_crypto::{SeededEntropy, entropy::random};
 
 use crate::support::{OWNER, key};
 
@@ -40,14 +43,17 @@ fn rows_and_their_marker_are_read_back_after_reopening() {
 #[test]
 fn rows_that_a_database_is_filled_with_are_read_back_and_it_is_not_whole_before_somebody_says_so() {
     let directory = tempfile::tempdir().unwrap();
-    let database = open(directory.path()).unwrap();
+    let database = Arc::new(open(&directory.path().join("db")).unwrap());
     let keys: Vec<String> = (0..5000).map(|number| format!("row/{number}")).collect();
-    database.load(keys.iter().map(|key| put(key, &format!("value of {key}"))).collect()).unwrap();
-    assert_eq!(database.make_durable().unwrap(), Some(0));
+    let mut filling = Filling::new(directory.path()).unwrap();
+    keys.iter()
+        .for_each(|key| filling.take(&database, key.clone().into_bytes(), format!("value of {key}").into_bytes()).unwrap());
+    filling.finish().unwrap();
+    assert_eq!(database.make_durable().unwrap(), None);
     database.apply(Vec::new(), 7).unwrap();
     assert_eq!(database.make_durable().unwrap(), Some(7));
     drop(database);
-    let database = open(directory.path()).unwrap();
+    let database = open(&directory.path().join("db")).unwrap();
     assert_eq!(database.marker(), Some(7));
     for key in &keys {
         assert_eq!(database.get(key.as_bytes()).unwrap(), Some(format!("value of {key}").into_bytes()), "{key}");
@@ -93,18 +99,57 @@ fn another_key_name_or_node_opens_no_row() {
     }
 }
 
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The marker, all rows, and those of each of two tables, as a database gives them.
+fn held(db: &Database) -> (Option<u64>, Rows, [Rows; 2]) {
+    let mut all: Rows = db.iter().map(Result::unwrap).collect();
+    all.sort();
+    (db.marker(), all, [b's', b'v'].map(|table| db.iter_table(table).map(Result::unwrap).collect()))
+}
+
 #[test]
-fn a_cleared_database_is_empty_and_a_destroyed_one_is_gone() {
+fn a_database_in_memory_holds_what_one_on_a_disk_holds_whatever_is_done_to_both() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("db");
-    let db = open(&path).unwrap();
-    db.apply(vec![put("sa", "b")], 1).unwrap();
-    db.clear().unwrap();
-    assert_eq!((db.marker(), db.iter().count()), (None, 0));
-    db.apply(vec![put("sa", "c")], 2).unwrap();
-    assert_eq!(db.make_durable().unwrap(), Some(2));
-    db.destroy().unwrap();
-    assert!(!path.exists());
+    let memory = Database::in_memory(dir.path(), &key(), OWNER, "production", DatabaseOptions::default()).unwrap();
+    let both = [open(dir.path()).unwrap(), memory];
+    let chance = SeededEntropy::new(31);
+    let below = |bound: u16| u16::from_be_bytes(random(&chance)) % bound;
+    for step in 0..300u64 {
+        let names: Vec<String> = (0..below(12)).map(|_| format!("{}{}", ["s", "v"][usize::from(below(2))], below(60))).collect();
+        let ops = names.iter().map(|name| if below(3) == 0 { remove(name) } else { put(name, &format!("{step} of {name}")) });
+        let ops: Vec<RowOp> = ops.collect();
+        for db in &both {
+            db.apply(ops.clone(), step).unwrap();
+        }
+        let [disk, memory] = &both;
+        assert_eq!(held(disk), held(memory), "after step {step}");
+        assert_eq!(disk.get(b"s7").unwrap(), memory.get(b"s7").unwrap(), "after step {step}");
+        if step % 20 == 0 {
+            assert_eq!(disk.make_durable().unwrap(), memory.make_durable().unwrap());
+        }
+    }
+    assert!(both[1].iter().count() > 20, "there was something to compare");
+}
+
+#[test]
+fn who_walks_all_rows_meets_each_that_stays_whatever_is_written_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = Database::in_memory(dir.path(), &key(), OWNER, "production", DatabaseOptions::default()).unwrap();
+    for db in [open(dir.path()).unwrap(), memory] {
+        db.apply((0..500).map(|number| put(&format!("s{number}"), "stays")).collect(), 1).unwrap();
+        let mut met = std::collections::BTreeSet::new();
+        for (count, row) in db.iter().enumerate() {
+            let (key, value) = row.unwrap();
+            if value == b"stays" {
+                assert!(met.insert(key), "none twice");
+            }
+            if count < 400 {
+                db.apply(vec![put(&format!("v{count}"), "comes"), remove(&format!("v{}", count / 2))], 2).unwrap();
+            }
+        }
+        assert_eq!(met.len(), 500);
+    }
 }
 
 #[test]

@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 
 cluster_tests::chance_by_seed!();
 
+/// As the server's, but what is freed need not be zeroed: no secret of a simulation is anybody's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HELP: &str = "usage: holdfast-simulate [--seeds N] [--from SEED] [--steps N] [--nodes N] [--jobs N]
        holdfast-simulate --seed SEED [--steps N] [--nodes N] [--without KIND,…] [--trace] [--twice] [--shrink]
        holdfast-simulate --kept FILE

@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(600);
 /// One with a bug is given up earlier.
 const PATIENCE_WITH_A_BUG: Duration = Duration::from_secs(90);
-/// What is larger than so many bytes is given back when it is let go of.
-const MMAP_BYTES: &str = "1048576";
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What it said.
@@ -52,8 +50,6 @@ fn run(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Result<String, String> 
         command.arg("--scenarios").arg(scenario);
     }
     command.arg("--without").arg(wanted.without.to_string());
-    // Large pages of tables that a database makes anew with each start come from the system, which has them empty already.
-    command.env("MALLOC_MMAP_THRESHOLD_", MMAP_BYTES);
     command.arg("--one").stdin(Stdio::null()).stdout(said.try_clone().map_err(failed)?);
     if wanted.trace {
         command.arg("--trace");

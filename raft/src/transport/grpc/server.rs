@@ -17,7 +17,9 @@ use tonic::{codegen::http::Request, service::Routes};
 use tower::ServiceExt;
 
 use super::{PeerIdentity, PeerListener, PeerStream, PeerTls, identity};
-use crate::config::{CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, KEEP_ALIVE, PEER_CONNECTIONS_MAX, STREAM_WINDOW_BYTES};
+use crate::config::{
+    CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, FRAME_BYTES, KEEP_ALIVE, PEER_CONNECTIONS_MAX, STREAM_WINDOW_BYTES,
+};
 
 /// When the system has no more files to give, accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -84,7 +86,8 @@ async fn serve(stream: PeerStream, tls: Arc<PeerTls>, routes: Routes, _permit: O
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES);
     let served = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(identified));
     if let Err(error) = served.await {
         tracing::debug!(from, peer = peer.0, %error, "connection of another node ended");

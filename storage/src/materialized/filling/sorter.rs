@@ -1,0 +1,156 @@
+//! Seals rows as they come, sorts them, and writes them in the order in which they lie.
+
+use super::Row;
+use crate::keyspace::Place;
+use crate::materialized::{Database, MaterializedError};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of a piece of memory for rows: one that had to grow would be copied, and memory that is new is slow.
+const PIECE_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 128 << 10;
+const WRITE_BYTES: usize = 1 << 20;
+
+/// In which of the databases, and where in it.
+type Spot = (u32, Place);
+
+/// Some of the rows.
+pub(super) struct Sorter {
+    directory: PathBuf,
+    gathered_bytes: usize,
+    databases: Vec<Arc<Database>>,
+    rows: Vec<Gathered>,
+    /// Sealed bytes in the order in which they came: full pieces, the one that is being filled, and those that wait to be filled again.
+    pieces: Vec<Vec<u8>>,
+    piece: usize,
+    runs: Vec<File>,
+}
+
+/// Where a row lies, which of two in one place came first, and where its sealed bytes are meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Gathered {
+    spot: Spot,
+    piece: usize,
+    start: usize,
+    end: usize,
+}
+
+impl Sorter {
+    /// With room in memory for so many bytes; what does not fit lies in `directory`.
+    pub(super) fn new(directory: &Path, gathered_bytes: usize) -> Sorter {
+        let (databases, rows, runs) = Default::default();
+        Sorter { directory: directory.to_owned(), gathered_bytes, databases, rows, pieces: vec![Vec::new()], piece: 0, runs }
+    }
+
+    /// Takes rows.
+    pub(super) fn take_all(&mut self, rows: Vec<Row>) -> Result<(), MaterializedError> {
+        rows.iter().try_for_each(|row| self.take(row))
+    }
+
+    fn take(&mut self, row: &Row) -> Result<(), MaterializedError> {
+        let Row { database, place, key, value } = row;
+        let known = self.databases.iter().rposition(|known| Arc::ptr_eq(known, database));
+        let number = known.unwrap_or_else(|| {
+            self.databases.push(database.clone());
+            self.databases.len() - 1
+        });
+        if self.pieces[self.piece].len() >= PIECE_BYTES {
+            self.piece += 1;
+            if self.piece == self.pieces.len() {
+                self.pieces.push(Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 16));
+            }
+        }
+        let blobs = &mut self.pieces[self.piece];
+        let start = blobs.len();
+        database.keyspace.seal_row_into(place, key, value, &*database.entropy, blobs);
+        // Nobody has four thousand million environments.
+        let spot = (u32::try_from(number).unwrap_or(u32::MAX), *place);
+        self.rows.push(Gathered { spot, piece: self.piece, start, end: blobs.len() });
+        if self.piece * PIECE_BYTES + blobs.len() + self.rows.len() * size_of::<Gathered>() >= self.gathered_bytes {
+            self.spill().map_err(|source| self.failed(source))?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything.
+    pub(super) fn finish(mut self) -> Result<(), MaterializedError> {
+        self.rows.sort_unstable();
+        if self.runs.is_empty() {
+            return self.rows.iter().try_for_each(|row| self.insert(row.spot, self.blob(row)));
+        }
+        self.spill().map_err(|source| self.failed(source))?;
+        // What is read back takes its place.
+        self.pieces = Vec::new();
+        self.rows = Vec::new();
+        let runs = std::mem::take(&mut self.runs);
+        let runs: Vec<_> = runs.into_iter().map(|run| BufReader::with_capacity(READ_BYTES, run)).collect();
+        self.merge(runs)
+    }
+
+    /// Holds one row at a time, and of each run no more than its reader does.
+    fn merge(&self, mut runs: Vec<impl BufRead>) -> Result<(), MaterializedError> {
+        let failed = |source| self.failed(source);
+        let mut next = BinaryHeap::with_capacity(runs.len());
+        for (number, run) in runs.iter_mut().enumerate() {
+            next.extend(read_head(run).map_err(failed)?.map(|(spot, len)| Reverse((spot, number, len))));
+        }
+        let mut blob = Vec::new();
+        while let Some(Reverse((spot, number, len))) = next.pop() {
+            let run = &mut runs[number];
+            blob.resize(len, 0);
+            run.read_exact(&mut blob).map_err(failed)?;
+            self.insert(spot, &blob)?;
+            next.extend(read_head(run).map_err(failed)?.map(|(spot, len)| Reverse((spot, number, len))));
+        }
+        Ok(())
+    }
+
+    fn insert(&self, (number, place): Spot, blob: &[u8]) -> Result<(), MaterializedError> {
+        self.databases[number as usize].insert(&place, blob)
+    }
+
+    /// Lays what is gathered on the disk, sorted.
+    fn spill(&mut self) -> io::Result<()> {
+        self.rows.sort_unstable();
+        let mut run = BufWriter::with_capacity(WRITE_BYTES, tempfile::tempfile_in(&self.directory)?);
+        for row in &self.rows {
+            let ((number, place), blob) = (row.spot, self.blob(row));
+            run.write_all(&number.to_le_bytes())?;
+            run.write_all(&place)?;
+            run.write_all(&u32::try_from(blob.len()).map_err(io::Error::other)?.to_le_bytes())?;
+            run.write_all(blob)?;
+        }
+        let mut run = run.into_inner().map_err(io::IntoInnerError::into_error)?;
+        run.rewind()?;
+        self.runs.push(run);
+        self.rows.clear();
+        self.pieces.iter_mut().for_each(Vec::clear);
+        self.piece = 0;
+        Ok(())
+    }
+
+    fn blob(&self, row: &Gathered) -> &[u8] {
+        &self.pieces[row.piece][row.start..row.end]
+    }
+
+    fn failed(&self, source: io::Error) -> MaterializedError {
+        MaterializedError::Io { doing: "sorting rows in", path: self.directory.clone(), source }
+    }
+}
+
+/// Where the next row of a run lies, and how long it is; its bytes follow.
+fn read_head(run: &mut impl BufRead) -> io::Result<Option<(Spot, usize)>> {
+    // A run ends between two rows.
+    if run.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let (mut number, mut place, mut len) = ([0; 4], Place::default(), [0; 4]);
+    run.read_exact(&mut number)?;
+    run.read_exact(&mut place)?;
+    run.read_exact(&mut len)?;
+    Ok(Some(((u32::from_le_bytes(number), place), u32::from_le_bytes(len) as usize)))
+}
