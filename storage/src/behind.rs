@@ -38,7 +38,13 @@ impl<W: Send + 'static, D: Send + 'static, E: Send + 'static> Behind<W, D, E> {
     /// Hands work over; waits where too much of it waits already. Fails with why he has ended, the first time.
     pub(crate) fn give(&mut self, work: W) -> Result<(), Option<E>> {
         match &mut self.0 {
-            State::Own { doer, step } => step(doer, work).map_err(Some),
+            State::Own { doer, step } => {
+                let done = step(doer, work);
+                if done.is_err() {
+                    self.0 = State::Ended;
+                }
+                done.map_err(Some)
+            }
             State::Thread { queue, .. } if queue.send(work).is_ok() => Ok(()),
             _ => Err(self.end().err().flatten()),
         }

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 /// Calls under way at once.
 const CALLS_MAX: usize = 10;
-/// Secrets in use at a time, and for how many steps: each has a history that can be judged.
+/// Secrets in use at a time, and for how many steps: each has a history that can be judged. A node that starts seals all that there are.
 const KEYS: u64 = 12;
-const KEYS_FOR_STEPS: u64 = 600;
+const KEYS_FOR_STEPS: u64 = 2_000;
 /// How often somebody tries to open a sealed environment again before the end of the walk does.
 const OPENINGS: u32 = 40;
 /// How long the first founding may take.

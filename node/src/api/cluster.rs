@@ -231,7 +231,9 @@ impl ClusterService {
         let mut spans: Vec<_> = spans.into_iter().map(|(id, _, span)| (id, span.first_seq, span.next_seq)).collect();
         let own = self.door.journal.head();
         spans.push((self.door.node_id, own.first_seq, own.next_seq));
-        records::check_kept(&spans, leaving).map_err(Status::failed_precondition)
+        let view = self.door.view();
+        let is_beginning = |first| records::is_beginning(first, view.state.recovery().timelines());
+        records::check_kept(&spans, leaving, is_beginning).map_err(Status::failed_precondition)
     }
 
     fn member_states(&self) -> Vec<MemberState> {

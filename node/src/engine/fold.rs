@@ -264,8 +264,7 @@ impl Machine for Fold {
             if !planted::is_back("journal-not-synced") {
                 journal.sync_blocking().map_err(io::Error::other)?;
             }
-            materializer.flush_to(state.clone())?;
-            snapshots.write(position, &Standing { state, chain }, &values, &published)
+            snapshots.write(position, &Standing { state, chain }, &materializer, &values, &published)
         })
     }
 

@@ -188,8 +188,10 @@ impl Writer {
 
     fn write(&mut self, gathered: &Gathered) -> Result<(), MaterializedError> {
         self.write_with_patience(gathered)?;
-        if gathered.state.is_some() {
-            self.newest.clone_from(&gathered.state);
+        if let Some(state) = &gathered.state
+            && self.newest.as_ref().is_none_or(|newest| is_reached_from(newest.revision().0, state.revision().0))
+        {
+            self.newest = Some(state.clone());
         }
         let written = gathered.payloads.iter();
         self.values.stored(written.filter_map(|((_, key), payload)| payload.as_ref().map(|payload| (*key, payload))));
@@ -261,6 +263,12 @@ fn gather(first: Work, work: &Receiver<Work>, gathered: &mut Gathered, flushes: 
             next = work.try_recv().ok();
         }
     }
+}
+
+/// Markers do not go back, but to the beginning: who comes late with an older state has nothing to say of where databases stand that were
+/// filled from a newer one meanwhile.
+fn is_reached_from(stands: u64, revision: u64) -> bool {
+    revision == 0 || stands <= revision
 }
 
 fn homes(state: &State) -> Vec<Home> {

@@ -146,17 +146,20 @@ impl Snapshots {
         name(&self.directory, revision)
     }
 
-    /// Writes a state with its values; durable on return. Older snapshots than the kept ones go.
+    /// Writes a state with its values, once the databases have reached it; durable on return. Older snapshots than the kept ones go.
     ///
     /// `published` tells whether a value that is not there was destroyed since the state was captured, or lost.
     pub(crate) fn write(
         &self,
         position: Vec<u8>,
         standing: &Standing,
+        materializer: &Materializer,
         values: &Values,
         published: &Published,
     ) -> io::Result<PathBuf> {
+        // Nobody may say where the databases stand while they are filled from another snapshot.
         let _turn = self.turn.lock();
+        materializer.flush_to(standing.state.clone())?;
         let path = self.name(standing.state.revision().0);
         let created_ms = self.clock.now().as_ms();
         // The version of this state's own root key: every node that has come so far holds it.
@@ -350,12 +353,13 @@ impl Snapshots {
     /// The state of a snapshot, with the databases rebuilt from it.
     fn restore(&self, path: &Path, materializer: &Materializer, values: &Values) -> io::Result<Standing> {
         materializer.flush()?;
+        let reader = self.reader(path)?;
         values.clear();
         self.stores.start_anew()?;
         // Until the last row is in, the databases say that they stand at the beginning, whoever flushes: a crash halfway starts anew.
         materializer.flush_to(State::empty(self.owner.cluster))?;
         let mut rows = self.stores.fill()?;
-        let standing = Standing::read(&self.reader(path)?, path, |environment, key, payload| {
+        let standing = Standing::read(&reader, path, |environment, key, payload| {
             rows.take(row_of_value(&environment, key, Some(&payload))).map_err(io::Error::other)
         })?;
         let mut changed = everything(&standing.state);

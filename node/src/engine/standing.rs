@@ -118,11 +118,13 @@ fn each_record(reader: &SnapshotReader, mut take: impl FnMut(Record) -> io::Resu
             let (mut bunch, mut bytes) = (Vec::new(), 0);
             for record in reader.records() {
                 let record = decode(record);
-                bytes += record.as_ref().map_or(0, |(len, _)| *len);
+                // What is wrong ends it.
+                bytes += record.as_ref().map_or(BUNCH_BYTES, |(len, _)| *len);
+                let is_last = record.is_err();
                 bunch.push(record.map(|(_, record)| record));
                 if bytes >= BUNCH_BYTES {
                     // Whoever has had enough hears no more.
-                    if sender.send(std::mem::take(&mut bunch)).is_err() {
+                    if sender.send(std::mem::take(&mut bunch)).is_err() || is_last {
                         return;
                     }
                     bytes = 0;

@@ -199,7 +199,7 @@ impl RecordRepair {
 
 /// Whether a journal that starts with record `first` may lack nothing: the cluster, or one of its timelines, begins there. After a restore
 /// nobody has what was before; whether somebody does is asked all the same, but nobody has lost it.
-fn is_beginning(first: u64, timelines: &[Timeline]) -> bool {
+pub(crate) fn is_beginning(first: u64, timelines: &[Timeline]) -> bool {
     first == 1 || timelines.iter().any(|timeline| timeline.after.0 + 1 == first)
 }
 
@@ -208,15 +208,26 @@ fn is_beginning(first: u64, timelines: &[Timeline]) -> bool {
 ///
 /// # Errors
 /// In words, when it alone keeps some.
-pub(crate) fn check_kept(spans: &[(u64, u64, u64)], leaving: u64) -> Result<(), String> {
-    let kept = || spans.iter().filter(|(_, first, _)| *first > 0);
-    // Who does not answer, or keeps nothing, cannot be waited for.
-    let Some((_, own, end)) = kept().find(|(id, ..)| *id == leaving) else { return Ok(()) };
-    let mut others: Vec<_> = kept().filter(|(id, ..)| *id != leaving).map(|(_, first, next)| (*first, *next)).collect();
+pub(crate) fn check_kept(spans: &[(u64, u64, u64)], leaving: u64, is_beginning: impl Fn(u64) -> bool) -> Result<(), String> {
+    let kept = |(_, first, _): &&(u64, u64, u64)| *first > 0;
+    let mut others: Vec<_> =
+        spans.iter().filter(kept).filter(|(id, ..)| *id != leaving).map(|(_, first, next)| (*first, *next)).collect();
     others.sort_unstable();
-    let mut covered = *own;
+    let (own, end) = match (spans.iter().find(|(id, ..)| *id == leaving), others.first()) {
+        (Some((_, 0, _)), _) | (None, None) => return Ok(()),
+        (Some((_, first, next)), _) => (*first, *next),
+        // What it keeps is not known: the others must have it all.
+        (None, Some((first, _))) if is_beginning(*first) => (*first, others.iter().map(|(_, next)| *next).max().unwrap_or(0)),
+        (None, Some((first, _))) => {
+            return Err(format!(
+                "node {leaving} does not answer, and no other member keeps the records before {first}: bring it back until one has \
+                 fetched them (holdfast cluster remove --even-so goes on without them)"
+            ));
+        }
+    };
+    let mut covered = own;
     for (first, next) in others {
-        let gap = covered..first.min(*end);
+        let gap = covered..first.min(end);
         if !gap.is_empty() {
             return Err(format!(
                 "node {leaving} alone keeps records {} to {}: wait until another member has fetched them (holdfast cluster remove \
@@ -242,13 +253,22 @@ mod tests {
 
     #[test]
     fn nobody_leaves_with_records_that_nobody_else_keeps() {
+        let check_kept = |spans: &[(u64, u64, u64)], leaving| check_kept(spans, leaving, |first| first == 1 || first == 40);
         assert_eq!(check_kept(&[(1, 1, 90), (2, 1, 90), (3, 7, 90)], 1), Ok(()));
         assert_eq!(check_kept(&[(1, 1, 90), (2, 5, 90), (3, 7, 90)], 3), Ok(()));
-        assert_eq!(check_kept(&[(2, 5, 90), (3, 7, 90)], 1), Ok(()), "a node that does not answer");
         assert_eq!(check_kept(&[(1, 0, 0), (2, 5, 90)], 1), Ok(()), "a node without records");
         assert_eq!(check_kept(&[(1, 1, 92), (2, 1, 90)], 1), Ok(()), "the newest come by the log");
         let refused = check_kept(&[(1, 1, 90), (2, 5, 90), (3, 7, 90), (4, 0, 0)], 1).unwrap_err();
         assert!(refused.starts_with("node 1 alone keeps records 1 to 4: wait"), "{refused}");
+        assert_eq!(check_kept(&[(2, 1, 90), (3, 7, 90)], 1), Ok(()), "it does not answer, and is not needed");
+        assert_eq!(check_kept(&[(2, 40, 90), (3, 70, 90)], 1), Ok(()), "there has never been more");
+        let refused = check_kept(&[(2, 5, 90), (3, 7, 90)], 1).unwrap_err();
+        assert!(
+            refused.starts_with("node 1 does not answer, and no other member keeps the records before 5: bring"),
+            "{refused}"
+        );
+        let refused = check_kept(&[(2, 1, 51), (3, 60, 90)], 1).unwrap_err();
+        assert!(refused.starts_with("node 1 alone keeps records 51 to 59: wait"), "{refused}");
         let refused = check_kept(&[(1, 1, 90), (2, 1, 51), (3, 60, 90)], 1).unwrap_err();
         assert!(refused.starts_with("node 1 alone keeps records 51 to 59: wait"), "{refused}");
     }

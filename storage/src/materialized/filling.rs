@@ -14,6 +14,7 @@ use crate::behind::Behind;
 use crate::keyspace::Place;
 use crate::workers;
 use sorter::Sorter;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -64,8 +65,8 @@ impl Filling {
             let sorter = Behind::start("filling", BUNCHES_AHEAD, sorter, Sorter::take_all);
             sorter.map(|sorter| Part { bunch: Vec::new(), bunch_bytes: 0, sorter })
         };
-        let io = |source| MaterializedError::Io { doing: "starting a thread for", path: directory.to_owned(), source };
-        Ok(Filling { directory: directory.to_owned(), parts: [part().map_err(io)?, part().map_err(io)?] })
+        let [first, second] = [part(), part()].map(|part| part.map_err(|source| no_thread(directory, source)));
+        Ok(Filling { directory: directory.to_owned(), parts: [first?, second?] })
     }
 
     /// Takes a row of a database. Of two with one key the later one counts.
@@ -97,8 +98,12 @@ impl Filling {
         if workers::are_simulated() {
             return sorters.into_iter().try_for_each(Sorter::finish);
         }
+        let directory = &self.directory;
         thread::scope(|scope| {
-            let writing: Vec<_> = sorters.into_iter().map(|sorter| scope.spawn(|| sorter.finish())).collect();
+            let write =
+                |sorter: Sorter| thread::Builder::new().name("filling".to_owned()).spawn_scoped(scope, || sorter.finish());
+            let writing =
+                sorters.into_iter().map(write).collect::<Result<Vec<_>, _>>().map_err(|source| no_thread(directory, source))?;
             let mut written =
                 writing.into_iter().map(|writing| writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             written.try_for_each(|written| written)
@@ -111,6 +116,10 @@ impl Part {
         self.bunch_bytes = 0;
         self.sorter.give(std::mem::take(&mut self.bunch))
     }
+}
+
+fn no_thread(directory: &Path, source: io::Error) -> MaterializedError {
+    MaterializedError::Io { doing: "starting a thread for", path: directory.to_owned(), source }
 }
 
 fn given_up(failed: Option<MaterializedError>, directory: &Path) -> MaterializedError {

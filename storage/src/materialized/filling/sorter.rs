@@ -6,13 +6,16 @@ use crate::materialized::{Database, MaterializedError};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Bytes of a piece of memory for rows: one that had to grow would be copied, and memory that is new is slow.
 const PIECE_BYTES: usize = 1 << 20;
-const READ_BYTES: usize = 128 << 10;
+const READ_BYTES: usize = 64 << 10;
+/// Bytes that are written before they are made durable: one sync of gigabytes would stall the log beside it.
+const SYNC_BYTES: usize = 128 << 20;
 const WRITE_BYTES: usize = 1 << 20;
 
 /// In which of the databases, and where in it.
@@ -27,7 +30,10 @@ pub(super) struct Sorter {
     /// Sealed bytes in the order in which they came: full pieces, the one that is being filled, and those that wait to be filled again.
     pieces: Vec<Vec<u8>>,
     piece: usize,
-    runs: Vec<File>,
+    /// Sorted rows on the disk: a file, and where in it each run ends.
+    spilled: Option<File>,
+    runs: Vec<u64>,
+    unsynced: usize,
 }
 
 /// Where a row lies, which of two in one place came first, and where its sealed bytes are meanwhile.
@@ -42,8 +48,9 @@ struct Gathered {
 impl Sorter {
     /// With room in memory for so many bytes; what does not fit lies in `directory`.
     pub(super) fn new(directory: &Path, gathered_bytes: usize) -> Sorter {
-        let (databases, rows, runs) = Default::default();
-        Sorter { directory: directory.to_owned(), gathered_bytes, databases, rows, pieces: vec![Vec::new()], piece: 0, runs }
+        let (databases, rows, runs, pieces) = (Vec::new(), Vec::new(), Vec::new(), vec![Vec::new()]);
+        let (piece, spilled, unsynced) = Default::default();
+        Sorter { directory: directory.to_owned(), gathered_bytes, databases, rows, pieces, piece, spilled, runs, unsynced }
     }
 
     /// Takes rows.
@@ -78,45 +85,53 @@ impl Sorter {
 
     /// Writes everything.
     pub(super) fn finish(mut self) -> Result<(), MaterializedError> {
+        if self.spilled.is_some() {
+            self.spill().map_err(|source| self.failed(source))?;
+            // What is read back takes its place.
+            self.pieces = Vec::new();
+            return self.merge();
+        }
         self.rows.sort_unstable();
-        if self.runs.is_empty() {
-            return self.rows.iter().try_for_each(|row| self.insert(row.spot, self.blob(row)));
-        }
-        self.spill().map_err(|source| self.failed(source))?;
-        // What is read back takes its place.
-        self.pieces = Vec::new();
-        self.rows = Vec::new();
-        let runs = std::mem::take(&mut self.runs);
-        let runs: Vec<_> = runs.into_iter().map(|run| BufReader::with_capacity(READ_BYTES, run)).collect();
-        self.merge(runs)
-    }
-
-    /// Holds one row at a time, and of each run no more than its reader does.
-    fn merge(&self, mut runs: Vec<impl BufRead>) -> Result<(), MaterializedError> {
-        let failed = |source| self.failed(source);
-        let mut next = BinaryHeap::with_capacity(runs.len());
-        for (number, run) in runs.iter_mut().enumerate() {
-            next.extend(read_head(run).map_err(failed)?.map(|(spot, len)| Reverse((spot, number, len))));
-        }
-        let mut blob = Vec::new();
-        while let Some(Reverse((spot, number, len))) = next.pop() {
-            let run = &mut runs[number];
-            blob.resize(len, 0);
-            run.read_exact(&mut blob).map_err(failed)?;
-            self.insert(spot, &blob)?;
-            next.extend(read_head(run).map_err(failed)?.map(|(spot, len)| Reverse((spot, number, len))));
+        for row in std::mem::take(&mut self.rows) {
+            self.databases[row.spot.0 as usize].insert(&row.spot.1, self.blob(&row))?;
         }
         Ok(())
     }
 
-    fn insert(&self, (number, place): Spot, blob: &[u8]) -> Result<(), MaterializedError> {
-        self.databases[number as usize].insert(&place, blob)
+    /// Holds one row at a time, and of each run no more than its reader does.
+    fn merge(mut self) -> Result<(), MaterializedError> {
+        let Some(file) = self.spilled.take() else { return Ok(()) };
+        let starts = std::iter::once(0).chain(self.runs.iter().copied());
+        let run = |(at, end): (u64, &u64)| BufReader::with_capacity(READ_BYTES, Run { file: &file, at, end: *end });
+        let mut runs: Vec<_> = starts.zip(&self.runs).map(run).collect();
+        let mut next = BinaryHeap::with_capacity(runs.len());
+        for (number, run) in runs.iter_mut().enumerate() {
+            next.extend(read_head(run).map_err(|source| self.failed(source))?.map(|(spot, len)| Reverse((spot, number, len))));
+        }
+        let mut blob = Vec::new();
+        while let Some(Reverse(((database, place), number, len))) = next.pop() {
+            let run = &mut runs[number];
+            blob.resize(len, 0);
+            run.read_exact(&mut blob).map_err(|source| self.failed(source))?;
+            self.databases[database as usize].insert(&place, &blob)?;
+            self.unsynced += len;
+            if self.unsynced >= SYNC_BYTES {
+                self.databases[database as usize].make_durable()?;
+                self.unsynced = 0;
+            }
+            next.extend(read_head(run).map_err(|source| self.failed(source))?.map(|(spot, len)| Reverse((spot, number, len))));
+        }
+        Ok(())
     }
 
     /// Lays what is gathered on the disk, sorted.
     fn spill(&mut self) -> io::Result<()> {
         self.rows.sort_unstable();
-        let mut run = BufWriter::with_capacity(WRITE_BYTES, tempfile::tempfile_in(&self.directory)?);
+        let file = match self.spilled.take() {
+            Some(file) => file,
+            None => tempfile::tempfile_in(&self.directory)?,
+        };
+        let mut run = BufWriter::with_capacity(WRITE_BYTES, file);
         for row in &self.rows {
             let ((number, place), blob) = (row.spot, self.blob(row));
             run.write_all(&number.to_le_bytes())?;
@@ -124,9 +139,9 @@ impl Sorter {
             run.write_all(&u32::try_from(blob.len()).map_err(io::Error::other)?.to_le_bytes())?;
             run.write_all(blob)?;
         }
-        let mut run = run.into_inner().map_err(io::IntoInnerError::into_error)?;
-        run.rewind()?;
-        self.runs.push(run);
+        let mut file = run.into_inner().map_err(io::IntoInnerError::into_error)?;
+        self.runs.push(file.stream_position()?);
+        self.spilled = Some(file);
         self.rows.clear();
         self.pieces.iter_mut().for_each(Vec::clear);
         self.piece = 0;
@@ -139,6 +154,22 @@ impl Sorter {
 
     fn failed(&self, source: io::Error) -> MaterializedError {
         MaterializedError::Io { doing: "sorting rows in", path: self.directory.clone(), source }
+    }
+}
+
+/// A part of a file.
+struct Run<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Run<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(bytes.len());
+        let read = self.file.read_at(&mut bytes[..left], self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 
