@@ -38,11 +38,14 @@ pub struct DatabaseOptions {
     pub cache_bytes: u64,
     /// Where nonces come from.
     pub entropy: Arc<dyn Entropy>,
+    /// Whether rows lie in memory, for a node whose disk and threads are simulated: the directory is no more than what the database is called in
+    /// errors, it is empty when it is opened, and nothing is left of it when it is dropped. All else is as on a disk.
+    pub in_memory: bool,
 }
 
 impl Default for DatabaseOptions {
     fn default() -> Self {
-        DatabaseOptions { cache_bytes: 32 * 1024 * 1024, entropy: Arc::new(OsEntropy) }
+        DatabaseOptions { cache_bytes: 32 * 1024 * 1024, entropy: Arc::new(OsEntropy), in_memory: false }
     }
 }
 
@@ -116,29 +119,20 @@ impl Database {
         name: &str,
         options: DatabaseOptions,
     ) -> Result<Database, MaterializedError> {
-        wait_until_let_go(dir);
-        let config = sled::Config::default().path(dir).flush_every_ms(None).cache_capacity(options.cache_bytes);
-        let shelf = Shelf::Sled(guard(dir, || config.open())?);
-        Database::on(shelf, dir, Keyspace::new(key, owner, name), options.entropy)
-    }
-
-    /// A database in memory that is empty, for a node whose disk and threads are simulated: all is as in [`open`](Database::open), but
-    /// `dir` is no more than what it is called in errors, and nothing is left of it when it is dropped.
-    ///
-    /// # Errors
-    /// None that memory has.
-    pub fn in_memory(
-        dir: &Path,
-        key: &Key,
-        owner: Owner,
-        name: &str,
-        options: DatabaseOptions,
-    ) -> Result<Database, MaterializedError> {
-        Database::on(Shelf::Memory(Mutex::default()), dir, Keyspace::new(key, owner, name), options.entropy)
-    }
-
-    fn on(shelf: Shelf, dir: &Path, keyspace: Keyspace, entropy: Arc<dyn Entropy>) -> Result<Database, MaterializedError> {
-        let database = Database { shelf, dir: dir.to_owned(), keyspace, entropy, applied: Mutex::new(None) };
+        let shelf = if options.in_memory {
+            Shelf::Memory(Mutex::default())
+        } else {
+            wait_until_let_go(dir);
+            let config = sled::Config::default().path(dir).flush_every_ms(None).cache_capacity(options.cache_bytes);
+            Shelf::Sled(guard(dir, || config.open())?)
+        };
+        let database = Database {
+            shelf,
+            dir: dir.to_owned(),
+            keyspace: Keyspace::new(key, owner, name),
+            entropy: options.entropy,
+            applied: Mutex::new(None),
+        };
         database.check_format()?;
         *database.applied.lock() = database.stored_marker()?;
         Ok(database)
@@ -146,7 +140,7 @@ impl Database {
 
     fn check_format(&self) -> Result<(), MaterializedError> {
         match self.guarded(|| self.shelf.get(&FORMAT_KEY))? {
-            None => self.guarded(|| self.shelf.apply([(IVec::from(&FORMAT_KEY), Some(IVec::from(&FORMAT.to_be_bytes())))])),
+            None => self.guarded(|| self.shelf.insert(&FORMAT_KEY, &FORMAT.to_be_bytes())),
             Some(stored) => match stored.as_ref().try_into().map(u32::from_be_bytes) {
                 Ok(FORMAT) => Ok(()),
                 Ok(format) if format > FORMAT => Err(MaterializedError::Newer { path: self.dir.clone(), format }),
@@ -160,8 +154,7 @@ impl Database {
     /// # Errors
     /// When sled fails; the database has to be rebuilt then.
     pub fn apply(&self, ops: Vec<RowOp>, marker: u64) -> Result<(), MaterializedError> {
-        let mut rows: Vec<(IVec, Option<IVec>)> =
-            ops.into_iter().map(|op| self.lying(self.keyspace.place(&op.key), op)).collect();
+        let mut rows: Vec<_> = ops.into_iter().map(|op| self.lying(op)).collect();
         rows.push((IVec::from(&MARKER_KEY), Some(self.keyspace.seal_marker(marker, &*self.entropy).into())));
         let mut applied = self.applied.lock();
         self.guarded(|| self.shelf.apply(rows))?;
@@ -259,7 +252,8 @@ impl Database {
     }
 
     /// A change as it lies.
-    fn lying(&self, place: Place, op: RowOp) -> (IVec, Option<IVec>) {
+    fn lying(&self, op: RowOp) -> (IVec, Option<IVec>) {
+        let place = self.keyspace.place(&op.key);
         let blob = op.value.map(|value| self.keyspace.seal_row(&place, &op.key, &value, &*self.entropy).into());
         (IVec::from(&place), blob)
     }

@@ -150,10 +150,7 @@ struct Gathered {
 
 impl Gathered {
     fn take(&mut self, applied: Applied) {
-        // One that only moves the markers may come behind a newer one; rows are written as the newest has them.
-        if self.state.as_ref().is_none_or(|state| state.revision() <= applied.state.revision()) {
-            self.state = Some(applied.state);
-        }
+        move_on(&mut self.state, applied.state);
         self.changed.extend(applied.changed);
         for (environment, key, payload) in applied.added {
             self.payloads.insert((environment, key), Some(payload));
@@ -188,10 +185,8 @@ impl Writer {
 
     fn write(&mut self, gathered: &Gathered) -> Result<(), MaterializedError> {
         self.write_with_patience(gathered)?;
-        if let Some(state) = &gathered.state
-            && self.newest.as_ref().is_none_or(|newest| is_reached_from(newest.revision().0, state.revision().0))
-        {
-            self.newest = Some(state.clone());
+        if let Some(state) = &gathered.state {
+            move_on(&mut self.newest, state.clone());
         }
         let written = gathered.payloads.iter();
         self.values.stored(written.filter_map(|((_, key), payload)| payload.as_ref().map(|payload| (*key, payload))));
@@ -265,10 +260,12 @@ fn gather(first: Work, work: &Receiver<Work>, gathered: &mut Gathered, flushes: 
     }
 }
 
-/// Markers do not go back, but to the beginning: who comes late with an older state has nothing to say of where databases stand that were
-/// filled from a newer one meanwhile.
-fn is_reached_from(stands: u64, revision: u64) -> bool {
-    revision == 0 || stands <= revision
+/// One that only moves the markers may come behind a newer one; rows are written as the newest has them, and markers do not go back, but to
+/// the beginning: who comes late with an older state has nothing to say of where databases stand that were filled from a newer one.
+fn move_on(newest: &mut Option<State>, state: State) {
+    if state.revision().0 == 0 || newest.as_ref().is_none_or(|newest| newest.revision() <= state.revision()) {
+        *newest = Some(state);
+    }
 }
 
 fn homes(state: &State) -> Vec<Home> {

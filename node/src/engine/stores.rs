@@ -154,8 +154,8 @@ impl Stores {
     }
 
     fn open_database(&self, name: &str) -> Result<Database, MaterializedError> {
-        let open = if workers::are_simulated() { Database::in_memory } else { Database::open };
-        open(&self.directory.join(name), &self.key, self.owner, name, DatabaseOptions::default())
+        let options = DatabaseOptions { in_memory: workers::are_simulated(), ..DatabaseOptions::default() };
+        Database::open(&self.directory.join(name), &self.key, self.owner, name, options)
     }
 
     /// Whether every database of these homes is there and stands at `revision` or later.

@@ -138,8 +138,9 @@ mod tests {
 
     fn databases(dir: &Path) -> [Arc<Database>; 2] {
         let (key, options) = (Key::from_bytes([5; 32]), DatabaseOptions::default());
-        let sled = Database::open(&dir.join("one"), &key, OWNER, "one", options.clone()).unwrap();
-        [Arc::new(sled), Arc::new(Database::in_memory(&dir.join("two"), &key, OWNER, "two", options).unwrap())]
+        let in_memory = DatabaseOptions { in_memory: true, ..options.clone() };
+        let sled = Database::open(&dir.join("one"), &key, OWNER, "one", options).unwrap();
+        [Arc::new(sled), Arc::new(Database::open(&dir.join("two"), &key, OWNER, "two", in_memory).unwrap())]
     }
 
     #[test]

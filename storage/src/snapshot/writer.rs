@@ -40,7 +40,27 @@ impl SnapshotWriter {
         key: &Key,
         entropy: Arc<dyn Entropy>,
     ) -> Result<SnapshotWriter, SnapshotError> {
-        let parts = Parts::begin(disk, path, header, key, entropy)?;
+        let mut partial = path.to_owned().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let io = |source| SnapshotError::io("creating", path)(source);
+        if disk.exists(&partial).map_err(io)? {
+            disk.remove(&partial).map_err(io)?;
+        }
+        let file = disk.create_new(&partial).map_err(io)?;
+        let header = header.encode();
+        let mut parts = Parts {
+            disk,
+            path: path.to_owned(),
+            partial,
+            file: Some(file),
+            seal: ChunkSeal::new(key, &header),
+            entropy,
+            hasher: blake3::Hasher::new(),
+            offset: 0,
+            chunks: 0,
+        };
+        parts.write(&header)?;
         // Chunks are compressed, sealed and written while the next is gathered.
         let parts = Behind::start("snapshot-writer", CHUNKS_AHEAD, parts, Parts::write_records);
         let parts = parts.map_err(SnapshotError::io("starting a thread for", path))?;
@@ -96,37 +116,6 @@ struct Parts {
 }
 
 impl Parts {
-    fn begin(
-        disk: Arc<dyn Disk>,
-        path: &Path,
-        header: &SnapshotHeader,
-        key: &Key,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Parts, SnapshotError> {
-        let mut partial = path.to_owned().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let io = |source| SnapshotError::io("creating", path)(source);
-        if disk.exists(&partial).map_err(io)? {
-            disk.remove(&partial).map_err(io)?;
-        }
-        let file = disk.create_new(&partial).map_err(io)?;
-        let header = header.encode();
-        let mut parts = Parts {
-            disk,
-            path: path.to_owned(),
-            partial,
-            file: Some(file),
-            seal: ChunkSeal::new(key, &header),
-            entropy,
-            hasher: blake3::Hasher::new(),
-            offset: 0,
-            chunks: 0,
-        };
-        parts.write(&header)?;
-        Ok(parts)
-    }
-
     fn finish(mut self, records: u64, signer: &Signer) -> Result<SnapshotSummary, SnapshotError> {
         let before = *self.hasher.finalize().as_bytes();
         let mut end = Vec::with_capacity(48);

@@ -13,6 +13,11 @@ fn open(dir: &Path) -> Result<Database, MaterializedError> {
     Database::open(dir, &key(), OWNER, "production", DatabaseOptions::default())
 }
 
+fn in_memory(dir: &Path) -> Database {
+    let options = DatabaseOptions { in_memory: true, ..DatabaseOptions::default() };
+    Database::open(dir, &key(), OWNER, "production", options).unwrap()
+}
+
 fn put(key: &str, value: &str) -> RowOp {
     RowOp { key: key.into(), value: Some(value.into()) }
 }
@@ -111,7 +116,7 @@ fn held(db: &Database) -> (Option<u64>, Rows, [Rows; 2]) {
 #[test]
 fn a_database_in_memory_holds_what_one_on_a_disk_holds_whatever_is_done_to_both() {
     let dir = tempfile::tempdir().unwrap();
-    let memory = Database::in_memory(dir.path(), &key(), OWNER, "production", DatabaseOptions::default()).unwrap();
+    let memory = in_memory(dir.path());
     let both = [open(dir.path()).unwrap(), memory];
     let chance = SeededEntropy::new(31);
     let below = |bound: u16| u16::from_be_bytes(random(&chance)) % bound;
@@ -135,7 +140,7 @@ fn a_database_in_memory_holds_what_one_on_a_disk_holds_whatever_is_done_to_both(
 #[test]
 fn who_walks_all_rows_meets_each_that_stays_whatever_is_written_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
-    let memory = Database::in_memory(dir.path(), &key(), OWNER, "production", DatabaseOptions::default()).unwrap();
+    let memory = in_memory(dir.path());
     for db in [open(dir.path()).unwrap(), memory] {
         db.apply((0..500).map(|number| put(&format!("s{number}"), "stays")).collect(), 1).unwrap();
         let mut met = std::collections::BTreeSet::new();

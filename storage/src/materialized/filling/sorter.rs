@@ -33,7 +33,6 @@ pub(super) struct Sorter {
     /// Sorted rows on the disk: a file, and where in it each run ends.
     spilled: Option<File>,
     runs: Vec<u64>,
-    unsynced: usize,
 }
 
 /// Where a row lies, which of two in one place came first, and where its sealed bytes are meanwhile.
@@ -48,9 +47,17 @@ struct Gathered {
 impl Sorter {
     /// With room in memory for so many bytes; what does not fit lies in `directory`.
     pub(super) fn new(directory: &Path, gathered_bytes: usize) -> Sorter {
-        let (databases, rows, runs, pieces) = (Vec::new(), Vec::new(), Vec::new(), vec![Vec::new()]);
-        let (piece, spilled, unsynced) = Default::default();
-        Sorter { directory: directory.to_owned(), gathered_bytes, databases, rows, pieces, piece, spilled, runs, unsynced }
+        let (databases, rows, piece, spilled, runs) = Default::default();
+        Sorter {
+            directory: directory.to_owned(),
+            gathered_bytes,
+            databases,
+            rows,
+            pieces: vec![Vec::new()],
+            piece,
+            spilled,
+            runs,
+        }
     }
 
     /// Takes rows.
@@ -104,22 +111,26 @@ impl Sorter {
         let starts = std::iter::once(0).chain(self.runs.iter().copied());
         let run = |(at, end): (u64, &u64)| BufReader::with_capacity(READ_BYTES, Run { file: &file, at, end: *end });
         let mut runs: Vec<_> = starts.zip(&self.runs).map(run).collect();
+        let head = |run: &mut _, number: usize| {
+            let head = read_head(run).map_err(|source| self.failed(source))?;
+            Ok(head.map(|(spot, len)| Reverse((spot, number, len))))
+        };
         let mut next = BinaryHeap::with_capacity(runs.len());
         for (number, run) in runs.iter_mut().enumerate() {
-            next.extend(read_head(run).map_err(|source| self.failed(source))?.map(|(spot, len)| Reverse((spot, number, len))));
+            next.extend(head(run, number)?);
         }
-        let mut blob = Vec::new();
+        let (mut blob, mut unsynced) = (Vec::new(), 0);
         while let Some(Reverse(((database, place), number, len))) = next.pop() {
-            let run = &mut runs[number];
+            let (run, database) = (&mut runs[number], &self.databases[database as usize]);
             blob.resize(len, 0);
             run.read_exact(&mut blob).map_err(|source| self.failed(source))?;
-            self.databases[database as usize].insert(&place, &blob)?;
-            self.unsynced += len;
-            if self.unsynced >= SYNC_BYTES {
-                self.databases[database as usize].make_durable()?;
-                self.unsynced = 0;
+            database.insert(&place, &blob)?;
+            unsynced += len;
+            if unsynced >= SYNC_BYTES {
+                database.make_durable()?;
+                unsynced = 0;
             }
-            next.extend(read_head(run).map_err(|source| self.failed(source))?.map(|(spot, len)| Reverse((spot, number, len))));
+            next.extend(head(run, number)?);
         }
         Ok(())
     }
