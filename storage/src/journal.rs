@@ -3,6 +3,7 @@
 //! Appending hands a block to a thread and returns: a block can be read at once and is durable after the next [`Journal::sync`].
 //! Reading recomputes the hash chain inside each block, so that a record is never returned with a link that it does not have.
 
+mod aside;
 mod block;
 mod handle;
 mod index;
@@ -16,8 +17,9 @@ use std::{io, path::Path, path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use storage_crypto::{Entropy, Key, OsEntropy};
 
+pub use self::aside::set_aside;
 pub use self::block::{Block, StoredRecord};
-pub use self::mend::{Checked, JournalSpan, set_aside};
+pub use self::mend::{Checked, JournalSpan};
 use self::{block::ChainError, handle::Inner};
 use crate::{
     disk::Disk,
@@ -235,7 +237,8 @@ impl Journal {
     }
 
     /// Discards every record, as after the installation of a snapshot on a node whose journal is empty or went another way. The next
-    /// block has to start at `first_seq` with `chain`. What there was stays on disk as `*.superseded`. Durable on return.
+    /// block has to start at `first_seq` with `chain`. What there was stays on disk as `*.superseded`, and can be
+    /// [put back](Journal::put_back). Durable on return.
     ///
     /// # Errors
     /// When a write or sync fails; after a crash in between, either the old journal or the new one is there.

@@ -117,34 +117,62 @@ pub(super) fn lay_down(disk: &MemoryDisk, name: &Path, contents: &[u8]) -> io::R
     disk.sync_dir(name.parent().unwrap_or(Path::new("")))
 }
 
-/// One bit of a log that is not what it was.
+/// Bytes of a log that are not what they were.
 pub(super) struct Rotten {
     path: PathBuf,
     at: usize,
-    bit: u8,
+    /// The bits that turned.
+    mask: Vec<u8>,
 }
 
+/// How a log goes bad.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Decay {
+    /// One bit turns.
+    Bit,
+    /// What was meant for another place of the log lies in this sector.
+    Misdirected,
+}
+
+/// What a disk writes at once.
+const SECTOR: usize = 512;
+
 impl Rotten {
-    /// Turns a bit of a log, at a place where it cannot pass for a write that was cut off; none where there is no such place.
-    pub(super) fn turn_one(disk: &MemoryDisk, log: &Path) -> io::Result<Option<Rotten>> {
-        let mut places = Vec::new();
+    /// Damages a log at a place where it cannot pass for a write that was cut off; none where there is no such place.
+    pub(super) fn decay(disk: &MemoryDisk, log: &Path, decay: Decay) -> io::Result<Option<Rotten>> {
+        let (mut files, mut places) = (Vec::new(), Vec::new());
         for path in disk.list(log)?.into_iter().map(|name| log.join(name)) {
             let bytes = storage::disk::read_all(&*disk.open(&path)?, 1 << 30)?;
-            places.extend(storage::segment::vouched(&path, &bytes).into_iter().map(|frame| (path.clone(), frame)));
+            let frames = storage::segment::vouched(&path, &bytes);
+            // Behind the last of them stands what vouches for it.
+            let end = frames.last().map_or(0, |frame| frame.end);
+            places.extend(frames.into_iter().map(|frame| (files.len(), frame.start, frame.end)));
+            files.push((path, bytes, end));
         }
-        let count = places.len() as u64;
-        if count == 0 {
+        let Some((file, starts, ends)) = chance::one(&places) else { return Ok(None) };
+        let (path, bytes, end) = &files[file];
+        let at = usize::try_from(chance::of(starts as u64..=ends as u64 - 1)).unwrap_or(0);
+        let (at, mask) = match decay {
+            Decay::Bit => (at, vec![1 << chance::of(0..=7)]),
+            Decay::Misdirected => {
+                let Some((other, from, _)) = chance::one(&places) else { return Ok(None) };
+                let (sector, from) = (at / SECTOR * SECTOR, from / SECTOR * SECTOR);
+                let (here, there) = (&bytes[sector..(sector + SECTOR).min(*end)], &files[other].1[from..]);
+                (sector, here.iter().zip(there).map(|(here, there)| here ^ there).collect())
+            }
+        };
+        let hits = |turned: usize| mask[turned] != 0 && (starts..ends).contains(&(at + turned));
+        if !(0..mask.len()).any(hits) {
             return Ok(None);
         }
-        let (path, frame) = places.swap_remove(usize::try_from(chance::of(0..=count - 1)).unwrap_or(0));
-        let at = usize::try_from(chance::of(frame.start as u64..=frame.end as u64 - 1)).unwrap_or(0);
-        let rotten = Rotten { path, at, bit: 1 << chance::of(0..=7) };
+        let rotten = Rotten { path: path.clone(), at, mask };
         rotten.turn(disk);
         Ok(Some(rotten))
     }
 
     /// Puts back what was there: as an operator does who has the file.
     pub(super) fn turn(&self, disk: &MemoryDisk) {
-        disk.tamper(&self.path, |bytes| bytes[self.at] ^= self.bit);
+        let turn = |bytes: &mut Vec<u8>| bytes[self.at..].iter_mut().zip(&self.mask).for_each(|(byte, mask)| *byte ^= mask);
+        disk.tamper(&self.path, turn);
     }
 }

@@ -21,6 +21,8 @@ use uuid::Uuid;
 const ALIVE: Duration = Duration::from_secs(30);
 /// Nodes must stand at the same place within so long.
 const EQUAL: Duration = Duration::from_secs(60);
+/// One journal must begin with the first record within so long, and nodes look every five seconds for what theirs lack.
+const WHOLE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
 /// Callers of the walk have larger numbers.
 pub(super) const JUDGE: u32 = 1;
@@ -44,10 +46,17 @@ pub(super) async fn judge(walk: &mut Walk) -> Result<Vec<String>, String> {
         }
         tokio::time::sleep(LOOK).await;
     }
-    let (first, routes) = longest_journal(walk).await?;
-    if first > 1 {
-        return Ok(vec![format!("the oldest record on any node is {first}: those before it are lost")]);
-    }
+    let deadline = Instant::now() + WHOLE;
+    let routes = loop {
+        let (first, routes) = longest_journal(walk).await?;
+        if first <= 1 {
+            break routes;
+        }
+        if Instant::now() > deadline {
+            return Ok(vec![format!("the oldest record on any node is {first}: those before it are lost")]);
+        }
+        tokio::time::sleep(LOOK).await;
+    };
     let told = walk.callers.told();
     let secrets = secrets(&walk.callers, &routes, &told).await?;
     let records = records(&walk.callers, &routes).await?;

@@ -1,6 +1,7 @@
 //! What breaks: processes, power, network, clocks and disks.
 
 use super::chance::{self, WorldEntropy};
+use super::disk::Decay;
 use super::steps::Step;
 use super::walk::Walk;
 use std::sync::Arc;
@@ -128,12 +129,13 @@ impl Walk {
     }
 
     /// The log of a node that is down is damaged. It must refuse to start from it; then somebody puts the file back.
-    pub(super) fn rot(&mut self) -> Result<bool, String> {
+    pub(super) fn rot(&mut self, step: Step) -> Result<bool, String> {
         let Some(id) = chance::one(&self.world.down()) else { return Ok(false) };
-        let turned = self.world.rot(id)?;
-        if turned {
-            self.tell(format!("a bit of the log of node {id} has turned"));
+        let decay = if step == Step::Misdirect { Decay::Misdirected } else { Decay::Bit };
+        let is_rotten = self.world.rot(id, decay)?;
+        if is_rotten {
+            self.tell(format!("{} in the log of node {id}", step.word()));
         }
-        Ok(turned)
+        Ok(is_rotten)
     }
 }

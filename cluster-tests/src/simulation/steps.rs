@@ -29,10 +29,11 @@ pub(super) enum Step {
     FailSyncs,
     FullDisk,
     Rot,
+    Misdirect,
 }
 
 /// Every kind: its word, and how often it comes, against the others. What cannot be left out of a walk stands first.
-const KINDS: [(Step, &str, u64); 24] = [
+const KINDS: [(Step, &str, u64); 25] = [
     (Step::Ask, "ask", 700),
     (Step::Wait, "wait", 90),
     (Step::Start, "start", 70),
@@ -58,6 +59,7 @@ const KINDS: [(Step, &str, u64); 24] = [
     (Step::FailSyncs, "failing disk", 2),
     (Step::FullDisk, "full disk", 2),
     (Step::Rot, "bit rot", 4),
+    (Step::Misdirect, "misdirected write", 3),
 ];
 
 /// Kinds from here on are faults and operations that a walk can do without.

@@ -164,7 +164,7 @@ impl Walk {
             Step::Kill | Step::CutPower | Step::CutPowerWithin | Step::CutPowerOfAll | Step::Unrest => self.end(step),
             Step::Isolate | Step::CutOneWay | Step::Slow | Step::Heal => self.network(step),
             Step::SlowDisk | Step::FailSyncs | Step::FullDisk => self.spoil(step),
-            Step::Rot => self.rot()?,
+            Step::Rot | Step::Misdirect => self.rot(step)?,
             Step::Clock => self.clock(),
             Step::HandOver => self.operate(step, Operating::HandOver(0)),
             Step::Snapshot => self.operate(step, Operating::Snapshot),

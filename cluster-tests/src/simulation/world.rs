@@ -1,7 +1,7 @@
 //! The world: nodes with their disks, clocks and lives.
 
 use super::chance::WorldEntropy;
-use super::disk::{LifeDisk, Pace, Rotten, lay_down};
+use super::disk::{Decay, LifeDisk, Pace, Rotten, lay_down};
 use super::network::{Life, Net};
 use futures::FutureExt;
 use node::boot::{Ambient, BootError, Node};
@@ -341,11 +341,11 @@ impl World {
         seat.disk.set_faults(Faults::default());
     }
 
-    /// Turns a bit in the log of a node that is down, where it can.
-    pub(super) fn rot(&mut self, id: u64) -> Result<bool, String> {
+    /// Damages the log of a node that is down, where it can.
+    pub(super) fn rot(&mut self, id: u64, decay: Decay) -> Result<bool, String> {
         let fit = |seat: &&mut Seat| seat.rotten.is_none() && matches!(seat.state, State::Down);
         let Some(seat) = self.seats.get_mut(&id).filter(fit) else { return Ok(false) };
-        seat.rotten = Rotten::turn_one(&seat.disk, Path::new("wal")).map_err(|error| format!("damage a log: {error}"))?;
+        seat.rotten = Rotten::decay(&seat.disk, Path::new("wal"), decay).map_err(|error| format!("damage a log: {error}"))?;
         Ok(seat.rotten.is_some())
     }
 

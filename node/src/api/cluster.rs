@@ -4,7 +4,7 @@ use crate::api::door::Door;
 use crate::health::Health;
 use crate::leadership;
 use crate::members::{self, placement};
-use crate::repair::{UnderWay, records};
+use crate::repair::{UnderWay, records, service::span_of};
 use node_domain::Command;
 use node_domain::operation::Operation;
 use proto::v1;
@@ -227,10 +227,9 @@ impl ClusterService {
 
     /// The journal must not go with a node.
     async fn check_kept(&self, leaving: u64) -> Result<(), Status> {
-        let spans = self.door.mending.peers.spans().await;
-        let mut spans: Vec<_> = spans.into_iter().map(|(id, _, span)| (id, span.first_seq, span.next_seq)).collect();
-        let own = self.door.journal.head();
-        spans.push((self.door.node_id, own.first_seq, own.next_seq));
+        let own = span_of(&self.door.journal).await.map_err(Status::unavailable)?;
+        let spans = self.door.mending.peers.spans().await.into_iter().map(|(id, _, span)| (id, span));
+        let spans: Vec<_> = spans.chain([(self.door.node_id, own)]).collect();
         let view = self.door.view();
         let is_beginning = |first| records::is_beginning(first, view.state.recovery().timelines());
         records::check_kept(&spans, leaving, is_beginning).map_err(Status::failed_precondition)

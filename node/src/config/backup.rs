@@ -18,6 +18,8 @@ pub struct BackupConfig {
     pub keep: u32,
     /// What is younger stays in any case, in milliseconds.
     pub keep_ms: u64,
+    /// Health warns when the last drill that was reported is so old, in milliseconds, or there was none; 0: it does not.
+    pub drill_every_ms: u64,
 }
 
 const MINUTE_MS: u64 = 60_000;
@@ -25,7 +27,14 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 
 impl Default for BackupConfig {
     fn default() -> BackupConfig {
-        BackupConfig { to: None, full_every_ms: DAY_MS, incremental_every_ms: 15 * MINUTE_MS, keep: 7, keep_ms: 7 * DAY_MS }
+        BackupConfig {
+            to: None,
+            full_every_ms: DAY_MS,
+            incremental_every_ms: 15 * MINUTE_MS,
+            keep: 7,
+            keep_ms: 7 * DAY_MS,
+            drill_every_ms: 31 * DAY_MS,
+        }
     }
 }
 

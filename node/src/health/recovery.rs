@@ -16,6 +16,8 @@ pub(super) struct Recovery {
     failing: bool,
     /// When the last drill was, and whether it passed.
     drill: Option<(Stamp, bool)>,
+    /// How often a drill is due; none where nothing saves snapshots, or nobody asks for drills.
+    drill_every: Option<Duration>,
 }
 
 impl Recovery {
@@ -26,6 +28,11 @@ impl Recovery {
             saved: known.saved().map(|saved| saved.at),
             failing: known.failed().is_some(),
             drill: known.drill().map(|drill| (drill.at, drill.drill.passed)),
+            drill_every: config
+                .to
+                .as_ref()
+                .and(Some(config.drill_every_ms).filter(|every| *every > 0))
+                .map(Duration::from_millis),
         }
     }
 
@@ -57,13 +64,19 @@ impl Recovery {
 
     fn drill(&self, now: Stamp) -> Indicator {
         let Some((at, passed)) = self.drill else {
-            return pass("drill", "no drill was reported: holdfast drill --report-to-cluster".to_owned());
+            let words = "no drill was reported: holdfast drill --report-to-cluster";
+            return match self.drill_every {
+                Some(_) => warn("drill", format!("nobody knows yet whether the snapshots come back; {words}")),
+                None => pass("drill", words.to_owned()),
+            };
         };
         let age = since(at, now);
-        let indicator = if passed {
-            pass("drill", format!("the last one passed {} ago", people(age)))
-        } else {
-            warn("drill", format!("the last one failed {} ago: read its report", people(age)))
+        let indicator = match self.drill_every {
+            _ if !passed => warn("drill", format!("the last one failed {} ago: read its report", people(age))),
+            Some(every) if age > every => {
+                warn("drill", format!("the last one passed {} ago; one is due every {}", people(age), people(every)))
+            }
+            _ => pass("drill", format!("the last one passed {} ago", people(age))),
         };
         indicator.with(age.as_secs_f64(), "s old")
     }
@@ -105,6 +118,18 @@ mod tests {
         let failing = Recovery { failing: true, drill: Some((Stamp(HOUR_US), false)), ..hourly };
         assert_eq!(grades(&failing), (Grade::Warn, Grade::Warn));
         assert_eq!(late.indicators(Stamp(10 * HOUR_US))[0].says, "the newest snapshot is 3 h old; one is due every 60 min");
+    }
+
+    #[test]
+    fn where_snapshots_are_saved_drills_are_due() {
+        let due = Recovery { drill_every: Some(Duration::from_secs(2 * 3600)), ..Recovery::default() };
+        assert_eq!(grades(&due).1, Grade::Warn);
+        let drilled = |hour| Recovery { drill: Some((Stamp(hour * HOUR_US), true)), ..due.clone() };
+        assert_eq!((grades(&drilled(9)).1, grades(&drilled(7)).1), (Grade::Pass, Grade::Warn));
+        let says = |config: &BackupConfig| Recovery::of(&State::empty([1; 16]), config).indicators(Stamp(0))[1].status;
+        let saving = BackupConfig { to: Some("backups".into()), ..BackupConfig::default() };
+        assert_eq!((says(&BackupConfig::default()), says(&saving)), (Grade::Pass, Grade::Warn));
+        assert_eq!(says(&BackupConfig { drill_every_ms: 0, ..saving }), Grade::Pass);
     }
 
     #[test]

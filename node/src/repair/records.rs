@@ -1,19 +1,20 @@
-//! Getting records back: those before the first that this node's journal holds, and those of damaged segments.
+//! Getting records back: those before the first that this node's journal holds, from what was set aside here or from other members, and
+//! those of damaged segments.
 
 use super::Repairs;
 use super::peers::RepairPeers;
 use crate::api::Door;
-use bytes::Bytes;
 use node_domain::recovery::Timeline;
 use node_domain::repair::RepairPart;
+use proto::peer::v1::SpanResponse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::journal::{Block, Journal, JournalError, JournalSpan};
 
-/// Records fetched at once, and put back as one segment.
+/// Records fetched at once, and put back as one segment where there is room for many.
 const RECORDS: u64 = 16_384;
-/// How long to wait between two fetches: others read and write as well.
+/// How long to wait between two segments: others read and write as well.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked whether something is missing.
 const LOOK: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ impl RecordRepair {
         self.repairs.is_under_way(RepairPart::Journal) && !self.damaged.load(Ordering::Relaxed)
     }
 
-    /// Fetches what the journal lacks in front, whenever it lacks something. Never ends.
+    /// Puts back what the journal lacks in front, whenever it lacks something. Never ends.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut in_vain = 0;
         loop {
@@ -66,6 +67,7 @@ impl RecordRepair {
                     if self.lacks_records() {
                         self.repairs.done(RepairPart::Journal);
                     }
+                    self.clear_aside().await;
                 }
                 Ok(false) => {}
                 Err(why) => {
@@ -82,41 +84,54 @@ impl RecordRepair {
         }
     }
 
-    /// Fetches records until the journal starts at the first there is. `false` where it has never held anything.
+    /// Puts records back until the journal starts at the first there is. `false` where it has never held anything.
     async fn fill(&self) -> Result<bool, String> {
         let started = self.journal.first_seq();
         if started == 0 || self.journal.spans().is_empty() {
             return Ok(false);
         }
-        if started == 1 {
-            return Ok(true);
-        }
-        let mut fetched = 0;
+        let (mut kept, mut fetched) = (0, 0);
         loop {
             let first = self.journal.first_seq();
             if first == 1 {
                 break;
             }
-            let from = first.saturating_sub(RECORDS).max(1);
-            match self.fetch_before(first, from).await? {
-                // The whole cluster starts here, or one of its timelines.
-                0 => break,
-                more => {
-                    if fetched == 0 {
-                        tracing::info!(first = started, "fetching the records before the first of this node's journal");
-                    }
-                    fetched += more;
-                }
+            // Each time takes the number of a segment: where few are left, more records go into each.
+            let most = (first - 1).div_ceil(self.journal.room_before().max(1)).max(RECORDS);
+            // What this node had itself comes first: it is nearer, and others may have left with theirs.
+            let put_back = self.put_back(most).await;
+            let more = if put_back > 0 { 0 } else { self.fetch_before(first, first.saturating_sub(most).max(1)).await? };
+            // The whole cluster starts here, or one of its timelines.
+            if put_back + more == 0 {
+                break;
             }
+            if kept + fetched == 0 {
+                tracing::info!(first = started, "putting back the records before the first of this node's journal");
+            }
+            (kept, fetched) = (kept + put_back, fetched + more);
             tokio::time::sleep(PAUSE).await;
         }
-        if fetched > 0 {
-            tracing::info!(fetched, "the journal is whole");
-            if let Err(error) = self.journal.clear_superseded() {
-                tracing::warn!(%error, "segments that nobody needs any more were not removed");
-            }
+        if kept + fetched > 0 {
+            tracing::info!(kept, fetched, "the journal is whole");
         }
         Ok(true)
+    }
+
+    /// Puts some records that were set aside here back in front; how many.
+    async fn put_back(&self, most: u64) -> u64 {
+        let journal = self.journal.clone();
+        blocking(move || journal.put_back(most)).await.unwrap_or_else(|why| {
+            tracing::warn!(why, "records that were set aside could not be put back");
+            0
+        })
+    }
+
+    /// Removes what was set aside and the journal holds again.
+    async fn clear_aside(&self) {
+        let journal = self.journal.clone();
+        if let Err(why) = blocking(move || journal.clear_aside()).await {
+            tracing::warn!(why, "segments that nobody needs any more were not removed");
+        }
     }
 
     /// Puts up to the records `from..first` in front, from the first member whose records prove themselves; how many. 0 where there have
@@ -131,7 +146,7 @@ impl RecordRepair {
                 continue;
             }
             let from = from.max(span.first_seq);
-            let put = match self.peers.records(id, &member, from, first).await {
+            let put = match self.block(id, &member, from, first).await {
                 Ok(block) => self.put_before(block).await,
                 Err(why) => Err(why),
             };
@@ -169,10 +184,10 @@ impl RecordRepair {
                 answers.push(format!("node {id} does not keep them"));
                 continue;
             }
-            let replaced = match self.leaves(id, &member, damaged.first_seq, to).await {
-                Ok(leaves) => {
+            let replaced = match self.block(id, &member, damaged.first_seq, to).await {
+                Ok(block) => {
                     let (journal, segment) = (self.journal.clone(), damaged.segment);
-                    blocking(move || journal.replace(segment, leaves)).await
+                    blocking(move || journal.replace(segment, block.leaves)).await
                 }
                 Err(why) => Err(why),
             };
@@ -184,38 +199,41 @@ impl RecordRepair {
         Err(format!("no member gives records {} to {to}: {}", damaged.first_seq, answers.join("; ")))
     }
 
-    /// All leaves of a segment, which is held in memory while it is written.
-    async fn leaves(&self, id: u64, member: &raft::Member, from: u64, to: u64) -> Result<Vec<Bytes>, String> {
-        let mut leaves = Vec::new();
-        let mut next = from;
-        while next < to {
-            let until = (next + RECORDS).min(to);
-            leaves.extend(self.peers.records(id, member, next, until).await?.leaves);
-            next = until;
+    /// The records of what becomes one segment, which is held in memory while it is written.
+    async fn block(&self, id: u64, member: &raft::Member, from: u64, to: u64) -> Result<Block, String> {
+        let mut block = self.peers.records(id, member, from, (from + RECORDS).min(to)).await?;
+        while block.next_seq() < to {
+            let piece = self.peers.records(id, member, block.next_seq(), (block.next_seq() + RECORDS).min(to)).await?;
+            block.leaves.extend(piece.leaves);
+            block.chain_after = piece.chain_after;
         }
-        Ok(leaves)
+        Ok(block)
     }
 }
 
-/// Whether a journal that starts with record `first` may lack nothing: the cluster, or one of its timelines, begins there. After a restore
-/// nobody has what was before; whether somebody does is asked all the same, but nobody has lost it.
+/// Whether a journal that starts with record `first` may lack nothing: the cluster begins there, or a timeline that a restore began. Nobody
+/// has what was before then; whether somebody does is asked all the same, but nobody has lost it. A recovery goes on with the journal.
 pub(crate) fn is_beginning(first: u64, timelines: &[Timeline]) -> bool {
-    first == 1 || timelines.iter().any(|timeline| timeline.after.0 + 1 == first)
+    first == 1 || timelines.iter().any(|timeline| timeline.anew && timeline.after.0 + 1 == first)
 }
 
-/// Whether a node may leave, with the records that it keeps: others keep them, too. `spans` is of each member that answers the first record
-/// that it keeps, 0 where it keeps none, and the one after its last. What is newer than the newest of the others comes to them by the log.
+/// Whether a node may leave, with the records that it keeps: others keep them, too. `spans` is of each member that answers. What is newer
+/// than the newest of the others comes to them by the log.
 ///
 /// # Errors
-/// In words, when it alone keeps some.
-pub(crate) fn check_kept(spans: &[(u64, u64, u64)], leaving: u64, is_beginning: impl Fn(u64) -> bool) -> Result<(), String> {
-    let kept = |(_, first, _): &&(u64, u64, u64)| *first > 0;
-    let mut others: Vec<_> =
-        spans.iter().filter(kept).filter(|(id, ..)| *id != leaving).map(|(_, first, next)| (*first, *next)).collect();
+/// In words, when it alone keeps some, or may.
+pub(crate) fn check_kept(spans: &[(u64, SpanResponse)], leaving: u64, is_beginning: impl Fn(u64) -> bool) -> Result<(), String> {
+    // Of who leaves, what is set aside counts, too; of the others only what they hold for sure.
+    let own = spans.iter().find(|(id, _)| *id == leaving).map(|(_, span)| {
+        let first = if span.aside_seq > 0 { span.aside_seq.min(span.first_seq) } else { span.first_seq };
+        (first, span.next_seq)
+    });
+    let others = spans.iter().filter(|(id, span)| *id != leaving && span.first_seq > 0);
+    let mut others: Vec<_> = others.map(|(_, span)| (span.first_seq, span.next_seq)).collect();
     others.sort_unstable();
-    let (own, end) = match (spans.iter().find(|(id, ..)| *id == leaving), others.first()) {
-        (Some((_, 0, _)), _) | (None, None) => return Ok(()),
-        (Some((_, first, next)), _) => (*first, *next),
+    let (begins, end) = match (own, others.first()) {
+        (Some((0, _)), _) | (None, None) => return Ok(()),
+        (Some(own), _) => own,
         // What it keeps is not known: the others must have it all.
         (None, Some((first, _))) if is_beginning(*first) => (*first, others.iter().map(|(_, next)| *next).max().unwrap_or(0)),
         (None, Some((first, _))) => {
@@ -225,7 +243,10 @@ pub(crate) fn check_kept(spans: &[(u64, u64, u64)], leaving: u64, is_beginning: 
             ));
         }
     };
-    let mut covered = own;
+    if others.is_empty() {
+        others.push((end, end));
+    }
+    let mut covered = begins;
     for (first, next) in others {
         let gap = covered..first.min(end);
         if !gap.is_empty() {
@@ -241,7 +262,7 @@ pub(crate) fn check_kept(spans: &[(u64, u64, u64)], leaving: u64, is_beginning: 
     Ok(())
 }
 
-async fn blocking(work: impl FnOnce() -> Result<(), JournalError> + Send + 'static) -> Result<(), String> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, JournalError> + Send + 'static) -> Result<T, String> {
     let done = raft::offload(work).await.map_err(|error| error.to_string())?;
     done.map_err(|error| error.to_string())
 }
@@ -253,30 +274,47 @@ mod tests {
 
     #[test]
     fn nobody_leaves_with_records_that_nobody_else_keeps() {
-        let check_kept = |spans: &[(u64, u64, u64)], leaving| check_kept(spans, leaving, |first| first == 1 || first == 40);
+        let check = |spans: &[(u64, u64, u64, u64)], leaving| {
+            let span = |(id, first_seq, next_seq, aside_seq): &(u64, u64, u64, u64)| {
+                (*id, SpanResponse { first_seq: *first_seq, next_seq: *next_seq, aside_seq: *aside_seq })
+            };
+            check_kept(&spans.iter().map(span).collect::<Vec<_>>(), leaving, |first| first == 1 || first == 40)
+        };
+        let check_kept = |spans: &[(u64, u64, u64)], leaving| {
+            check(&spans.iter().map(|(id, first, next)| (*id, *first, *next, 0)).collect::<Vec<_>>(), leaving)
+        };
         assert_eq!(check_kept(&[(1, 1, 90), (2, 1, 90), (3, 7, 90)], 1), Ok(()));
         assert_eq!(check_kept(&[(1, 1, 90), (2, 5, 90), (3, 7, 90)], 3), Ok(()));
         assert_eq!(check_kept(&[(1, 0, 0), (2, 5, 90)], 1), Ok(()), "a node without records");
         assert_eq!(check_kept(&[(1, 1, 92), (2, 1, 90)], 1), Ok(()), "the newest come by the log");
-        let refused = check_kept(&[(1, 1, 90), (2, 5, 90), (3, 7, 90), (4, 0, 0)], 1).unwrap_err();
-        assert!(refused.starts_with("node 1 alone keeps records 1 to 4: wait"), "{refused}");
+        assert_eq!(check_kept(&[(1, 8, 90), (2, 1, 90)], 1), Ok(()), "the others have everything");
+        assert_eq!(check_kept(&[(1, 8, 90), (2, 8, 90)], 1), Ok(()), "what is lost is not lost once more");
+        assert_eq!(check_kept(&[(1, 8, 90), (2, 1, 5), (3, 8, 90)], 1), Ok(()), "it does not keep what is missing");
         assert_eq!(check_kept(&[(2, 1, 90), (3, 7, 90)], 1), Ok(()), "it does not answer, and is not needed");
         assert_eq!(check_kept(&[(2, 40, 90), (3, 70, 90)], 1), Ok(()), "there has never been more");
-        let refused = check_kept(&[(2, 5, 90), (3, 7, 90)], 1).unwrap_err();
-        assert!(
-            refused.starts_with("node 1 does not answer, and no other member keeps the records before 5: bring"),
-            "{refused}"
-        );
-        let refused = check_kept(&[(2, 1, 51), (3, 60, 90)], 1).unwrap_err();
-        assert!(refused.starts_with("node 1 alone keeps records 51 to 59: wait"), "{refused}");
-        let refused = check_kept(&[(1, 1, 90), (2, 1, 51), (3, 60, 90)], 1).unwrap_err();
-        assert!(refused.starts_with("node 1 alone keeps records 51 to 59: wait"), "{refused}");
+
+        let refused = |spans: &[(u64, u64, u64)], why: &str| {
+            let said = check_kept(spans, 1).unwrap_err();
+            assert!(said.starts_with(why), "{said}");
+        };
+        refused(&[(1, 1, 90), (2, 5, 90), (3, 7, 90), (4, 0, 0)], "node 1 alone keeps records 1 to 4: wait");
+        refused(&[(1, 1, 90), (2, 0, 0)], "node 1 alone keeps records 1 to 89: wait");
+        refused(&[(1, 20, 90), (2, 40, 90)], "node 1 alone keeps records 20 to 39: wait");
+        refused(&[(2, 1, 51), (3, 60, 90)], "node 1 alone keeps records 51 to 59: wait");
+        refused(&[(1, 1, 90), (2, 1, 51), (3, 60, 90)], "node 1 alone keeps records 51 to 59: wait");
+        refused(&[(2, 5, 90), (3, 7, 90)], "node 1 does not answer, and no other member keeps the records before 5: bring");
+
+        // A leader's snapshot has just been taken over: what was there before is set aside.
+        let said = check(&[(1, 60, 90, 1), (2, 60, 90, 0), (3, 70, 90, 0)], 1).unwrap_err();
+        assert!(said.starts_with("node 1 alone keeps records 1 to 59: wait"), "{said}");
+        assert_eq!(check(&[(1, 60, 90, 1), (2, 1, 90, 0), (3, 70, 90, 1)], 1), Ok(()));
+        assert!(check(&[(1, 1, 90, 0), (2, 60, 90, 1)], 1).is_err(), "it is not sure that they lead there");
     }
 
     #[test]
-    fn a_journal_that_starts_where_a_timeline_does_lacks_nothing() {
-        let timeline = |epoch, after| Timeline { epoch, after: Revision(after), since: Stamp(0) };
-        let timelines = [timeline(2, 40), timeline(3, 100)];
+    fn a_journal_that_starts_where_a_restore_did_lacks_nothing() {
+        let timeline = |epoch, after, anew| Timeline { epoch, after: Revision(after), since: Stamp(0), anew };
+        let timelines = [timeline(2, 40, true), timeline(3, 70, false), timeline(4, 100, true)];
         let beginnings: Vec<u64> = (1..200).filter(|first| is_beginning(*first, &timelines)).collect();
         assert_eq!(beginnings, [1, 41, 101]);
     }

@@ -12,7 +12,7 @@ use raft::transport::grpc::PeerIdentity;
 use raft::{Replica, SnapshotFile, snapshot_index};
 use std::pin::Pin;
 use std::sync::Arc;
-use storage::journal::Journal;
+use storage::journal::{Journal, JournalError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status};
 
@@ -51,6 +51,20 @@ pub(crate) fn repair_service(
     RepairServer::new(RepairService { journal, values, snapshots, replica, digests, streams })
 }
 
+/// What a node keeps of the journal.
+///
+/// # Errors
+/// In words, when its directory cannot be read.
+pub(crate) async fn span_of(journal: &Journal) -> Result<peer::SpanResponse, String> {
+    let journal = journal.clone();
+    let span = raft::offload(move || {
+        let aside_seq = journal.oldest_aside()?;
+        let head = journal.head();
+        Ok(peer::SpanResponse { first_seq: head.first_seq, next_seq: head.next_seq, aside_seq })
+    });
+    span.await.map_err(|error| error.to_string())?.map_err(|error: JournalError| error.to_string())
+}
+
 impl RepairService {
     /// A certificate alone is not enough: a node that was removed still has one.
     fn check_member<T>(&self, request: &Request<T>) -> Result<(), Status> {
@@ -67,8 +81,7 @@ impl RepairService {
 impl Repair for RepairService {
     async fn span(&self, request: Request<peer::SpanRequest>) -> Result<Response<peer::SpanResponse>, Status> {
         self.check_member(&request)?;
-        let head = self.journal.head();
-        Ok(Response::new(peer::SpanResponse { first_seq: head.first_seq, next_seq: head.next_seq }))
+        span_of(&self.journal).await.map(Response::new).map_err(Status::unavailable)
     }
 
     type RecordsStream = Pieces<peer::RecordsPiece>;

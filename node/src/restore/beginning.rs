@@ -223,7 +223,13 @@ fn write_snapshot(
         },
     )?;
     if written != value_count {
-        return Err(io::Error::other(format!("the state has {value_count} values, the snapshots hold {written} of them")));
+        // A full snapshot lacks what was destroyed between its state and the reading of its values.
+        let hint = if is_moved {
+            ""
+        } else {
+            "; some may have been destroyed while it was written: restore as of a later record or time"
+        };
+        return Err(io::Error::other(format!("the state has {value_count} values, the snapshots hold {written} of them{hint}")));
     }
     writer.finish(&beginning.local.sealing.signer()).map(drop).map_err(io::Error::other)
 }

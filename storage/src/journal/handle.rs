@@ -132,6 +132,7 @@ impl Inner {
             let mut state = self.shared.state.lock();
             usable(&state)?;
             state.head = JournalHead { first_seq, next_seq: first_seq, chain };
+            state.resets += 1;
             state.cache.clear();
             state.cache_bytes = 0;
             self.queue(state, Task::Reset(Start { reset: true, restored: false, next_seq: first_seq, chain }, done));

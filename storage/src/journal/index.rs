@@ -33,7 +33,7 @@ impl BlockAt {
 pub(crate) struct Start {
     /// Everything in earlier segments was discarded, but for those that were put back since.
     pub(crate) reset: bool,
-    /// It was put back, from another node's records, before a segment that was there already.
+    /// It was put back, from another node's records or from what was set aside, before a segment that was there already.
     pub(crate) restored: bool,
     /// The number of the first record in this segment.
     pub(crate) next_seq: u64,

@@ -7,7 +7,6 @@ use super::{
     Block, Journal, JournalError, JournalHead, corrupt,
     index::{BlockAt, JournalSegment, Located, Start},
     leaf_bytes,
-    open::SUPERSEDED,
     shared::{Shared, read_block},
 };
 use crate::disk::Disk;
@@ -16,11 +15,10 @@ use crate::segment::{
     frame::{Frame, Header, frame_bytes, sealed_len},
     making_path,
     recovery::{self, Segment},
-    segment_id, segment_path,
+    segment_path,
 };
 use bytes::Bytes;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A block is cut at the leaf that takes it to this length.
 const BLOCK_BYTES: usize = 1024 * 1024;
@@ -49,38 +47,7 @@ pub struct Checked {
     pub next_seq: u64,
 }
 
-const DAMAGED: &str = ".damaged";
-
-/// Takes a damaged segment and all older ones out of a journal that is not open, and keeps them beside the others; those of an earlier
-/// time go. What is left can be opened, and other nodes have what is missing.
-///
-/// # Errors
-/// As the operating system says.
-pub fn set_aside(disk: &dyn Disk, dir: &Path, damaged: &Path) -> io::Result<()> {
-    let last = damaged.file_name().and_then(|name| segment_id(&name.to_string_lossy()));
-    let names = disk.list(dir)?;
-    for name in names.iter().filter(|name| name.ends_with(DAMAGED)) {
-        disk.remove(&dir.join(name))?;
-    }
-    for name in names.iter().filter(|name| segment_id(name).is_some_and(|id| last.is_none_or(|last| id <= last))) {
-        disk.rename(&dir.join(name), &dir.join(format!("{name}{DAMAGED}")))?;
-    }
-    disk.sync_dir(dir)
-}
-
 impl Journal {
-    /// Removes what resets have set aside, once the journal is whole without it.
-    ///
-    /// # Errors
-    /// As the operating system says.
-    pub fn clear_superseded(&self) -> io::Result<()> {
-        let shared = self.0.shared();
-        let names = shared.disk.list(&shared.dir)?;
-        let superseded = names.iter().filter(|name| name.ends_with(SUPERSEDED));
-        superseded.map(|name| shared.dir.join(name)).try_for_each(|path| shared.disk.remove(&path))?;
-        shared.disk.sync_dir(&shared.dir)
-    }
-
     /// The segments, oldest first.
     #[must_use]
     pub fn spans(&self) -> Vec<JournalSpan> {
@@ -117,6 +84,13 @@ impl Journal {
         Ok(before.map_or(block.chain_before, |record| record.chain))
     }
 
+    /// How many times records can be [put in front](Journal::put_before): each time takes the number of a segment.
+    #[must_use]
+    pub fn room_before(&self) -> u64 {
+        let first = self.0.shared().state.lock().index.segments.first().map(|segment| segment.id);
+        first.map_or(0, |id| id.saturating_sub(1))
+    }
+
     /// Puts records in front of the first that is kept. Durable on return.
     ///
     /// # Errors
@@ -124,9 +98,9 @@ impl Journal {
     pub fn put_before(&self, block: &Block) -> Result<(), JournalError> {
         let shared = self.0.shared();
         let _turn = shared.mending.lock();
-        let (head, first) = {
+        let (head, first, resets) = {
             let state = shared.state.lock();
-            (state.head, state.index.segments.first().cloned())
+            (state.head, state.index.segments.first().cloned(), state.resets)
         };
         let refuse = |why| Err(JournalError::NotNext { first_seq: block.first_seq, next_seq: head.first_seq, why });
         let Some(first) = first else { return refuse("nothing is kept yet that it could be put before") };
@@ -145,7 +119,7 @@ impl Journal {
         let written = shared.write_closed(id, number, start, &bodies, 0)?;
         let mut state = shared.state.lock();
         // A reset may have come in between: then the file is left over, before a gap, and is set aside at the next start.
-        if state.index.segments.first().is_none_or(|now| now.id != first.id) {
+        if state.resets != resets || state.index.segments.first().is_none_or(|now| now.id != first.id) {
             return refuse("the journal was started anew meanwhile");
         }
         state.index.put_first(written);
@@ -290,7 +264,11 @@ impl Shared {
             self.disk.rename(&making, &path)?;
             self.disk.sync_dir(&self.dir)
         };
-        write().map_err(SegmentError::io("putting back", &path))?;
+        if let Err(source) = write() {
+            // On a full disk it would stay in the way of whatever makes room. What cannot be removed is removed at the next start.
+            let _ = self.disk.remove(&making);
+            return Err(SegmentError::io("putting back", &path)(source).into());
+        }
         Ok(JournalSegment { id, path, start, first_frame })
     }
 

@@ -1,7 +1,6 @@
 //! Opens the journal: finds where it ends, and sets aside what a reset has superseded.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +10,7 @@ use std::collections::VecDeque;
 use storage_crypto::Key;
 
 use super::{
-    JournalError, JournalHead, JournalOptions, JournalStats,
+    JournalError, JournalHead, JournalOptions, JournalStats, aside,
     handle::Inner,
     index::{Blocks, Index, JournalSegment, Located, Start},
     shared::{Shared, State, read_block},
@@ -27,8 +26,6 @@ use crate::{
     },
     workers,
 };
-
-pub(crate) const SUPERSEDED: &str = ".superseded";
 
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
@@ -65,7 +62,7 @@ pub(crate) fn open(
         tail = blocks.found;
     }
     let discarded = segments.drain(..reset.unwrap_or(0)).map(|segment| segment.path).collect::<Vec<_>>();
-    supersede(&*disk, dir, &[std::mem::take(&mut survey.stale), discarded].concat())
+    aside::supersede(&*disk, dir, &[std::mem::take(&mut survey.stale), discarded].concat())
         .map_err(SegmentError::io("setting aside superseded segments in", dir))?;
     if let Some(oldest) = segments.first() {
         head.first_seq = oldest.start.next_seq;
@@ -76,6 +73,7 @@ pub(crate) fn open(
     let stats = JournalStats { segments: segments.len() as u64, ..JournalStats::default() };
     let state = State {
         head,
+        resets: 0,
         index: Index::recovered(segments, tail),
         cache: VecDeque::new(),
         cache_bytes: 0,
@@ -93,6 +91,7 @@ pub(crate) fn open(
         codec,
         entropy: Arc::clone(&options.entropy),
         mending: Mutex::new(()),
+        aside: Mutex::default(),
         cache_bytes_max: options.cache_bytes,
         state: Mutex::new(state),
         work: Condvar::new(),
@@ -143,16 +142,6 @@ fn surveyed(disk: &dyn Disk, dir: &Path, codec: &FrameCodec) -> Result<Survey, S
         .and_then(|()| disk.sync_dir(dir))
         .map_err(SegmentError::io("removing a half made segment from", dir))?;
     surveyed(disk, dir, codec)
-}
-
-/// Gives segments that a reset has discarded another name: kept, but no part of the journal any more.
-pub(crate) fn supersede(disk: &dyn Disk, dir: &Path, segments: &[PathBuf]) -> io::Result<()> {
-    for path in segments {
-        let mut aside = path.clone().into_os_string();
-        aside.push(SUPERSEDED);
-        disk.rename(path, Path::new(&aside))?;
-    }
-    if segments.is_empty() { Ok(()) } else { disk.sync_dir(dir) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What callers and the writer share, and how a block is found: in memory, or where the index says.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +11,9 @@ use parking_lot::{Condvar, Mutex};
 use storage_crypto::Entropy;
 
 use super::{
-    Block, JournalError, JournalHead, JournalStats, StoredRecord, corrupt,
+    Block, JournalError, JournalHead, JournalStats, StoredRecord,
+    aside::Aside,
+    corrupt,
     index::{self, BlockAt, Index, Located, Lookup, Start},
 };
 use crate::{
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// One segment is put back or replaced at a time.
     pub(crate) mending: Mutex<()>,
+    /// What is known of the segments that were set aside.
+    pub(crate) aside: Mutex<BTreeMap<PathBuf, Option<Aside>>>,
     pub(crate) cache_bytes_max: usize,
     pub(crate) state: Mutex<State>,
     pub(crate) work: Condvar,
@@ -41,6 +45,8 @@ pub(crate) struct Shared {
 /// Everything behind the one lock.
 pub(crate) struct State {
     pub(crate) head: JournalHead,
+    /// How often the journal was started anew since it was opened: what was put back meanwhile is no part of it.
+    pub(crate) resets: u64,
     pub(crate) index: Index,
     /// Invariant: holds the newest blocks without a gap, and every block that is not in the index yet.
     pub(crate) cache: VecDeque<Cached>,

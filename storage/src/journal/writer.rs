@@ -3,9 +3,9 @@
 use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use super::{
-    Block,
+    Block, aside,
     index::{BlockAt, JournalSegment, Start},
-    leaf_bytes, open,
+    leaf_bytes,
     shared::{Shared, Task},
 };
 use crate::segment::appender::Appender;
@@ -201,6 +201,6 @@ impl Writer {
         self.appender.leave_room()?;
         self.start_segment(start, 0)?;
         self.appender.sync()?;
-        open::supersede(&*self.shared.disk, &self.shared.dir, &before)
+        aside::supersede(&*self.shared.disk, &self.shared.dir, &before)
     }
 }

@@ -131,6 +131,19 @@ pub(crate) fn read_closed(disk: &dyn Disk, segment: &Segment, end: u64, visit: V
     Err(SegmentError::corrupt(&segment.path, stop.offset, why))
 }
 
+/// The segment in this file, wherever the file lies; nothing where its first frame does not read.
+pub(crate) fn opened(disk: &dyn Disk, codec: &FrameCodec, id: u64, path: &Path) -> Result<Option<Segment>, SegmentError> {
+    let file = disk.open(path).map_err(SegmentError::io("opening", path))?;
+    let start = read_start(codec, id, path, &*file)?;
+    Ok(start.map(|(start, carried)| Segment { id, path: path.to_owned(), start, carried }))
+}
+
+/// Reads a segment until the first frame that does not read, wherever that is.
+pub(crate) fn read_as_far_as_it_goes(disk: &dyn Disk, segment: &Segment, visit: Visit<'_>) -> Result<(), SegmentError> {
+    let bytes = read_segment(&segment.path, &*segment.open(disk)?)?;
+    walk(segment, &bytes, visit).map(drop)
+}
+
 /// Reads a segment that has a successor, from first frame to last: every frame has to be there and to open. Each is given by its number
 /// and path. Says how many bytes it read.
 pub(crate) fn check_closed(

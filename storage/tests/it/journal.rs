@@ -8,7 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use proto_record::chain;
-use storage::{Block, Disk, Journal, JournalError, JournalHead, JournalOptions, MemoryDisk, disk::memory::Faults};
+use storage::{
+    Block, Disk, Journal, JournalError, JournalHead, JournalOptions, MemoryDisk, disk::memory::Faults, journal::set_aside,
+};
 use storage_crypto::SeededEntropy;
 
 use crate::support::{OWNER, disk_of, files, frames, key, payload};
@@ -225,6 +227,106 @@ fn a_reset_keeps_the_old_records_aside_and_starts_anew() {
     assert_eq!(journal.read(5000, 10, 1000).unwrap().len(), 1);
     let aside = disk.list(Path::new(DIR)).unwrap().into_iter().filter(|name| name.ends_with(".superseded")).count();
     assert!(aside >= 2, "{aside} segments were kept aside");
+}
+
+/// A journal of records until about 100 that was reset to begin behind record `behind`, with the link that this record has.
+fn reset_behind(disk: &MemoryDisk, behind: u64) -> (Journal, Vec<Bytes>) {
+    let leaves: Vec<Bytes> = (1..=behind).map(leaf).collect();
+    let (journal, _) = open(disk);
+    append_until(&journal, 100);
+    journal.sync_blocking().unwrap();
+    journal.reset(behind + 1, Block::following(1, genesis(), leaves.clone()).chain_after).unwrap();
+    (journal, leaves)
+}
+
+#[test]
+fn records_that_a_reset_set_aside_come_back_in_front_once_they_lead_to_the_first() {
+    let disk = MemoryDisk::new();
+    let (journal, leaves) = reset_behind(&disk, 130);
+    assert_eq!(journal.put_back(1000).unwrap(), 0, "records 104 to 130 are missing in between");
+    let link = Block::following(1, genesis(), leaves[..80].to_vec()).chain_after;
+    journal.put_before(&Block::following(81, link, leaves[80..].to_vec())).unwrap();
+    journal.close();
+    disk.cut_power(&SeededEntropy::new(1));
+
+    let (journal, head) = open(&disk);
+    assert_eq!((head.first_seq, head.next_seq), (81, 131));
+    let mut pieces = Vec::new();
+    while journal.first_seq() > 1 {
+        let first = journal.first_seq();
+        let put = journal.put_back(30).unwrap();
+        assert!(put > 0 && journal.first_seq() == first - put, "{put} before {first}");
+        pieces.push(put);
+    }
+    assert!(pieces.iter().all(|put| *put <= 30) && pieces.len() >= 3, "{pieces:?}");
+    assert_eq!(journal.put_back(30).unwrap(), 0, "there is nothing before the first");
+    assert_eq!(read_all(&journal).unwrap(), 131);
+    journal.clear_aside().unwrap();
+    journal.close();
+    let (journal, head) = open(&disk);
+    assert_eq!((head.first_seq, head.next_seq), (1, 131));
+    assert_eq!(read_all(&journal).unwrap(), 131);
+    assert!(disk.list(Path::new(DIR)).unwrap().iter().all(|name| !name.ends_with(".superseded")));
+}
+
+#[test]
+fn what_two_resets_set_aside_does_not_take_the_place_of_one_another() {
+    let disk = MemoryDisk::new();
+    let (journal, leaves) = reset_behind(&disk, 100);
+    // Put back, the segments have numbers that were set aside already.
+    while journal.put_back(20).unwrap() > 0 {}
+    assert_eq!(journal.first_seq(), 1);
+    let aside = || disk.list(Path::new(DIR)).unwrap().iter().filter(|name| name.ends_with(".superseded")).count();
+    let (before, segments) = (aside(), journal.spans().len());
+    let leaves = leaves.into_iter().chain((101..=200).map(leaf)).collect();
+    journal.reset(201, Block::following(1, genesis(), leaves).chain_after).unwrap();
+    assert_eq!(aside(), before + segments);
+}
+
+#[test]
+fn records_of_another_way_and_damaged_ones_are_not_put_back() {
+    let disk = MemoryDisk::new();
+    let (journal, _) = reset_behind(&disk, 100);
+    journal.reset(101, [9; 32]).unwrap();
+    assert_eq!(journal.put_back(1000).unwrap(), 0, "they do not lead to this link");
+    journal.close();
+
+    let disk = MemoryDisk::new();
+    let (journal, _) = reset_behind(&disk, 60);
+    journal.close();
+    let mut whole = files(&disk, DIR);
+    for (_, bytes) in whole.iter_mut().filter(|(path, _)| path.to_string_lossy().ends_with(".superseded")) {
+        for at in (500..bytes.len()).step_by(97) {
+            bytes[at] ^= 1;
+        }
+    }
+    let (journal, _) = open(&disk_of(&whole));
+    assert_eq!(journal.put_back(1000).unwrap(), 0);
+    assert_eq!(journal.first_seq(), 61);
+}
+
+#[test]
+fn intact_segments_that_were_set_aside_with_a_damaged_one_come_back() {
+    let disk = MemoryDisk::new();
+    let (journal, _) = open(&disk);
+    append_until(&journal, 300);
+    journal.sync_blocking().unwrap();
+    let spans = journal.spans();
+    assert!(spans.len() > 4, "{}", spans.len());
+    let block = journal.read(spans[2].first_seq, 10_000, usize::MAX).unwrap();
+    journal.close();
+    // Twice, as where one after the other turns out to be damaged.
+    for damaged in [1, 2] {
+        set_aside(&disk.booted(), Path::new(DIR), &spans[damaged].path).unwrap();
+    }
+    let (journal, head) = open(&disk);
+    assert_eq!(head.first_seq, spans[3].first_seq);
+    let ends = usize::try_from(spans[3].first_seq - spans[2].first_seq).unwrap();
+    let leaves = block[..ends].iter().map(|record| record.leaf.clone()).collect();
+    journal.put_before(&Block::following(spans[2].first_seq, spans[2].chain_before, leaves)).unwrap();
+    while journal.put_back(10_000).unwrap() > 0 {}
+    assert_eq!(journal.first_seq(), 1);
+    assert_eq!(read_all(&journal).unwrap(), journal.head().next_seq);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Plays a scenario, line by line.
 
 use super::line::{Line, Scenario};
+use crate::simulation::disk::Decay;
 use crate::simulation::ending::JUDGE;
 use crate::simulation::operators::Operating;
 use crate::simulation::walk::Walk;
@@ -83,7 +84,7 @@ impl Player<'_> {
                 return Ok(self.until("they are up", up).await);
             }
             Line::RotAndStart(node) => {
-                if !walk.world.rot(*node)? {
+                if !walk.world.rot(*node, Decay::Bit)? {
                     return Ok(Err(format!("node {node} is up, or its log has nothing to damage")));
                 }
                 let before = refusals(walk);

@@ -54,6 +54,8 @@ pub struct Timeline {
     pub after: Revision,
     /// Since when.
     pub since: Stamp,
+    /// The journal begins with it, as after a restore. After a recovery it goes on.
+    pub anew: bool,
 }
 
 /// One piece of it in a snapshot.
@@ -114,17 +116,21 @@ impl RecoveryState {
             RecoveryEvent::DrillReported(drill) => {
                 self.drill = Some(Arc::new(DrillAt { drill: Drill::clone(drill), at: at.stamp }));
             }
-            RecoveryEvent::Restored(restored) => self.start_timeline(restored.epoch, restored.revision, at.stamp),
-            RecoveryEvent::Recovered(recovered) => self.start_timeline(recovered.epoch, recovered.revision, at.stamp),
+            RecoveryEvent::Restored(restored) => {
+                self.start_timeline(Timeline { epoch: restored.epoch, after: restored.revision, since: at.stamp, anew: true });
+            }
+            RecoveryEvent::Recovered(recovered) => {
+                self.start_timeline(Timeline { epoch: recovered.epoch, after: recovered.revision, since: at.stamp, anew: false });
+            }
             RecoveryEvent::SnapshotsPruned { .. } => {}
         }
         self.pieces().for_each(|piece| digest.add(row::PIECE, &piece));
     }
 
     /// An increment after a snapshot of another timeline would prove nothing.
-    fn start_timeline(&mut self, epoch: u32, after: Revision, since: Stamp) {
+    fn start_timeline(&mut self, timeline: Timeline) {
         (self.saved, self.full, self.failed) = (None, None, None);
-        self.timelines.push(Timeline { epoch, after, since });
+        self.timelines.push(timeline);
         let beyond = self.timelines.len().saturating_sub(limits::TIMELINES_MAX);
         self.timelines.drain(..beyond);
     }
