@@ -1,5 +1,7 @@
 //! The verdicts of a run, from everything that was seen.
 
+use std::collections::BTreeSet;
+
 use chaos_history::{
     BUDGET_DEFAULT, Finding, Judgement, Operation, Verdict, exactly_once, journal_is_the_history, linearizable, never_stale,
     nothing_acknowledged_is_lost, nothing_revealed_without_record, replicas_are_equal,
@@ -7,7 +9,7 @@ use chaos_history::{
 
 use crate::{
     ending::{ALIVE, Journal},
-    nemesis::Strike,
+    nemesis::{Strike, Trial},
     plan::{FaultPlan, Plan},
     run::End,
 };
@@ -19,6 +21,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) alive_after_ms: Option<u64>,
     /// Nodes that ended though nothing was done to them, and panics in their logs.
     pub(crate) deaths: &'a [String],
+    /// What faults tried that must come out well.
+    pub(crate) trials: &'a [Trial],
 }
 
 /// Verdicts on the cluster.
@@ -42,7 +46,19 @@ pub(crate) fn of_the_cluster(seen: &Seen<'_>) -> Vec<Verdict> {
     }
     verdicts.push(alive(seen.alive_after_ms));
     verdicts.push(said("no node panicked, or ended though nothing was done to it", seen.deaths));
+    verdicts.extend(of_trials(seen.trials));
     verdicts
+}
+
+/// Each promise that faults held the cluster to while they struck.
+fn of_trials(trials: &[Trial]) -> Vec<Verdict> {
+    let promises: BTreeSet<&str> = trials.iter().map(|trial| trial.promise).collect();
+    let verdict = |promise: &str| {
+        let tried: Vec<&Trial> = trials.iter().filter(|trial| trial.promise == promise).collect();
+        let flaws: Vec<String> = tried.iter().filter_map(|trial| trial.flaw.clone()).collect();
+        Verdict { looked_at: tried.len(), ..said(promise, &flaws) }
+    };
+    promises.into_iter().map(verdict).collect()
 }
 
 /// Verdicts that need nothing but the history.
@@ -111,6 +127,16 @@ mod tests {
         let verdicts = of_the_run(&plan, &plan.fault, &[], &[]);
         assert!(verdicts.iter().all(|verdict| !verdict.is_kept()));
         assert!(verdicts[1].findings[0].what.contains("it never had its turn"));
+    }
+
+    #[test]
+    fn what_went_wrong_though_it_must_come_out_well_fails_the_run() {
+        let trial = |promise, flaw: Option<&str>| Trial { promise, flaw: flaw.map(str::to_owned) };
+        let verdicts = of_trials(&[trial("b", None), trial("a", None), trial("b", Some("it came back otherwise"))]);
+        assert_eq!(verdicts.iter().map(|verdict| verdict.looked_at).collect::<Vec<_>>(), [1, 2]);
+        assert!(verdicts[0].is_kept() && !verdicts[1].is_kept());
+        assert_eq!(verdicts[1].findings[0].what, "it came back otherwise");
+        assert!(of_trials(&[]).is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use proto_client::Client;
 use crate::{
     ending::{self, Journal},
     judgement::{self, Seen},
-    nemesis::{self, Hooks, Members, Scene, Strike},
+    nemesis::{self, Hooks, Members, Scene, Strike, Trial},
     plan::{FaultPlan, Plan, Span},
     profile,
     recorder::{self, Recorder},
@@ -20,7 +20,7 @@ use crate::{
     say, shell,
     stage::{
         Stage,
-        means::{Means, Need},
+        means::{Means, Need, command_line},
     },
     trouble::Trouble,
     watch::Watch,
@@ -147,6 +147,7 @@ pub(crate) struct Played {
     pub(crate) operations: Vec<Operation>,
     pub(crate) strikes: Vec<Strike>,
     pub(crate) deaths: Vec<String>,
+    trials: Vec<Trial>,
     pub(crate) healed_at_ms: u64,
     alive_after_ms: Option<u64>,
     /// What the cluster held at the end; or why nobody could read it.
@@ -166,16 +167,7 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
     let workload = Workload::start(&client, &order.plan.workload, &keys, &recorder, order.seed);
     let watch = stage.clone().map(|stage| Watch::start(stage, recorder.clone()));
     tokio::time::sleep(WARM_UP).await;
-    let scene = Arc::new(Scene {
-        stage: stage.clone(),
-        client: client.clone(),
-        recorder: recorder.clone(),
-        environment: order.environment.clone(),
-        hooks: order.hooks.clone(),
-        network: Default::default(),
-        members: Members { next_id: order.plan.nodes + 1, extra: Vec::new() }.into(),
-        keys: Default::default(),
-    });
+    let scene = Arc::new(scene(order, &client, &recorder, stage.as_ref()));
     say(&format!("striking for {}", Span(order.lasts)));
     let strikes = strike(order, faults, &scene).await;
     say("healing");
@@ -187,6 +179,7 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
     let alive = ending::liveness(&client, &keys, &recorder).await;
     tokio::time::sleep(COOL_DOWN).await;
     workload.stop().await;
+    let trials = scene.trials();
     drop(scene);
     say("reading everything back");
     let end = match healed {
@@ -194,23 +187,44 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
         Err(trouble) => Err(trouble),
     };
     drop(recorder);
-    let mut deaths = match watch {
-        Some(watch) => watch.stop().await,
-        None => Vec::new(),
-    };
-    if let Some(stage) = &stage {
-        deaths.extend(panics(stage).await);
-    }
+    let deaths = deaths(watch, stage.as_deref()).await;
     Ok(Played {
         began,
         took_ms: u64::try_from(began.duration_until(jiff::Timestamp::now()).as_millis()).unwrap_or(0),
         operations: kept.all().await?,
         strikes,
         deaths,
+        trials,
         healed_at_ms,
         alive_after_ms: alive.ok().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         end: end.map_err(|trouble| trouble.to_string()),
     })
+}
+
+/// What faults have at hand.
+fn scene(order: &Order, client: &Client, recorder: &Recorder, stage: Option<&Arc<Stage>>) -> Scene {
+    Scene {
+        stage: stage.cloned(),
+        client: client.clone(),
+        recorder: recorder.clone(),
+        environment: order.environment.clone(),
+        hooks: order.hooks.clone(),
+        network: Default::default(),
+        members: Members { next_id: order.plan.nodes + 1, extra: Vec::new() }.into(),
+        keys: Default::default(),
+        trials: Default::default(),
+    }
+}
+
+async fn deaths(watch: Option<Watch>, stage: Option<&Stage>) -> Vec<String> {
+    let mut deaths = match watch {
+        Some(watch) => watch.stop().await,
+        None => Vec::new(),
+    };
+    if let Some(stage) = stage {
+        deaths.extend(panics(stage).await);
+    }
+    deaths
 }
 
 async fn strike(order: &Order, faults: &[FaultPlan], scene: &Arc<Scene>) -> Vec<Strike> {
@@ -267,7 +281,7 @@ async fn read_back(
 
 /// The command line's own verifier, from outside: another program than the one that judges here.
 async fn verify_by_command(stage: &Stage) -> Option<Result<String, String>> {
-    let program = stage.binary.with_file_name("holdfast");
+    let program = command_line(&stage.binary);
     if !program.exists() {
         return None;
     }
@@ -314,6 +328,7 @@ fn judge(order: &Order, faults: &[FaultPlan], played: &Played) -> Vec<chaos_hist
         end: played.end.as_ref(),
         alive_after_ms: played.alive_after_ms,
         deaths: &played.deaths,
+        trials: &played.trials,
     };
     let mut verdicts = judgement::of_the_cluster(&seen);
     verdicts.extend(judgement::of_the_run(&order.plan, faults, &played.strikes, &played.operations));

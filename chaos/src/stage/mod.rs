@@ -235,6 +235,22 @@ impl Stage {
         nodes.iter().map(|(id, node)| (*id, node.clone())).collect()
     }
 
+    /// New certificates for a node, by the kit's authority, in place of those that it shows.
+    pub(crate) async fn renew_certificates(&self, id: u64) -> Result<(), Trouble> {
+        let (kit, id) = (self.kit.display().to_string(), id.to_string());
+        shell::run(&self.binary.display().to_string(), ["kit", "--out", &kit, "--renew", "--id", &id]).await.map(drop)
+    }
+
+    /// The directory with the cluster's seal, and what opens it.
+    pub(crate) fn seal(&self) -> PathBuf {
+        self.kit.join("node1")
+    }
+
+    /// A place for the files of one fault; it goes with the stage.
+    pub(crate) fn aside(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     /// How to talk to the cluster, or to one of its nodes.
     pub(crate) async fn settings(&self, only: Option<u64>) -> Result<ClientConfig, Trouble> {
         let mut addresses = Vec::new();

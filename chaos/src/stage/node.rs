@@ -40,13 +40,16 @@ pub(crate) struct Node {
     /// Variables for the next start.
     pub(crate) variables: Vec<(String, String)>,
     child: Option<Child>,
+    /// Bytes of its log before this life.
+    log_before: u64,
     /// Whether it was ended on purpose, so that its end is no news.
     pub(crate) is_meant_to_run: bool,
 }
 
 impl Node {
     pub(crate) fn new(place: Place, disk: Option<LoopDisk>, throttle: Option<Throttle>, settings: Vec<String>) -> Node {
-        Node { place, disk, throttle, settings, variables: Vec::new(), child: None, is_meant_to_run: false }
+        let (variables, child) = (Vec::new(), None);
+        Node { place, disk, throttle, settings, variables, child, log_before: 0, is_meant_to_run: false }
     }
 
     /// Starts it.
@@ -70,11 +73,13 @@ impl Node {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         let failed =
             |error: std::io::Error| Trouble::Program { command: format!("server of node {}", place.id), why: error.to_string() };
+        let log_before = self.log_bytes();
         let child = command.spawn().map_err(failed)?;
         if let (Some(throttle), Some(id)) = (&self.throttle, child.id()) {
             throttle.take(id)?;
         }
         self.child = Some(child);
+        self.log_before = log_before;
         self.is_meant_to_run = true;
         Ok(())
     }
@@ -136,6 +141,11 @@ impl Node {
     /// Bytes of its log so far, to look at what comes after.
     pub(crate) fn log_bytes(&self) -> u64 {
         std::fs::metadata(&self.place.log).map_or(0, |file| file.len())
+    }
+
+    /// What it wrote since it was last started.
+    pub(crate) fn log_of_this_life(&self) -> String {
+        self.log_after(self.log_before)
     }
 
     /// Its log after so many bytes.
