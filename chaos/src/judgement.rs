@@ -10,8 +10,9 @@ use chaos_history::{
 use crate::{
     ending::{ALIVE, Journal},
     nemesis::{Strike, Trial},
-    plan::{FaultPlan, Plan},
-    run::End,
+    plan::FaultPlan,
+    report::Skipped,
+    run::{End, Order},
 };
 
 /// Everything that was seen.
@@ -90,7 +91,14 @@ fn alive(after_ms: Option<u64>) -> Verdict {
 }
 
 /// Verdicts on the run itself: one that did too little proves nothing.
-pub(crate) fn of_the_run(plan: &Plan, faults: &[FaultPlan], strikes: &[Strike], operations: &[Operation]) -> Vec<Verdict> {
+pub(crate) fn of_the_run(
+    order: &Order,
+    faults: &[FaultPlan],
+    skipped: &[Skipped],
+    strikes: &[Strike],
+    operations: &[Operation],
+) -> Vec<Verdict> {
+    let plan = &order.plan;
     let answered = operations.iter().filter(|operation| operation.is_answered()).count() as u64;
     let few = (answered < plan.operations_min)
         .then(|| format!("{answered} operations were answered, the plan wants {} at least", plan.operations_min));
@@ -101,9 +109,17 @@ pub(crate) fn of_the_run(plan: &Plan, faults: &[FaultPlan], strikes: &[Strike], 
         (fired < fault.times_min as usize)
             .then(|| format!("{} struck {fired} times, the plan wants {}: {why}", fault.kind.word(), fault.times_min))
     });
-    let rare: Vec<String> = rare.collect();
+    let mut rare: Vec<String> = rare.collect();
+    if order.strict {
+        rare.extend(skipped.iter().map(|Skipped { kind, why }| format!("{} was skipped: {why}", kind.word())));
+    }
+    // The promise says no more than what was looked at.
+    let struck = match order.strict || skipped.is_empty() {
+        true => "every fault of the plan really struck".to_owned(),
+        false => format!("every fault of the plan really struck but {} that can not strike here", skipped.len()),
+    };
     let few: Vec<String> = few.into_iter().collect();
-    vec![said("enough was asked for the run to mean something", &few), said("every fault of the plan really struck", &rare)]
+    vec![said("enough was asked for the run to mean something", &few), said(&struck, &rare)]
 }
 
 fn said(promise: &str, findings: &[String]) -> Verdict {
@@ -120,13 +136,28 @@ fn said(promise: &str, findings: &[String]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{nemesis::Kind, plan::Plan};
+
+    fn order() -> Order {
+        Order::of_plan("smoke", Plan::find("smoke").unwrap())
+    }
 
     #[test]
     fn a_run_whose_fault_never_fired_or_that_asked_too_little_fails() {
-        let plan = Plan::find("smoke").unwrap();
-        let verdicts = of_the_run(&plan, &plan.fault, &[], &[]);
+        let order = order();
+        let verdicts = of_the_run(&order, &order.plan.fault, &[], &[], &[]);
         assert!(verdicts.iter().all(|verdict| !verdict.is_kept()));
         assert!(verdicts[1].findings[0].what.contains("it never had its turn"));
+    }
+
+    #[test]
+    fn a_fault_that_was_skipped_is_said_and_fails_a_strict_run() {
+        let skipped = [Skipped { kind: Kind::SlowDisk, why: "this needs root".into() }];
+        let of_faults = |strict: bool| of_the_run(&Order { strict, ..order() }, &[], &skipped, &[], &[]).remove(1);
+        let lenient = of_faults(false);
+        assert!(lenient.is_kept() && lenient.promise.contains("but 1 that can not strike here"), "{lenient}");
+        let strict = of_faults(true);
+        assert!(!strict.is_kept() && strict.findings[0].what == "slow-disk was skipped: this needs root", "{strict}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::{
     say, shell,
     stage::{
         Stage,
+        cpu::{Busy, Window},
         means::{Means, Need, command_line},
     },
     trouble::Trouble,
@@ -31,6 +32,8 @@ use crate::{
 const WARM_UP: Duration = Duration::from_secs(2);
 /// … and after the last.
 const COOL_DOWN: Duration = Duration::from_secs(3);
+/// Where clients work unless the command line says otherwise.
+pub(crate) const ENVIRONMENT: &str = "development";
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -42,12 +45,36 @@ pub(crate) struct Order {
     pub(crate) out: PathBuf,
     /// Leave the nodes' disks and logs where they are.
     pub(crate) keep: bool,
-    /// The server to run.
+    /// A fault that can not strike here fails the run.
+    pub(crate) strict: bool,
+    /// The server to run, and how the command line named it.
     pub(crate) binary: PathBuf,
+    pub(crate) named_binary: Option<PathBuf>,
     pub(crate) environment: String,
     /// Somebody else's cluster, by its settings.
     pub(crate) attach: Option<PathBuf>,
     pub(crate) hooks: Hooks,
+}
+
+#[cfg(test)]
+impl Order {
+    /// Nothing but a plan, by seed 7.
+    pub(crate) fn of_plan(name: &str, plan: Plan) -> Order {
+        Order {
+            lasts: plan.lasts.0,
+            plan,
+            name: name.to_owned(),
+            seed: 7,
+            out: PathBuf::new(),
+            keep: false,
+            strict: false,
+            binary: PathBuf::new(),
+            named_binary: None,
+            environment: ENVIRONMENT.to_owned(),
+            attach: None,
+            hooks: Hooks::default(),
+        }
+    }
 }
 
 /// Runs a plan; the report, which is also in the order's directory. Nothing of ours is left in the system, whatever happened.
@@ -100,7 +127,7 @@ async fn on_stage(order: &Order, set: &mut Option<Arc<Stage>>) -> Result<Report,
         }
     };
     let played = play(order, &faults, client, set.clone()).await?;
-    let verdicts = judge(order, &faults, &played);
+    let verdicts = judge(order, &faults, &skipped, &played);
     let report = report::of_run(order, &faults, skipped, &played, verdicts);
     report::write(&order.out, &report, &played.operations)?;
     Ok(report)
@@ -148,6 +175,8 @@ pub(crate) struct Played {
     pub(crate) strikes: Vec<Strike>,
     pub(crate) deaths: Vec<String>,
     trials: Vec<Trial>,
+    /// How busy our own nodes were.
+    pub(crate) busy: Option<Busy>,
     pub(crate) healed_at_ms: u64,
     alive_after_ms: Option<u64>,
     /// What the cluster held at the end; or why nobody could read it.
@@ -164,6 +193,10 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
         Some(_) => client.audit().head(Default::default()).await.map_err(Trouble::call("ask for the journal's head"))?.seq,
         None => 1,
     };
+    let window = match &stage {
+        Some(stage) => Some(Window::open(stage.cpu().await)),
+        None => None,
+    };
     let workload = Workload::start(&client, &order.plan.workload, &keys, &recorder, order.seed);
     let watch = stage.clone().map(|stage| Watch::start(stage, recorder.clone()));
     tokio::time::sleep(WARM_UP).await;
@@ -179,6 +212,10 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
     let alive = ending::liveness(&client, &keys, &recorder).await;
     tokio::time::sleep(COOL_DOWN).await;
     workload.stop().await;
+    let busy = match (&stage, window) {
+        (Some(stage), Some(window)) => Some(window.close(stage.cpu().await)),
+        _ => None,
+    };
     let trials = scene.trials();
     drop(scene);
     say("reading everything back");
@@ -195,6 +232,7 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
         strikes,
         deaths,
         trials,
+        busy,
         healed_at_ms,
         alive_after_ms: alive.ok().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         end: end.map_err(|trouble| trouble.to_string()),
@@ -321,7 +359,7 @@ async fn panics(stage: &Stage) -> Vec<String> {
     found
 }
 
-fn judge(order: &Order, faults: &[FaultPlan], played: &Played) -> Vec<chaos_history::Verdict> {
+fn judge(order: &Order, faults: &[FaultPlan], skipped: &[Skipped], played: &Played) -> Vec<chaos_history::Verdict> {
     say(&format!("judging {} operations", played.operations.len()));
     let seen = Seen {
         operations: &played.operations,
@@ -331,7 +369,7 @@ fn judge(order: &Order, faults: &[FaultPlan], played: &Played) -> Vec<chaos_hist
         trials: &played.trials,
     };
     let mut verdicts = judgement::of_the_cluster(&seen);
-    verdicts.extend(judgement::of_the_run(&order.plan, faults, &played.strikes, &played.operations));
+    verdicts.extend(judgement::of_the_run(order, faults, skipped, &played.strikes, &played.operations));
     verdicts
 }
 

@@ -5,7 +5,7 @@ use std::{fs::File, path::PathBuf, process::Stdio, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use super::{disk::LoopDisk, throttle::Throttle};
+use super::{cpu::Meter, disk::LoopDisk, throttle::Throttle};
 use crate::trouble::Trouble;
 
 /// How long a node that was killed may take to be gone; a disk that hangs holds it back.
@@ -42,6 +42,7 @@ pub(crate) struct Node {
     child: Option<Child>,
     /// Bytes of its log before this life.
     log_before: u64,
+    cpu: Meter,
     /// Whether it was ended on purpose, so that its end is no news.
     pub(crate) is_meant_to_run: bool,
 }
@@ -49,7 +50,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(place: Place, disk: Option<LoopDisk>, throttle: Option<Throttle>, settings: Vec<String>) -> Node {
         let (variables, child) = (Vec::new(), None);
-        Node { place, disk, throttle, settings, variables, child, log_before: 0, is_meant_to_run: false }
+        Node { place, disk, throttle, settings, variables, child, log_before: 0, cpu: Meter::default(), is_meant_to_run: false }
     }
 
     /// Starts it.
@@ -91,13 +92,22 @@ impl Node {
 
     /// Whether it runs; notices when it has ended.
     pub(crate) fn is_running(&mut self) -> bool {
+        // Once somebody has waited for it, nobody knows any more what it took.
+        self.cpu.look(self.process());
         match self.child.as_mut().map(Child::try_wait) {
             Some(Ok(None)) => true,
             _ => {
                 self.child = None;
+                self.cpu.end_life();
                 false
             }
         }
+    }
+
+    /// CPU time that it took over all its lives; of one that was asked to stop, all but its last moments.
+    pub(crate) fn cpu(&mut self) -> Duration {
+        self.cpu.look(self.process());
+        self.cpu.total()
     }
 
     /// Sends it a signal; whether there was somebody to take it.
@@ -109,6 +119,7 @@ impl Node {
     /// `kill -9`, without waiting.
     pub(crate) fn begin_to_kill(&mut self) {
         self.is_meant_to_run = false;
+        self.cpu.look(self.process());
         if let Some(child) = &mut self.child {
             // One that has ended by itself is what was wanted.
             let _ = child.start_kill();
@@ -123,11 +134,13 @@ impl Node {
 
     /// Waits until it has ended; its exit code, where it has one.
     pub(crate) async fn ended_within(&mut self, patience: Duration) -> Result<Option<i32>, Trouble> {
+        self.cpu.look(self.process());
         let Some(child) = &mut self.child else { return Ok(None) };
         let waited = tokio::time::timeout(patience, child.wait()).await;
         let what = || format!("node {}", self.place.id);
         let status = waited.map_err(|_| Trouble::unusable(what(), format!("it did not end within {patience:?}")))?;
         self.child = None;
+        self.cpu.end_life();
         Ok(status.ok().and_then(|status| status.code()))
     }
 
