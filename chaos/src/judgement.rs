@@ -1,5 +1,7 @@
 //! The verdicts of a run, from everything that was seen.
 
+use std::collections::BTreeSet;
+
 use chaos_history::{
     BUDGET_DEFAULT, Finding, Judgement, Operation, Verdict, exactly_once, journal_is_the_history, linearizable, never_stale,
     nothing_acknowledged_is_lost, nothing_revealed_without_record, replicas_are_equal,
@@ -7,9 +9,10 @@ use chaos_history::{
 
 use crate::{
     ending::{ALIVE, Journal},
-    nemesis::Strike,
-    plan::{FaultPlan, Plan},
-    run::End,
+    nemesis::{Strike, Trial},
+    plan::FaultPlan,
+    report::Skipped,
+    run::{End, Order},
 };
 
 /// Everything that was seen.
@@ -19,6 +22,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) alive_after_ms: Option<u64>,
     /// Nodes that ended though nothing was done to them, and panics in their logs.
     pub(crate) deaths: &'a [String],
+    /// What faults tried that must come out well.
+    pub(crate) trials: &'a [Trial],
 }
 
 /// Verdicts on the cluster.
@@ -42,7 +47,19 @@ pub(crate) fn of_the_cluster(seen: &Seen<'_>) -> Vec<Verdict> {
     }
     verdicts.push(alive(seen.alive_after_ms));
     verdicts.push(said("no node panicked, or ended though nothing was done to it", seen.deaths));
+    verdicts.extend(of_trials(seen.trials));
     verdicts
+}
+
+/// Each promise that faults held the cluster to while they struck.
+fn of_trials(trials: &[Trial]) -> Vec<Verdict> {
+    let promises: BTreeSet<&str> = trials.iter().map(|trial| trial.promise).collect();
+    let verdict = |promise: &str| {
+        let tried: Vec<&Trial> = trials.iter().filter(|trial| trial.promise == promise).collect();
+        let flaws: Vec<String> = tried.iter().filter_map(|trial| trial.flaw.clone()).collect();
+        Verdict { looked_at: tried.len(), ..said(promise, &flaws) }
+    };
+    promises.into_iter().map(verdict).collect()
 }
 
 /// Verdicts that need nothing but the history.
@@ -74,7 +91,14 @@ fn alive(after_ms: Option<u64>) -> Verdict {
 }
 
 /// Verdicts on the run itself: one that did too little proves nothing.
-pub(crate) fn of_the_run(plan: &Plan, faults: &[FaultPlan], strikes: &[Strike], operations: &[Operation]) -> Vec<Verdict> {
+pub(crate) fn of_the_run(
+    order: &Order,
+    faults: &[FaultPlan],
+    skipped: &[Skipped],
+    strikes: &[Strike],
+    operations: &[Operation],
+) -> Vec<Verdict> {
+    let plan = &order.plan;
     let answered = operations.iter().filter(|operation| operation.is_answered()).count() as u64;
     let few = (answered < plan.operations_min)
         .then(|| format!("{answered} operations were answered, the plan wants {} at least", plan.operations_min));
@@ -85,9 +109,17 @@ pub(crate) fn of_the_run(plan: &Plan, faults: &[FaultPlan], strikes: &[Strike], 
         (fired < fault.times_min as usize)
             .then(|| format!("{} struck {fired} times, the plan wants {}: {why}", fault.kind.word(), fault.times_min))
     });
-    let rare: Vec<String> = rare.collect();
+    let mut rare: Vec<String> = rare.collect();
+    if order.strict {
+        rare.extend(skipped.iter().map(|Skipped { kind, why }| format!("{} was skipped: {why}", kind.word())));
+    }
+    // The promise says no more than what was looked at.
+    let struck = match order.strict || skipped.is_empty() {
+        true => "every fault of the plan really struck".to_owned(),
+        false => format!("every fault of the plan really struck but {} that can not strike here", skipped.len()),
+    };
     let few: Vec<String> = few.into_iter().collect();
-    vec![said("enough was asked for the run to mean something", &few), said("every fault of the plan really struck", &rare)]
+    vec![said("enough was asked for the run to mean something", &few), said(&struck, &rare)]
 }
 
 fn said(promise: &str, findings: &[String]) -> Verdict {
@@ -104,13 +136,38 @@ fn said(promise: &str, findings: &[String]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{nemesis::Kind, plan::Plan};
+
+    fn order() -> Order {
+        Order::of_plan("smoke", Plan::find("smoke").unwrap())
+    }
 
     #[test]
     fn a_run_whose_fault_never_fired_or_that_asked_too_little_fails() {
-        let plan = Plan::find("smoke").unwrap();
-        let verdicts = of_the_run(&plan, &plan.fault, &[], &[]);
+        let order = order();
+        let verdicts = of_the_run(&order, &order.plan.fault, &[], &[], &[]);
         assert!(verdicts.iter().all(|verdict| !verdict.is_kept()));
         assert!(verdicts[1].findings[0].what.contains("it never had its turn"));
+    }
+
+    #[test]
+    fn a_fault_that_was_skipped_is_said_and_fails_a_strict_run() {
+        let skipped = [Skipped { kind: Kind::SlowDisk, why: "this needs root".into() }];
+        let of_faults = |strict: bool| of_the_run(&Order { strict, ..order() }, &[], &skipped, &[], &[]).remove(1);
+        let lenient = of_faults(false);
+        assert!(lenient.is_kept() && lenient.promise.contains("but 1 that can not strike here"), "{lenient}");
+        let strict = of_faults(true);
+        assert!(!strict.is_kept() && strict.findings[0].what == "slow-disk was skipped: this needs root", "{strict}");
+    }
+
+    #[test]
+    fn what_went_wrong_though_it_must_come_out_well_fails_the_run() {
+        let trial = |promise, flaw: Option<&str>| Trial { promise, flaw: flaw.map(str::to_owned) };
+        let verdicts = of_trials(&[trial("b", None), trial("a", None), trial("b", Some("it came back otherwise"))]);
+        assert_eq!(verdicts.iter().map(|verdict| verdict.looked_at).collect::<Vec<_>>(), [1, 2]);
+        assert!(verdicts[0].is_kept() && !verdicts[1].is_kept());
+        assert_eq!(verdicts[1].findings[0].what, "it came back otherwise");
+        assert!(of_trials(&[]).is_empty());
     }
 
     #[test]

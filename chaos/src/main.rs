@@ -34,7 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     nemesis::{Hooks, Kind},
     plan::{BUILT_IN, Plan, Span},
-    run::Order,
+    run::{ENVIRONMENT, Order},
     stage::means::Means,
     trouble::Trouble,
 };
@@ -96,6 +96,9 @@ struct RunArguments {
     /// Leave the disks and logs of the nodes; a run that failed leaves them in any case
     #[arg(long)]
     keep: bool,
+    /// Fail where a fault of the plan can not strike here; without this it is skipped, and said
+    #[arg(long)]
+    strict: bool,
     /// The server to run; the one beside this program where it is not given
     #[arg(long, value_name = "PROGRAM", conflicts_with = "attach")]
     holdfastd: Option<PathBuf>,
@@ -106,7 +109,7 @@ struct RunArguments {
     #[arg(long)]
     i_know_this_is_not_production: bool,
     /// The environment to work in; a run writes below chaos/ only, but seals and rotates the whole environment where the plan says so
-    #[arg(long, default_value = "development")]
+    #[arg(long, default_value = ENVIRONMENT)]
     environment: String,
     /// A command that stops a node of a running cluster; {id} and {host} stand for the node
     #[arg(long, value_name = "COMMAND", requires = "attach")]
@@ -158,7 +161,9 @@ async fn run(arguments: RunArguments) -> Result<bool, Trouble> {
         seed,
         out,
         keep: arguments.keep,
+        strict: arguments.strict,
         binary,
+        named_binary: arguments.holdfastd,
         environment: arguments.environment,
         attach: arguments.attach,
         hooks: Hooks { stop: arguments.exec_stop, start: arguments.exec_start },

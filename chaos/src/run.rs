@@ -12,7 +12,7 @@ use proto_client::Client;
 use crate::{
     ending::{self, Journal},
     judgement::{self, Seen},
-    nemesis::{self, Hooks, Members, Scene, Strike},
+    nemesis::{self, Hooks, Members, Scene, Strike, Trial},
     plan::{FaultPlan, Plan, Span},
     profile,
     recorder::{self, Recorder},
@@ -20,7 +20,8 @@ use crate::{
     say, shell,
     stage::{
         Stage,
-        means::{Means, Need},
+        cpu::{Busy, Window},
+        means::{Means, Need, command_line},
     },
     trouble::Trouble,
     watch::Watch,
@@ -31,6 +32,8 @@ use crate::{
 const WARM_UP: Duration = Duration::from_secs(2);
 /// … and after the last.
 const COOL_DOWN: Duration = Duration::from_secs(3);
+/// Where clients work unless the command line says otherwise.
+pub(crate) const ENVIRONMENT: &str = "development";
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -42,12 +45,36 @@ pub(crate) struct Order {
     pub(crate) out: PathBuf,
     /// Leave the nodes' disks and logs where they are.
     pub(crate) keep: bool,
-    /// The server to run.
+    /// A fault that can not strike here fails the run.
+    pub(crate) strict: bool,
+    /// The server to run, and how the command line named it.
     pub(crate) binary: PathBuf,
+    pub(crate) named_binary: Option<PathBuf>,
     pub(crate) environment: String,
     /// Somebody else's cluster, by its settings.
     pub(crate) attach: Option<PathBuf>,
     pub(crate) hooks: Hooks,
+}
+
+#[cfg(test)]
+impl Order {
+    /// Nothing but a plan, by seed 7.
+    pub(crate) fn of_plan(name: &str, plan: Plan) -> Order {
+        Order {
+            lasts: plan.lasts.0,
+            plan,
+            name: name.to_owned(),
+            seed: 7,
+            out: PathBuf::new(),
+            keep: false,
+            strict: false,
+            binary: PathBuf::new(),
+            named_binary: None,
+            environment: ENVIRONMENT.to_owned(),
+            attach: None,
+            hooks: Hooks::default(),
+        }
+    }
 }
 
 /// Runs a plan; the report, which is also in the order's directory. Nothing of ours is left in the system, whatever happened.
@@ -100,7 +127,7 @@ async fn on_stage(order: &Order, set: &mut Option<Arc<Stage>>) -> Result<Report,
         }
     };
     let played = play(order, &faults, client, set.clone()).await?;
-    let verdicts = judge(order, &faults, &played);
+    let verdicts = judge(order, &faults, &skipped, &played);
     let report = report::of_run(order, &faults, skipped, &played, verdicts);
     report::write(&order.out, &report, &played.operations)?;
     Ok(report)
@@ -147,6 +174,9 @@ pub(crate) struct Played {
     pub(crate) operations: Vec<Operation>,
     pub(crate) strikes: Vec<Strike>,
     pub(crate) deaths: Vec<String>,
+    trials: Vec<Trial>,
+    /// How busy our own nodes were.
+    pub(crate) busy: Option<Busy>,
     pub(crate) healed_at_ms: u64,
     alive_after_ms: Option<u64>,
     /// What the cluster held at the end; or why nobody could read it.
@@ -163,19 +193,14 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
         Some(_) => client.audit().head(Default::default()).await.map_err(Trouble::call("ask for the journal's head"))?.seq,
         None => 1,
     };
+    let window = match &stage {
+        Some(stage) => Some(Window::open(stage.cpu().await)),
+        None => None,
+    };
     let workload = Workload::start(&client, &order.plan.workload, &keys, &recorder, order.seed);
     let watch = stage.clone().map(|stage| Watch::start(stage, recorder.clone()));
     tokio::time::sleep(WARM_UP).await;
-    let scene = Arc::new(Scene {
-        stage: stage.clone(),
-        client: client.clone(),
-        recorder: recorder.clone(),
-        environment: order.environment.clone(),
-        hooks: order.hooks.clone(),
-        network: Default::default(),
-        members: Members { next_id: order.plan.nodes + 1, extra: Vec::new() }.into(),
-        keys: Default::default(),
-    });
+    let scene = Arc::new(scene(order, &client, &recorder, stage.as_ref()));
     say(&format!("striking for {}", Span(order.lasts)));
     let strikes = strike(order, faults, &scene).await;
     say("healing");
@@ -187,6 +212,11 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
     let alive = ending::liveness(&client, &keys, &recorder).await;
     tokio::time::sleep(COOL_DOWN).await;
     workload.stop().await;
+    let busy = match (&stage, window) {
+        (Some(stage), Some(window)) => Some(window.close(stage.cpu().await)),
+        _ => None,
+    };
+    let trials = scene.trials();
     drop(scene);
     say("reading everything back");
     let end = match healed {
@@ -194,23 +224,45 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
         Err(trouble) => Err(trouble),
     };
     drop(recorder);
-    let mut deaths = match watch {
-        Some(watch) => watch.stop().await,
-        None => Vec::new(),
-    };
-    if let Some(stage) = &stage {
-        deaths.extend(panics(stage).await);
-    }
+    let deaths = deaths(watch, stage.as_deref()).await;
     Ok(Played {
         began,
         took_ms: u64::try_from(began.duration_until(jiff::Timestamp::now()).as_millis()).unwrap_or(0),
         operations: kept.all().await?,
         strikes,
         deaths,
+        trials,
+        busy,
         healed_at_ms,
         alive_after_ms: alive.ok().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         end: end.map_err(|trouble| trouble.to_string()),
     })
+}
+
+/// What faults have at hand.
+fn scene(order: &Order, client: &Client, recorder: &Recorder, stage: Option<&Arc<Stage>>) -> Scene {
+    Scene {
+        stage: stage.cloned(),
+        client: client.clone(),
+        recorder: recorder.clone(),
+        environment: order.environment.clone(),
+        hooks: order.hooks.clone(),
+        network: Default::default(),
+        members: Members { next_id: order.plan.nodes + 1, extra: Vec::new() }.into(),
+        keys: Default::default(),
+        trials: Default::default(),
+    }
+}
+
+async fn deaths(watch: Option<Watch>, stage: Option<&Stage>) -> Vec<String> {
+    let mut deaths = match watch {
+        Some(watch) => watch.stop().await,
+        None => Vec::new(),
+    };
+    if let Some(stage) = stage {
+        deaths.extend(panics(stage).await);
+    }
+    deaths
 }
 
 async fn strike(order: &Order, faults: &[FaultPlan], scene: &Arc<Scene>) -> Vec<Strike> {
@@ -267,7 +319,7 @@ async fn read_back(
 
 /// The command line's own verifier, from outside: another program than the one that judges here.
 async fn verify_by_command(stage: &Stage) -> Option<Result<String, String>> {
-    let program = stage.binary.with_file_name("holdfast");
+    let program = command_line(&stage.binary);
     if !program.exists() {
         return None;
     }
@@ -307,16 +359,17 @@ async fn panics(stage: &Stage) -> Vec<String> {
     found
 }
 
-fn judge(order: &Order, faults: &[FaultPlan], played: &Played) -> Vec<chaos_history::Verdict> {
+fn judge(order: &Order, faults: &[FaultPlan], skipped: &[Skipped], played: &Played) -> Vec<chaos_history::Verdict> {
     say(&format!("judging {} operations", played.operations.len()));
     let seen = Seen {
         operations: &played.operations,
         end: played.end.as_ref(),
         alive_after_ms: played.alive_after_ms,
         deaths: &played.deaths,
+        trials: &played.trials,
     };
     let mut verdicts = judgement::of_the_cluster(&seen);
-    verdicts.extend(judgement::of_the_run(&order.plan, faults, &played.strikes, &played.operations));
+    verdicts.extend(judgement::of_the_run(order, faults, skipped, &played.strikes, &played.operations));
     verdicts
 }
 

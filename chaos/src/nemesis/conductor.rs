@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{Blow, Kind, Scene, Strike, clock, cluster, disk, network, process};
+use super::{Blow, Kind, Scene, Strike, backup, certificates, clock, cluster, disk, network, process};
 use crate::{plan::FaultPlan, trouble::Trouble};
 
 /// What a run has seen so far, for whoever watches.
@@ -160,6 +160,8 @@ async fn blow(scene: &Scene, kind: Kind, lasts: Duration, chance: &mut ChaCha8Rn
         Kind::Member => cluster::member(scene, lasts, chance).await,
         Kind::RotateKey => cluster::rotate_key(scene).await,
         Kind::SealEnvironment => cluster::seal_environment(scene, lasts).await,
+        Kind::Certificates => certificates::certificates(scene, lasts, chance).await,
+        Kind::SaveAndRestore => backup::save_and_restore(scene).await,
         Kind::Clock => clock::clock(scene, lasts, chance).await,
     }
 }

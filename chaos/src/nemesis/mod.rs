@@ -1,5 +1,7 @@
 //! The adversary: what can strike, what each strike needs, and the record of those that did.
 
+mod backup;
+mod certificates;
 mod clock;
 mod cluster;
 mod conductor;
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     conductor::conduct,
-    scene::{Hooks, Members, Scene},
+    scene::{Hooks, Members, Scene, Trial},
 };
 use crate::stage::means::{Means, Need};
 
@@ -64,6 +66,10 @@ pub(crate) enum Kind {
     RotateKey,
     /// The environment is sealed for a while.
     SealEnvironment,
+    /// Nodes get new certificates while they run.
+    Certificates,
+    /// A snapshot is saved, verified, and restored beside the cluster.
+    SaveAndRestore,
     /// One node's clock is minutes off.
     Clock,
 }
@@ -92,6 +98,8 @@ impl Kind {
         Kind::Member,
         Kind::RotateKey,
         Kind::SealEnvironment,
+        Kind::Certificates,
+        Kind::SaveAndRestore,
         Kind::Clock,
     ];
 
@@ -120,6 +128,8 @@ impl Kind {
             Kind::Member => "member",
             Kind::RotateKey => "rotate-key",
             Kind::SealEnvironment => "seal-environment",
+            Kind::Certificates => "certificates",
+            Kind::SaveAndRestore => "save-and-restore",
             Kind::Clock => "clock",
         }
     }
@@ -149,6 +159,8 @@ impl Kind {
             Kind::Member => "a new node joins, votes, and is taken out again",
             Kind::RotateKey => "the environment gets another key",
             Kind::SealEnvironment => "the environment is sealed for a while",
+            Kind::Certificates => "nodes get new certificates while they run",
+            Kind::SaveAndRestore => "a snapshot is saved, verified, and restored beside the cluster",
             Kind::Clock => "one node's clock is minutes off (debug builds of the server)",
         }
     }
@@ -157,7 +169,8 @@ impl Kind {
     pub(crate) fn needs(self) -> &'static [Need] {
         match self {
             Kind::Kill | Kind::KillAll | Kind::RollingRestart | Kind::Restart => &[Need::Processes],
-            Kind::Pause | Kind::Member => &[Need::OwnProcesses],
+            Kind::Pause | Kind::Member | Kind::Certificates => &[Need::OwnProcesses],
+            Kind::SaveAndRestore => &[Need::OwnProcesses, Need::CommandLine],
             Kind::Clock => &[Need::OwnProcesses, Need::ClockOffset],
             Kind::PowerCut | Kind::PowerCutAll | Kind::HungDisk | Kind::FullDisk => &[Need::Disks],
             Kind::SlowDisk => &[Need::Disks, Need::Throttle],

@@ -1,7 +1,7 @@
 //! What a fault has at hand: the nodes, a client, the recorder, and how to choose.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -44,6 +44,16 @@ pub(crate) struct Scene {
     /// … the members, and the keys of the environment.
     pub(crate) members: Mutex<Members>,
     pub(crate) keys: Mutex<()>,
+    /// How that came out which must not go wrong whatever else goes on.
+    pub(crate) trials: StdMutex<Vec<Trial>>,
+}
+
+/// Something that operators do under way, and that must come out well: what went wrong is no miss, it fails the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trial {
+    pub(crate) promise: &'static str,
+    /// What went wrong; nothing where it was kept.
+    pub(crate) flaw: Option<String>,
 }
 
 /// Who has been a member beyond those at the start.
@@ -59,6 +69,16 @@ impl Scene {
     /// Our own cluster.
     pub(crate) fn stage(&self) -> Result<&Arc<Stage>, Trouble> {
         self.stage.as_ref().ok_or_else(|| Trouble::unusable("this fault", "the cluster is not ours"))
+    }
+
+    /// Notes how something came out that is judged.
+    pub(crate) fn tried(&self, promise: &'static str, flaw: Option<String>) {
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner).push(Trial { promise, flaw });
+    }
+
+    /// Everything that was tried so far.
+    pub(crate) fn trials(&self) -> Vec<Trial> {
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A client that does not wait for long.

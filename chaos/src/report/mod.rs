@@ -1,7 +1,9 @@
 //! What a run came to: JSON for machines, a page for people.
 
 mod chart;
+mod headline;
 mod page;
+mod replay;
 mod series;
 
 use std::{collections::BTreeMap, path::Path};
@@ -13,6 +15,7 @@ use crate::{
     nemesis::{Kind, Strike},
     plan::{FaultPlan, Plan, Span},
     run::{Order, Played},
+    stage::cpu::Busy,
     trouble::Trouble,
 };
 
@@ -41,9 +44,14 @@ pub(crate) struct Report {
     /// Whose cluster.
     pub(crate) cluster: String,
     pub(crate) strikes: Vec<Strike>,
-    /// Faults of the plan that can not strike here.
+    /// Faults of the plan that can not strike here, and whether they fail the run.
     pub(crate) skipped: Vec<Skipped>,
+    #[serde(default)]
+    pub(crate) strict: bool,
     pub(crate) faults: Vec<FaultCount>,
+    /// How busy our own nodes kept the machine while clients worked.
+    #[serde(default)]
+    pub(crate) busy: Option<Busy>,
     /// Nodes that ended by themselves outside a fault, and panics.
     pub(crate) deaths: Vec<String>,
     /// Operations by what they were and what came of them.
@@ -86,7 +94,7 @@ pub(crate) fn of_run(
         name: order.name.clone(),
         plan: order.plan.clone(),
         seed: order.seed,
-        replay: format!("holdfast-chaos run {} --seed {} --for {}", order.name, order.seed, Span(order.lasts)),
+        replay: replay::of(order),
         began: played.began.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         lasted: Span(order.lasts),
         took_ms: played.took_ms,
@@ -98,6 +106,8 @@ pub(crate) fn of_run(
         },
         strikes: played.strikes.clone(),
         skipped,
+        strict: order.strict,
+        busy: played.busy,
         faults: faults.iter().map(count).collect(),
         deaths: played.deaths.clone(),
         operations: by_outcome(&played.operations),
@@ -168,11 +178,15 @@ pub(crate) fn summary(report: &Report, directory: &Path) -> String {
     for Skipped { kind, why } in &report.skipped {
         text.push_str(&format!("  {:<18} skipped: {why}\n", kind.word()));
     }
+    if let Some(busy) = &report.busy {
+        text.push_str(&format!("{busy}\n"));
+    }
     for verdict in &report.verdicts {
         text.push_str(&format!("{verdict}\n"));
     }
     let word = if report.passed { "passed" } else { "FAILED" };
-    text.push_str(&format!("{word}; {}\n", directory.join(PAGE).display()));
+    let struck = headline::faults(&report.faults, &report.skipped);
+    text.push_str(&format!("{word}; {struck}; {}\n", directory.join(PAGE).display()));
     text.push_str(&format!("again: {}", report.replay));
     text
 }

@@ -5,7 +5,7 @@ use chaos_history::{Judgement, Operation, Verdict};
 use super::{
     Report, Skipped,
     chart::{self, escape},
-    series,
+    headline, series,
 };
 
 const STYLE: &str = "
@@ -51,14 +51,11 @@ pub(super) fn of(report: &Report, operations: &[Operation]) -> String {
 }
 
 fn heading(report: &Report) -> String {
-    let (class, word) = if report.passed {
-        ("kept", "Passed: every promise was kept, and every fault of the plan struck.")
-    } else {
-        ("violated", "Failed: see what is not marked as kept.")
-    };
+    let (class, word) = (if report.passed { "kept" } else { "violated" }, escape(&headline::of(report)));
+    let busy = report.busy.map(|busy| format!("<p>While clients worked, {}.</p>", escape(&busy.to_string()))).unwrap_or_default();
     format!(
         "<h1>holdfast-chaos: {}</h1><p>{}</p><p class=\"verdict {class}\">{word}</p>\
-         <p>Began {}. Faults struck for {}; with setting up, healing and judging it took {} s. Cluster: {}. Seed {}.</p>",
+         <p>Began {}. Faults struck for {}; with setting up, healing and judging it took {} s. Cluster: {}. Seed {}.</p>{busy}",
         escape(&report.name),
         escape(&report.plan.about),
         escape(&report.began),

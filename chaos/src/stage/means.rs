@@ -1,6 +1,6 @@
 //! What this machine lets us do. What it does not is said, and skipped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ pub(crate) enum Need {
     Strace,
     /// A server whose clock can be put off.
     ClockOffset,
+    /// The command line, beside the server.
+    CommandLine,
 }
 
 impl Need {
@@ -41,6 +43,7 @@ impl Need {
             Need::Throttle => "the block controller of control groups, version 1",
             Need::Strace => "root and strace",
             Need::ClockOffset => "a debug build of the server",
+            Need::CommandLine => "the program holdfast beside the server",
         }
     }
 }
@@ -75,8 +78,8 @@ impl Means {
 
     /// A cluster that somebody else runs.
     pub(crate) fn of_a_running_cluster(hooks: bool) -> Means {
-        use Need::{ClockOffset, Disks, Network, OwnProcesses, Strace, Throttle};
-        let ours = [OwnProcesses, Network, Disks, Throttle, Strace, ClockOffset];
+        use Need::{ClockOffset, CommandLine, Disks, Network, OwnProcesses, Strace, Throttle};
+        let ours = [OwnProcesses, Network, Disks, Throttle, Strace, ClockOffset, CommandLine];
         let mut missing: Vec<(Need, String)> = ours.map(|need| (need, "the cluster is not ours".to_owned())).into();
         if !hooks {
             missing.push((Need::Processes, "no --exec-stop and --exec-start were given".to_owned()));
@@ -87,7 +90,9 @@ impl Means {
     /// The same, for this server: a release build does not name the variable that puts its clock off.
     pub(crate) async fn with_server(self, binary: &Path) -> Means {
         let named = shell::run("grep", ["-qF".as_ref(), CLOCK_OFFSET.as_ref(), binary.as_os_str()]).await.is_ok();
-        if named { self } else { self.without(Need::ClockOffset, "this build of the server takes no offset") }
+        let means = if named { self } else { self.without(Need::ClockOffset, "this build of the server takes no offset") };
+        let is_there = command_line(binary).exists();
+        if is_there { means } else { means.without(Need::CommandLine, "there is no such program there") }
     }
 
     /// Why a need is not met.
@@ -105,6 +110,11 @@ impl Means {
         self.missing.push((need, why.to_owned()));
         self
     }
+}
+
+/// The command line that was built with a server.
+pub(crate) fn command_line(binary: &Path) -> PathBuf {
+    binary.with_file_name("holdfast")
 }
 
 fn has_program(name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! The stage: a new cluster of real processes, each with an address and a disk of its own, and everything needed to take it down again.
 
+pub(crate) mod cpu;
 pub(crate) mod disk;
 pub(crate) mod means;
 pub(crate) mod node;
@@ -53,6 +54,8 @@ pub(crate) struct Stage {
     kit: PathBuf,
     pub(crate) binary: PathBuf,
     nodes: Mutex<BTreeMap<u64, SharedNode>>,
+    /// CPU time of nodes that were taken away.
+    cpu_of_gone: Mutex<Duration>,
     /// The network, where nodes have one of their own.
     pub(crate) wire: OnceLock<Wire>,
     /// What was made in the system so far, and is to be undone however far the run came.
@@ -81,6 +84,7 @@ impl Stage {
             kit: directory.join("kit"),
             binary: binary.to_owned(),
             nodes: Mutex::default(),
+            cpu_of_gone: Mutex::default(),
             wire: OnceLock::new(),
             made: Mutex::default(),
             means: means.clone(),
@@ -218,6 +222,7 @@ impl Stage {
         let Some(node) = node else { return Ok(()) };
         let mut node = node.lock().await;
         node.kill().await?;
+        *self.cpu_of_gone.lock().unwrap_or_else(PoisonError::into_inner) += node.cpu();
         if let Some(disk) = &node.disk {
             disk.unmount().await?;
             self.made().disks.retain(|made| made.path() != disk.path());
@@ -233,6 +238,31 @@ impl Stage {
     pub(crate) fn nodes(&self) -> Vec<(u64, SharedNode)> {
         let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.iter().map(|(id, node)| (*id, node.clone())).collect()
+    }
+
+    /// New certificates for a node, by the kit's authority, in place of those that it shows.
+    pub(crate) async fn renew_certificates(&self, id: u64) -> Result<(), Trouble> {
+        let (kit, id) = (self.kit.display().to_string(), id.to_string());
+        shell::run(&self.binary.display().to_string(), ["kit", "--out", &kit, "--renew", "--id", &id]).await.map(drop)
+    }
+
+    /// The directory with the cluster's seal, and what opens it.
+    pub(crate) fn seal(&self) -> PathBuf {
+        self.kit.join("node1")
+    }
+
+    /// A place for the files of one fault; it goes with the stage.
+    pub(crate) fn aside(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// CPU time that all nodes took so far, over all their lives.
+    pub(crate) async fn cpu(&self) -> Duration {
+        let mut total = *self.cpu_of_gone.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, node) in self.nodes() {
+            total += node.lock().await.cpu();
+        }
+        total
     }
 
     /// How to talk to the cluster, or to one of its nodes.

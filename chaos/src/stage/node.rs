@@ -5,7 +5,7 @@ use std::{fs::File, path::PathBuf, process::Stdio, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use super::{disk::LoopDisk, throttle::Throttle};
+use super::{cpu::Meter, disk::LoopDisk, throttle::Throttle};
 use crate::trouble::Trouble;
 
 /// How long a node that was killed may take to be gone; a disk that hangs holds it back.
@@ -40,13 +40,17 @@ pub(crate) struct Node {
     /// Variables for the next start.
     pub(crate) variables: Vec<(String, String)>,
     child: Option<Child>,
+    /// Bytes of its log before this life.
+    log_before: u64,
+    cpu: Meter,
     /// Whether it was ended on purpose, so that its end is no news.
     pub(crate) is_meant_to_run: bool,
 }
 
 impl Node {
     pub(crate) fn new(place: Place, disk: Option<LoopDisk>, throttle: Option<Throttle>, settings: Vec<String>) -> Node {
-        Node { place, disk, throttle, settings, variables: Vec::new(), child: None, is_meant_to_run: false }
+        let (variables, child) = (Vec::new(), None);
+        Node { place, disk, throttle, settings, variables, child, log_before: 0, cpu: Meter::default(), is_meant_to_run: false }
     }
 
     /// Starts it.
@@ -70,11 +74,13 @@ impl Node {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         let failed =
             |error: std::io::Error| Trouble::Program { command: format!("server of node {}", place.id), why: error.to_string() };
+        let log_before = self.log_bytes();
         let child = command.spawn().map_err(failed)?;
         if let (Some(throttle), Some(id)) = (&self.throttle, child.id()) {
             throttle.take(id)?;
         }
         self.child = Some(child);
+        self.log_before = log_before;
         self.is_meant_to_run = true;
         Ok(())
     }
@@ -86,13 +92,22 @@ impl Node {
 
     /// Whether it runs; notices when it has ended.
     pub(crate) fn is_running(&mut self) -> bool {
+        // Once somebody has waited for it, nobody knows any more what it took.
+        self.cpu.look(self.process());
         match self.child.as_mut().map(Child::try_wait) {
             Some(Ok(None)) => true,
             _ => {
                 self.child = None;
+                self.cpu.end_life();
                 false
             }
         }
+    }
+
+    /// CPU time that it took over all its lives; of one that was asked to stop, all but its last moments.
+    pub(crate) fn cpu(&mut self) -> Duration {
+        self.cpu.look(self.process());
+        self.cpu.total()
     }
 
     /// Sends it a signal; whether there was somebody to take it.
@@ -104,6 +119,7 @@ impl Node {
     /// `kill -9`, without waiting.
     pub(crate) fn begin_to_kill(&mut self) {
         self.is_meant_to_run = false;
+        self.cpu.look(self.process());
         if let Some(child) = &mut self.child {
             // One that has ended by itself is what was wanted.
             let _ = child.start_kill();
@@ -118,11 +134,13 @@ impl Node {
 
     /// Waits until it has ended; its exit code, where it has one.
     pub(crate) async fn ended_within(&mut self, patience: Duration) -> Result<Option<i32>, Trouble> {
+        self.cpu.look(self.process());
         let Some(child) = &mut self.child else { return Ok(None) };
         let waited = tokio::time::timeout(patience, child.wait()).await;
         let what = || format!("node {}", self.place.id);
         let status = waited.map_err(|_| Trouble::unusable(what(), format!("it did not end within {patience:?}")))?;
         self.child = None;
+        self.cpu.end_life();
         Ok(status.ok().and_then(|status| status.code()))
     }
 
@@ -136,6 +154,11 @@ impl Node {
     /// Bytes of its log so far, to look at what comes after.
     pub(crate) fn log_bytes(&self) -> u64 {
         std::fs::metadata(&self.place.log).map_or(0, |file| file.len())
+    }
+
+    /// What it wrote since it was last started.
+    pub(crate) fn log_of_this_life(&self) -> String {
+        self.log_after(self.log_before)
     }
 
     /// Its log after so many bytes.
