@@ -133,6 +133,18 @@ impl Replica {
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await
     }
 
+    /// Takes a voter's vote: it stays as a learner, which goes on following. To a learner nothing happens. A leader that does it to itself
+    /// steps down when the others know; better it hands over first.
+    ///
+    /// # Errors
+    /// When this node does not lead, the node is unknown, it is the last voter, or a change is in progress.
+    pub async fn demote(&self, id: u64) -> Result<(), MembershipError> {
+        if !self.members().contains_key(&id) {
+            return Err(MembershipError::NotMember(id));
+        }
+        self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id])), true).await
+    }
+
     fn check_caught_up(&self, id: u64) -> Result<(), MembershipError> {
         let lag_max = self.config().learner_lag_max;
         match self.status().followers.iter().find(|follower| follower.id == id) {

@@ -2,6 +2,7 @@
 
 use cluster_tests::processes::{ProcessCluster, READY, learner};
 use cluster_tests::waiting::{found, until};
+use cluster_tests::workload::ENVIRONMENT;
 use futures::TryStreamExt;
 use node::kit::NodePlan;
 use proto::v1;
@@ -16,6 +17,38 @@ async fn recorded(client: &Client, operation: &str) -> Vec<String> {
         if record.version == 0 { record.subject } else { format!("{} {}", record.subject, record.version) }
     };
     records.into_iter().map(about).collect()
+}
+
+fn member(node_id: u64) -> v1::MemberRequest {
+    v1::MemberRequest { node_id, even_so: false }
+}
+
+async fn put(client: &Client, path: &str, text: &str) {
+    let value = Some(v1::Value { kind: Some(v1::value::Kind::Bytes(text.to_owned().into())) });
+    let put = v1::PutRequest { environment: ENVIRONMENT.into(), path: path.into(), value, ..Default::default() };
+    client.secrets().put(put).await.unwrap();
+}
+
+async fn read(client: &Client, path: &str) -> Vec<u8> {
+    let get = v1::GetRequest { environment: ENVIRONMENT.into(), path: path.into(), version: 0 };
+    match client.secrets().get(get).await.unwrap().value.and_then(|value| value.kind) {
+        Some(v1::value::Kind::Bytes(bytes)) => bytes.to_vec(),
+        other => panic!("not text: {other:?}"),
+    }
+}
+
+/// What one node acknowledges is read at another at once, each time.
+async fn assert_never_stale(writes: &Client, reads: &Client) {
+    for number in 0..10 {
+        let text = number.to_string();
+        put(writes, "app/key", &text).await;
+        assert_eq!(read(reads, "app/key").await, text.as_bytes());
+    }
+}
+
+async fn voters(client: &Client) -> Vec<u64> {
+    let members = client.cluster().status(v1::StatusRequest {}).await.unwrap().members;
+    members.iter().filter(|member| member.voter).map(|member| member.node_id).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +112,64 @@ async fn a_voter_is_not_taken_out_while_those_left_would_be_no_majority() {
     let refused = remove(other).await.unwrap_err();
     assert_eq!(refused.code, Code::FailedPrecondition, "{refused}");
     assert!(refused.message.contains("of the 2 voters that would be left 1 answer"), "{refused}");
+    let kept = client.cluster().demote(member(other as u64 + 1)).await.unwrap_err();
+    assert_eq!((kept.code, kept.message), (refused.code, refused.message));
     remove(away).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demoted_leader_hands_over_and_answers_as_a_learner_until_it_votes_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = ProcessCluster::prepare(directory.path(), 3);
+    cluster.start_all();
+    let leader = cluster.ready().await;
+    let node_id = leader as u64 + 1;
+    let (itself, other) = (cluster.client(Some(leader)).await, cluster.client(Some((leader + 1) % 3)).await);
+    let client = cluster.client_from(leader).await;
+    let unknown = client.cluster().demote(member(9)).await.unwrap_err();
+    assert_eq!(unknown.code, Code::NotFound, "{unknown}");
+    until("all are on the journal", async || recorded(&client, "member.seen").await.len() == 3).await;
+
+    let demoted = client.cluster().demote(member(node_id)).await.unwrap();
+    assert_ne!(demoted.leader_id, node_id, "it has handed over");
+    client.cluster().demote(member(node_id)).await.unwrap();
+    until("it knows that it has no vote", async || {
+        itself.cluster().health(v1::HealthRequest {}).await.is_ok_and(|health| health.role == "learner" && health.ready)
+    })
+    .await;
+    assert_eq!(voters(&itself).await, (1..=3).filter(|id| *id != node_id).collect::<Vec<_>>());
+    assert_never_stale(&other, &itself).await;
+    assert_never_stale(&itself, &other).await;
+    let name = format!("node-{node_id}");
+    until("the journal knows", async || recorded(&client, "member.seen").await[3..] == [name.clone()]).await;
+    assert!(recorded(&client, "cluster.demote").await.ends_with(std::slice::from_ref(&name)));
+    assert!(recorded(&client, "member.left").await.is_empty());
+
+    until("it votes again", async || client.cluster().promote(member(node_id)).await.is_ok()).await;
+    assert_eq!(voters(&client).await, [1, 2, 3]);
+    client.cluster().transfer_leader(member(node_id)).await.unwrap();
+    assert_never_stale(&other, &itself).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_never_voted_answers_and_the_last_vote_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = ProcessCluster::prepare(directory.path(), 1);
+    cluster.start_all();
+    cluster.ready().await;
+    let founder = cluster.client(Some(0)).await;
+    put(&founder, "app/before", "before").await;
+    let plan = cluster.add_node();
+    founder.cluster().add_learner(learner(&plan)).await.unwrap();
+    let itself = cluster.client(Some(1)).await;
+    assert_eq!(read(&itself, "app/before").await, b"before");
+    assert_never_stale(&founder, &itself).await;
+    assert_never_stale(&itself, &founder).await;
+    for even_so in [false, true] {
+        let refused = founder.cluster().demote(v1::MemberRequest { node_id: 1, even_so }).await.unwrap_err();
+        assert_eq!(refused.code, Code::FailedPrecondition, "{refused}");
+    }
+    assert_eq!(voters(&itself).await, [1]);
 }
 
 #[cfg(debug_assertions)]

@@ -50,13 +50,13 @@ impl Operation {
     #[must_use]
     pub fn is_of_cluster(self) -> bool {
         use Operation::{
-            ClusterAddLearner, ClusterDrain, ClusterPromote, ClusterRemove, ClusterReplace, ClusterResume, ClusterSnapshot,
-            ClusterStatus, ClusterTransferLeader,
+            ClusterAddLearner, ClusterDemote, ClusterDrain, ClusterPromote, ClusterRemove, ClusterReplace, ClusterResume,
+            ClusterSnapshot, ClusterStatus, ClusterTransferLeader,
         };
         matches!(
             self,
             ClusterStatus | ClusterAddLearner | ClusterPromote | ClusterRemove | ClusterTransferLeader | ClusterSnapshot
-        ) || matches!(self, ClusterDrain | ClusterResume | ClusterReplace)
+        ) || matches!(self, ClusterDrain | ClusterResume | ClusterReplace | ClusterDemote)
     }
 }
 
@@ -114,7 +114,7 @@ capabilities! {
     Audit { AuditQuery AuditTail AuditExport AuditHead }
     Cluster {
         ClusterStatus ClusterAddLearner ClusterPromote ClusterRemove ClusterTransferLeader ClusterSnapshot ClusterDrain ClusterResume
-        ClusterReplace
+        ClusterReplace ClusterDemote
         SnapshotSave SnapshotList SnapshotPrune SnapshotRestore DrillReport
     }
     Alerts { AlertList AlertAcknowledge AlertTest SinkPut SinkDelete SinkList }
@@ -278,6 +278,7 @@ operations! {
     ClusterDrain = 250 "cluster.drain",
     ClusterResume = 251 "cluster.resume",
     ClusterReplace = 252 "cluster.replace",
+    ClusterDemote = 253 "cluster.demote",
     MemberSeen = 255 "member.seen",
     MemberLeft = 256 "member.left",
     MemberAnnounced = 257 "member.announced",

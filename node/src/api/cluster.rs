@@ -85,6 +85,20 @@ impl Cluster for ClusterService {
         self.changed(self.replica.promote(node).await)
     }
 
+    async fn demote(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
+        let even_so = request.get_ref().even_so;
+        let node = self.permitted(request, Operation::ClusterDemote).await?;
+        if !even_so && self.leads() {
+            self.check_answering(|members, status, since| placement::can_spare(members, status, node, since)).await?;
+        }
+        // Without a vote it could not lead, and the others would have to notice first.
+        if self.leads() && node == self.door.node_id {
+            let leader = leadership::hand_over(&self.replica).await;
+            return self.changed(leader.and_then(|leader| Err(MembershipError::NotLeader { leader: Some(leader) })));
+        }
+        self.changed(self.replica.demote(node).await)
+    }
+
     async fn remove(&self, request: Request<v1::MemberRequest>) -> Result<Response<v1::MembershipResponse>, Status> {
         let even_so = request.get_ref().even_so;
         let node = self.permitted(request, Operation::ClusterRemove).await?;

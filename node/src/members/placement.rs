@@ -211,6 +211,9 @@ mod tests {
         assert!(refused.starts_with("of the 2 voters that would be left 1 answer"), "{refused}");
         let with_learner: Vec<_> = members.into_iter().chain([member(4, "", false)]).collect();
         assert_eq!(can_spare(&with_learner, &led_by_1(&[]), 4, SILENT), Ok(()), "it has no vote");
+        let last = [member(1, "", true), member(4, "", false)];
+        let refused = can_spare(&last, &led_by_1(&[(4, 0, true)]), 1, SILENT).unwrap_err();
+        assert!(refused.starts_with("of the 0 voters that would be left 0 answer"), "{refused}");
     }
 
     #[test]

@@ -271,6 +271,8 @@ service! {
         add_learner(AddLearnerRequest) -> MembershipResponse;
         /// Lets a learner vote.
         promote(MemberRequest) -> MembershipResponse;
+        /// Takes a voter's vote; it stays as a learner.
+        demote(MemberRequest) -> MembershipResponse;
         /// Takes a member out.
         remove(MemberRequest) -> MembershipResponse;
         /// Puts a learner in a member's place.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use raft::{MembershipError, ProposeError, ReadError, ReplicaConfig, Reply};
+use raft::{MembershipError, ProposeError, ReadError, ReplicaConfig, Reply, Role};
 
 use crate::support::{
     soon,
@@ -38,6 +38,8 @@ over_both_transports! {
     an_empty_learner_is_brought_up_by_a_snapshot_and_then_votes,
     a_damaged_snapshot_is_asked_for_again_and_touches_nothing,
     a_removed_node_no_longer_counts,
+    a_demoted_node_follows_and_its_answers_do_not_count,
+    the_last_vote_is_not_taken,
     a_follower_that_hears_nothing_raises_nobodys_term,
     what_an_isolated_leader_took_stays_unknown_and_is_never_applied_beside_the_new_log,
     a_member_that_a_quorum_has_not_agreed_on_is_no_news,
@@ -165,6 +167,45 @@ async fn a_removed_node_no_longer_counts(net: Net) {
     assert_eq!(world.replica(leader).add_learner(stays, world.member(stays)).await, Err(MembershipError::AlreadyMember(stays)));
     let last = world.write("without it").await;
     world.all_hold(last, &["without it"]).await;
+    world.finish().await;
+}
+
+async fn a_demoted_node_follows_and_its_answers_do_not_count(net: Net) {
+    let config = ReplicaConfig { barrier_timeout: Duration::from_millis(500), ..patient() };
+    let world = World::cluster(net, config, 3).await;
+    let leader = world.leader().await;
+    let [demoted, other] = world.others(leader)[..] else { panic!("three nodes") };
+    world.replica(leader).demote(demoted).await.unwrap();
+    assert_eq!(world.replica(leader).demote(demoted).await, Ok(()), "it is one already");
+    assert!(!world.replica(leader).members()[&demoted].voter);
+    assert_eq!(world.replica(leader).transfer_leader(demoted).await, Err(MembershipError::NotMember(demoted)));
+    let mut role = world.replica(demoted).watch_role();
+    soon("it to be a learner", role.wait_for(|role| matches!(role, Role::Learner { .. }))).await.unwrap();
+    let last = world.write_at(leader, "to a learner").await;
+    world.all_hold(last, &["to a learner"]).await;
+
+    // Two of three nodes reach each other, but one of two votes.
+    world.net.isolate(other, &[leader, demoted]);
+    let refused = world.replica(leader).read_barrier().await;
+    assert!(matches!(refused, Err(ReadError::NoQuorum(_))), "{refused:?}");
+    world.net.heal();
+    let leader = world.leader().await;
+    world.replica(leader).promote(demoted).await.unwrap();
+    assert!(world.replica(leader).members()[&demoted].voter);
+    let last = world.write_at(leader, "to a voter").await;
+    world.all_hold(last, &["to a learner", "to a voter"]).await;
+    world.finish().await;
+}
+
+async fn the_last_vote_is_not_taken(net: Net) {
+    let mut world = World::cluster(net, patient(), 1).await;
+    world.start(2).await;
+    world.replica(1).add_learner(2, world.member(2)).await.unwrap();
+    let refused = world.replica(1).demote(1).await;
+    assert!(matches!(refused, Err(MembershipError::Refused(_))), "{refused:?}");
+    assert_eq!(world.replica(1).demote(9).await, Err(MembershipError::NotMember(9)));
+    let last = world.write_at(1, "still").await;
+    world.all_hold(last, &["still"]).await;
     world.finish().await;
 }
 

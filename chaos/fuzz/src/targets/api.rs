@@ -43,12 +43,13 @@ const SETTINGS: [&str; 7] = [
     "log.level=off",
 ];
 /// Calls that reach out, or end or change the node itself: they are asked by somebody who may do nothing, so that only parsing is reached.
-const POWERLESS: [&str; 24] = [
+const POWERLESS: [&str; 25] = [
     "/holdfast.v1.Alerts/PutSink",
     "/holdfast.v1.Alerts/Test",
     "/holdfast.v1.Issuers/Put",
     "/holdfast.v1.Cluster/AddLearner",
     "/holdfast.v1.Cluster/Promote",
+    "/holdfast.v1.Cluster/Demote",
     "/holdfast.v1.Cluster/Remove",
     "/holdfast.v1.Cluster/Replace",
     "/holdfast.v1.Cluster/TransferLeader",

@@ -56,6 +56,15 @@ pub(crate) enum Command {
         #[arg(long)]
         even_so: bool,
     },
+    /// Take a voter's vote: it stays as a learner, which follows and answers.
+    #[command(after_help = "A leader hands over first. `promote` gives the vote back.\n\nExamples:\n  holdfast cluster demote 4")]
+    Demote {
+        /// The voter.
+        node_id: u64,
+        /// Also where those left that answer would be no majority
+        #[arg(long)]
+        even_so: bool,
+    },
     /// Put a learner that has caught up in a member's place; that one leaves for good.
     #[command(after_help = "Examples:\n  holdfast cluster replace 2 --by 4")]
     Replace {
@@ -120,6 +129,11 @@ impl Command {
                 let answer = client.await?.cluster().promote(member(node_id, even_so)).await;
                 let answer = answer.doing(|| format!("promote node {node_id}"))?;
                 changed(session, &format!("node {node_id} votes"), node_id, &answer)
+            }
+            Command::Demote { node_id, even_so } => {
+                let answer = client.await?.cluster().demote(member(node_id, even_so)).await;
+                let answer = answer.doing(|| format!("demote node {node_id}"))?;
+                changed(session, &format!("node {node_id} is a learner"), node_id, &answer)
             }
             Command::Replace { node_id, by } => {
                 confirm(session, &format!("Take node {node_id} out of the cluster, and let node {by} vote instead?"))?;

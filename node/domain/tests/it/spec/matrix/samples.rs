@@ -105,6 +105,7 @@ samples! {
     ClusterDrain => By(cluster_as(Operation::ClusterDrain)),
     ClusterResume => By(cluster_as(Operation::ClusterResume)),
     ClusterReplace => By(cluster_as(Operation::ClusterReplace)),
+    ClusterDemote => By(cluster_as(Operation::ClusterDemote)),
     MemberSeen => Itself(members::see(&[(1, "a", true)])),
     MemberLeft => Itself(Box::new(|world| {
         let both = members::see(&[(1, "a", true), (2, "b", true)])(world);
