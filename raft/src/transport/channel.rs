@@ -113,11 +113,12 @@ impl Hub {
         if lost { Err(unreachable(format!("link from node {from} to node {to} is cut"))) } else { Ok(()) }
     }
 
-    /// Returns when the link in one of its directions is cut.
+    /// Returns when the link from `a` to `b` is cut in one of its directions, or nobody is there any more.
     async fn broken(&self, a: u64, b: u64) {
         let mut net = self.net.subscribe();
+        let is_broken = |net: &Net| net.cut.contains(&(a, b)) || net.cut.contains(&(b, a)) || !net.inboxes.contains_key(&b);
         // The hub lives as long as this future, which borrows it: waiting cannot fail.
-        let _ = net.wait_for(|net| net.cut.contains(&(a, b)) || net.cut.contains(&(b, a))).await;
+        let _ = net.wait_for(is_broken).await;
     }
 
     fn inbox(&self, id: u64) -> Result<Inbox, RPCError<TypeConfig>> {
@@ -253,7 +254,8 @@ async fn outward(
     Ok(())
 }
 
-/// Brings the answers back. Like a dead connection, a cut ends the stream with an error though nothing is being sent.
+/// Brings the answers back. Like a dead connection, a cut or the end of the other node ends the stream with an error though nothing is
+/// being sent: raft would wait for ever on one that merely ended.
 fn backward(
     hub: Hub,
     from: u64,
@@ -263,7 +265,10 @@ fn backward(
     stream::unfold(Some((Box::pin(answers), hub)), move |state| async move {
         let (mut answers, hub) = state?;
         let answer = tokio::select! {
-            answer = answers.next() => answer?.map_err(unreachable),
+            answer = answers.next() => match answer {
+                Some(answer) => answer.map_err(unreachable),
+                None => Err(unreachable(format!("node {to} ended"))),
+            },
             () = hub.broken(from, to) => Err(unreachable(format!("link between node {from} and node {to} broke"))),
         };
         let crossed = match answer {

@@ -39,6 +39,7 @@ over_both_transports! {
     a_damaged_snapshot_is_asked_for_again_and_touches_nothing,
     a_removed_node_no_longer_counts,
     a_demoted_node_follows_and_its_answers_do_not_count,
+    an_idle_follower_that_starts_again_gets_what_comes_next,
     the_last_vote_is_not_taken,
     a_follower_that_hears_nothing_raises_nobodys_term,
     what_an_isolated_leader_took_stays_unknown_and_is_never_applied_beside_the_new_log,
@@ -194,6 +195,22 @@ async fn a_demoted_node_follows_and_its_answers_do_not_count(net: Net) {
     assert!(world.replica(leader).members()[&demoted].voter);
     let last = world.write_at(leader, "to a voter").await;
     world.all_hold(last, &["to a learner", "to a voter"]).await;
+    world.finish().await;
+}
+
+async fn an_idle_follower_that_starts_again_gets_what_comes_next(net: Net) {
+    let mut world = World::cluster(net, patient(), 3).await;
+    let leader = world.leader().await;
+    let [first, second] = world.others(leader)[..] else { panic!("three nodes") };
+    let last = world.write_at(leader, "before").await;
+    world.all_hold(last, &["before"]).await;
+    for follower in [first, second] {
+        world.stop(follower).await;
+        world.start(follower).await;
+    }
+    soon("the vote to be taken", world.replica(leader).demote(second)).await.unwrap();
+    let last = world.write_at(leader, "after").await;
+    world.all_hold(last, &["before", "after"]).await;
     world.finish().await;
 }
 

@@ -6,11 +6,10 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
 use storage_crypto::Key;
 
 use super::{
-    JournalError, JournalHead, JournalOptions, JournalStats, aside,
+    JournalError, JournalHead, JournalOptions, aside,
     handle::Inner,
     index::{Blocks, Index, JournalSegment, Located, Start},
     shared::{Shared, State, read_block},
@@ -70,21 +69,7 @@ pub(crate) fn open(
 
     let maker = maker(&disk, dir, options.segment_bytes, survey.surplus(), spare)?;
     let appender = Appender::new(Arc::clone(&codec), Arc::clone(&options.entropy), dir.to_owned(), maker, resume);
-    let stats = JournalStats { segments: segments.len() as u64, ..JournalStats::default() };
-    let state = State {
-        head,
-        resets: 0,
-        index: Index::recovered(segments, tail),
-        cache: VecDeque::new(),
-        cache_bytes: 0,
-        queue: Vec::new(),
-        queued_bytes: 0,
-        next_op: 1,
-        failed: None,
-        closing: false,
-        gathering: false,
-        stats,
-    };
+    let state = State::opened(head, Index::recovered(segments, tail));
     let shared = Arc::new(Shared {
         disk,
         dir: dir.to_owned(),

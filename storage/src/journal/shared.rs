@@ -80,6 +80,25 @@ pub(crate) enum Task {
 const GATHERED_BYTES: usize = 256 * 1024;
 
 impl State {
+    /// Of a journal that was just opened.
+    pub(crate) fn opened(head: JournalHead, index: Index) -> State {
+        let stats = JournalStats { segments: index.segments.len() as u64, ..JournalStats::default() };
+        State {
+            head,
+            resets: 0,
+            index,
+            cache: VecDeque::new(),
+            cache_bytes: 0,
+            queue: Vec::new(),
+            queued_bytes: 0,
+            next_op: 1,
+            failed: None,
+            closing: false,
+            gathering: false,
+            stats,
+        }
+    }
+
     /// Whether the writer may wait for more blocks: nobody waits for those that are there, and they are few.
     pub(crate) fn may_gather(&self) -> bool {
         let only_blocks = self.queue.iter().all(|task| matches!(task, Task::Append(..)));
