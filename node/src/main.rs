@@ -298,6 +298,12 @@ fn describe(report: &RestoreReport, seconds: f64) -> String {
         report.tokens_ended,
         report.members,
     );
+    if report.values_gone > 0 {
+        text.push_str(&format!(
+            "\n{} of the values were destroyed while the snapshot was written, and stay so",
+            report.values_gone
+        ));
+    }
     if let Some(file) = &report.token_file {
         text.push_str(&format!("\nthe new root token is in {file}: start this node, then the others"));
     }

@@ -9,6 +9,7 @@ use crate::engine::standing::{Record, Standing, values_of};
 use crate::engine::stores::{Home, Stores};
 use crate::engine::values::{ValueKey, Values};
 use crate::engine::{Published, Sealing};
+use crate::fault;
 use node_domain::State;
 use node_domain::ids::Stamp;
 use node_domain::state::Piece;
@@ -184,6 +185,9 @@ impl Snapshots {
                 continue;
             }
             push(&Record::Piece(piece))?;
+        }
+        if fault::is_set("snapshot: values are read late") {
+            std::thread::sleep(std::time::Duration::from_secs(3));
         }
         for environment in standing.state.environments() {
             let name = &environment.about.name;

@@ -90,8 +90,8 @@ pub(super) fn check_empty(disk: &dyn Disk, data: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes it all. Until the marker goes, as the last step, the node does not start.
-pub(super) fn begin(beginning: &Beginning<'_>, folded: Folded, progress: Progress<'_>) -> io::Result<()> {
+/// Writes it all. Until the marker goes, as the last step, the node does not start. Says how many values of the state were gone.
+pub(super) fn begin(beginning: &Beginning<'_>, folded: Folded, progress: Progress<'_>) -> io::Result<u64> {
     let data = &beginning.config.node.data;
     let disk = &*beginning.ambient.disk;
     storage::disk::replace(disk, &data.join(RESTORING), b"a restore writes here\n")?;
@@ -99,10 +99,11 @@ pub(super) fn begin(beginning: &Beginning<'_>, folded: Folded, progress: Progres
         remove(&data.join(part))?;
     }
     let state = folded.standing.state.in_epoch(beginning.epoch);
-    let first = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
-    write_snapshot(beginning, &data.join("snapshots"), folded, &state, progress)?;
+    let gone = write_snapshot(beginning, &data.join("snapshots"), folded, &state, progress)?;
+    let first = codec::encode(Kind::Batch, &first_batch(beginning, &state, &gone)?);
     write_log(beginning, first)?;
-    unmark(disk, data, RESTORING)
+    unmark(disk, data, RESTORING)?;
+    Ok(gone.len() as u64)
 }
 
 /// As [`begin`], over the data of a node that goes on: its journal stays, its snapshots and log are set aside, in a directory beside them.
@@ -113,10 +114,10 @@ pub(super) fn begin_over(beginning: &Beginning<'_>, folded: Folded, progress: Pr
     let aside = format!("{ASIDE}{}", beginning.epoch);
     storage::disk::replace(disk, &data.join(RECOVERING), aside.as_bytes())?;
     let state = folded.standing.state.in_epoch(beginning.epoch);
-    let first = codec::encode(Kind::Batch, &first_batch(beginning, &state)?);
     let next = data.join(NEXT_SNAPSHOTS);
     remove(&next)?;
-    write_snapshot(beginning, &next, folded, &state, progress)?;
+    let gone = write_snapshot(beginning, &next, folded, &state, progress)?;
+    let first = codec::encode(Kind::Batch, &first_batch(beginning, &state, &gone)?);
     let aside = data.join(aside);
     disk.create_dir_all(&aside)?;
     for part in REPLACED.iter().filter(|part| data.join(part).exists()) {
@@ -176,13 +177,14 @@ fn write_log(beginning: &Beginning<'_>, first: Vec<u8>) -> io::Result<()> {
     begun
 }
 
+/// Says which values of the state are not there: a full snapshot lacks what was destroyed between its state and the reading of its values.
 fn write_snapshot(
     beginning: &Beginning<'_>,
     directory: &Path,
     folded: Folded,
     state: &State,
     progress: Progress<'_>,
-) -> io::Result<()> {
+) -> io::Result<HashSet<ValueKey>> {
     let Folded { standing, mut spilled, full, brought: _brought, value_count } = folded;
     let ambient = beginning.ambient;
     ambient.disk.create_dir_all(directory)?;
@@ -198,8 +200,7 @@ fn write_snapshot(
     }
     // Only where increments ran may the full snapshot hold values that are gone.
     let is_moved = full.as_ref().is_none_or(|(full, _)| standing.point() != full.header().at);
-    let wanted: Option<HashSet<ValueKey>> = (!spilled.is_empty() || is_moved)
-        .then(|| state.environments().flat_map(|home| home.secrets.values()).flat_map(|secret| values_of(secret)).collect());
+    let wanted: Option<HashSet<ValueKey>> = (!spilled.is_empty() || is_moved).then(|| values_in(state).collect());
     let is_wanted = |key: &ValueKey| wanted.as_ref().is_none_or(|wanted| wanted.contains(key));
     let mut written = 0;
     let mut push = |writer: &mut SnapshotWriter, record: Record| {
@@ -222,16 +223,40 @@ fn write_snapshot(
             if is_wanted(&key) { push(&mut writer, Record::Value(environment.clone(), key, payload)) } else { Ok(()) }
         },
     )?;
-    if written != value_count {
-        // A full snapshot lacks what was destroyed between its state and the reading of its values.
-        let hint = if is_moved {
-            ""
-        } else {
-            "; some may have been destroyed while it was written: restore as of a later record or time"
-        };
-        return Err(io::Error::other(format!("the state has {value_count} values, the snapshots hold {written} of them{hint}")));
+    let mut gone = HashSet::new();
+    if written < value_count {
+        gone = values_in(state).filter(|key| !spilled.holds(*key)).collect();
+        if let Some((full, _)) = &full {
+            Standing::read_values(full, |_, key, _| {
+                gone.remove(&key);
+                Ok(())
+            })?;
+        }
     }
-    writer.finish(&beginning.local.sealing.signer()).map(drop).map_err(io::Error::other)
+    if written + gone.len() as u64 != value_count {
+        return Err(io::Error::other(format!("the state has {value_count} values, the snapshots hold {written} of them")));
+    }
+    writer.finish(&beginning.local.sealing.signer()).map_err(io::Error::other)?;
+    Ok(gone)
+}
+
+/// All values of a state.
+fn values_in(state: &State) -> impl Iterator<Item = ValueKey> + '_ {
+    state.environments().flat_map(|home| home.secrets.values()).flat_map(|secret| values_of(secret))
+}
+
+/// That values are not there is on the journal, as it was on that of the old cluster.
+fn destroyed<'a>(state: &'a State, gone: &'a HashSet<ValueKey>) -> impl Iterator<Item = Event> + 'a {
+    let secrets = state.environments().flat_map(|home| home.secrets.values().map(|secret| (&home.about.name, secret)));
+    secrets.filter(|_| !gone.is_empty()).filter_map(|(environment, secret)| {
+        let versions: Vec<u64> = values_of(secret).filter(|key| gone.contains(key)).map(|(_, version)| version).collect();
+        (!versions.is_empty()).then(|| Event::SecretVersionsDestroyed {
+            environment: environment.clone(),
+            path: secret.path.clone(),
+            secret: secret.id,
+            versions,
+        })
+    })
 }
 
 fn header(beginning: &Beginning<'_>, state: &State, standing: &Standing) -> SnapshotHeader {
@@ -247,14 +272,15 @@ fn header(beginning: &Beginning<'_>, state: &State, standing: &Standing) -> Snap
     }
 }
 
-/// The first record, the root token, and the alert that the cluster came back.
-fn first_batch(beginning: &Beginning<'_>, state: &State) -> io::Result<Batch> {
+/// The first record, the root token, what is `gone`, and the alert that the cluster came back.
+fn first_batch(beginning: &Beginning<'_>, state: &State, gone: &HashSet<ValueKey>) -> io::Result<Batch> {
     let stamp = beginning.ambient.clock.now().max(node_domain::ids::Stamp(state.stamp().0 + 1));
     let founder = || PrincipalName::parse(node_domain::decide::FOUNDER).map_err(|error| io::Error::other(error.to_string()));
     let mut events = vec![Event::Recovery(beginning.event.clone())];
     if let Some(hash) = beginning.root_token {
         events.push(Event::TokenCreated { token: Box::new(root_token(hash, stamp, founder()?)?) });
     }
+    events.extend(destroyed(state, gone));
     let (at, epoch) = (state.revision().0, state.epoch());
     let (text, door) = match &beginning.event {
         RecoveryEvent::Recovered(recovered) => {

@@ -61,6 +61,8 @@ pub struct RestoreReport {
     pub secrets: u64,
     /// Values: versions that were not destroyed.
     pub values: u64,
+    /// Those of them that were destroyed while the full snapshot was written: the new cluster's journal says so. Not known in a dry run.
+    pub values_gone: u64,
     /// Tokens that end.
     pub tokens_ended: u64,
     /// The members of the new cluster.
@@ -107,7 +109,7 @@ pub async fn restore(
     let beginning = Beginning { config, ambient, local: &local, position, epoch, event, root_token: Some(token_hash) };
     let written = plan::write_token(&wish.token_file, &token);
     written.map_err(failed(format!("write the root token to {}", wish.token_file.display())))?;
-    begin(&beginning, folded, progress).map_err(failed("write the data directory"))?;
+    report.values_gone = begin(&beginning, folded, progress).map_err(failed("write the data directory"))?;
     report.dry_run = false;
     report.token_file = Some(wish.token_file.display().to_string());
     Ok(report)
@@ -193,6 +195,7 @@ fn report(chosen: &Chosen, folded: &Folded, members: Vec<u64>, epoch: u32) -> Re
         environments: environments.collect(),
         secrets: state.secret_count(),
         values: folded.value_count,
+        values_gone: 0,
         tokens_ended: state.token_count() as u64,
         members,
         dry_run: true,

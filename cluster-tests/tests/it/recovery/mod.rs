@@ -14,7 +14,7 @@ use proto::v1;
 use proto_client::Client;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Where the secrets of these tests are.
 const ENVIRONMENT: &str = "production";
@@ -38,10 +38,19 @@ impl Desk {
         self.directory.path().join("backups")
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary(program));
         command.args(arguments).env("HOLDFAST_CONFIG", self.cluster.kit().join("client.toml")).stdin(Stdio::null());
-        command.output().unwrap()
+        command
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        self.command(program, arguments).output().unwrap()
+    }
+
+    /// A program that goes on while other things happen.
+    fn begin(&self, program: &str, arguments: &[&str]) -> Child {
+        self.command(program, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// What a program says that succeeds.

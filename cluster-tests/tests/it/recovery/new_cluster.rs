@@ -69,6 +69,37 @@ async fn a_cluster_comes_back_on_new_nodes_from_a_snapshot_and_its_seal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_destroyed_while_a_snapshot_was_written_stays_destroyed() {
+    let mut desk = Desk::start(1).await;
+    desk.cluster.kill_all();
+    desk.cluster.set_variable("HOLDFAST_FAULT", Some("snapshot: values are read late"));
+    desk.cluster.start(0);
+    desk.cluster.ready().await;
+    let client = desk.cluster.client(None).await;
+    write(&client, "app", 5).await;
+    put(&client, "app/0", "the newest").await;
+
+    let saving = desk.begin("holdfast", &["snapshot", "save", "-o", "json", "--to", desk.set().to_str().unwrap()]);
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let destroy = v1::VersionsRequest { environment: ENVIRONMENT.into(), path: "app/0".into(), versions: vec![1] };
+    client.secrets().destroy(destroy).await.unwrap();
+    let saved = saving.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&saved.stderr);
+    assert!(saved.status.success(), "{said}");
+    desk.lose_everything();
+    desk.cluster.set_variable("HOLDFAST_FAULT", None);
+
+    let (_, report) = come_back(&mut desk, &[]).await;
+    assert_eq!((&report["values"], &report["values_gone"]), (&6.into(), &1.into()));
+    let client = desk.cluster.client(None).await;
+    assert_eq!(read(&client, "app/0").await, "the newest");
+    assert_eq!(read(&client, "app/4").await, "app value 4");
+    let first = v1::GetRequest { environment: ENVIRONMENT.into(), path: "app/0".into(), version: 1 };
+    let refused = client.secrets().get(first).await.unwrap_err();
+    assert!(refused.message.contains("its value is gone for good"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_would_come_back_and_writes_nothing() {
     let mut desk = Desk::start(1).await;
     let client = desk.cluster.client(None).await;
