@@ -81,7 +81,7 @@ async fn what_was_destroyed_while_a_snapshot_was_written_stays_destroyed() {
 
     let saving = desk.begin("holdfast", &["snapshot", "save", "-o", "json", "--to", desk.set().to_str().unwrap()]);
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    let destroy = v1::VersionsRequest { environment: ENVIRONMENT.into(), path: "app/0".into(), versions: vec![1] };
+    let destroy = v1::VersionsRequest { environment: ENVIRONMENT.into(), path: "app/0".into(), versions: vec![1], all: false };
     client.secrets().destroy(destroy).await.unwrap();
     let saved = saving.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&saved.stderr);
