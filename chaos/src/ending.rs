@@ -157,7 +157,7 @@ async fn stand(nodes: &[(u64, Client)]) -> Result<Vec<Standing>, Trouble> {
     Ok(standings)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

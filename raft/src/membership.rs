@@ -126,9 +126,7 @@ impl Replica {
     /// # Errors
     /// When this node does not lead, the node is unknown or lacks too many entries, or a change is in progress.
     pub async fn promote(&self, id: u64) -> Result<(), MembershipError> {
-        if !self.members().contains_key(&id) {
-            return Err(MembershipError::NotMember(id));
-        }
+        self.check_member(id)?;
         self.check_caught_up(id)?;
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await
     }
@@ -139,10 +137,12 @@ impl Replica {
     /// # Errors
     /// When this node does not lead, the node is unknown, it is the last voter, or a change is in progress.
     pub async fn demote(&self, id: u64) -> Result<(), MembershipError> {
-        if !self.members().contains_key(&id) {
-            return Err(MembershipError::NotMember(id));
-        }
+        self.check_member(id)?;
         self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id])), true).await
+    }
+
+    fn check_member(&self, id: u64) -> Result<(), MembershipError> {
+        if self.members().contains_key(&id) { Ok(()) } else { Err(MembershipError::NotMember(id)) }
     }
 
     fn check_caught_up(&self, id: u64) -> Result<(), MembershipError> {

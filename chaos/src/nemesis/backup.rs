@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{Blow, Scene};
 use crate::{
+    ending::hex,
     shell,
     stage::{Stage, means::command_line},
     trouble::Trouble,
@@ -185,7 +186,7 @@ async fn chain_at(scene: &Scene, record: u64) -> Result<String, Trouble> {
             if let Some(Ok(exported)) = records.next().await
                 && exported.seq == record
             {
-                return Ok(exported.chain.iter().map(|byte| format!("{byte:02x}")).collect());
+                return Ok(hex(&exported.chain));
             }
         }
         if Instant::now() > deadline {

@@ -1,8 +1,8 @@
 //! Who belongs to the cluster: what is remembered of nodes that left, and what all of them understand.
 
+use crate::seal::{get, put};
 use cluster_tests::processes::{ProcessCluster, READY, learner};
 use cluster_tests::waiting::{found, until};
-use cluster_tests::workload::ENVIRONMENT;
 use futures::TryStreamExt;
 use node::kit::NodePlan;
 use proto::v1;
@@ -23,26 +23,12 @@ fn member(node_id: u64) -> v1::MemberRequest {
     v1::MemberRequest { node_id, even_so: false }
 }
 
-async fn put(client: &Client, path: &str, text: &str) {
-    let value = Some(v1::Value { kind: Some(v1::value::Kind::Bytes(text.to_owned().into())) });
-    let put = v1::PutRequest { environment: ENVIRONMENT.into(), path: path.into(), value, ..Default::default() };
-    client.secrets().put(put).await.unwrap();
-}
-
-async fn read(client: &Client, path: &str) -> Vec<u8> {
-    let get = v1::GetRequest { environment: ENVIRONMENT.into(), path: path.into(), version: 0 };
-    match client.secrets().get(get).await.unwrap().value.and_then(|value| value.kind) {
-        Some(v1::value::Kind::Bytes(bytes)) => bytes.to_vec(),
-        other => panic!("not text: {other:?}"),
-    }
-}
-
 /// What one node acknowledges is read at another at once, each time.
 async fn assert_never_stale(writes: &Client, reads: &Client) {
     for number in 0..10 {
         let text = number.to_string();
-        put(writes, "app/key", &text).await;
-        assert_eq!(read(reads, "app/key").await, text.as_bytes());
+        put(writes, "app/key", text.as_bytes()).await;
+        assert_eq!(get(reads, "app/key").await, text.as_bytes());
     }
 }
 
@@ -107,8 +93,7 @@ async fn a_voter_is_not_taken_out_while_those_left_would_be_no_majority() {
     let client = cluster.client_from(leader).await;
     let (away, other) = ((leader + 1) % 3, (leader + 2) % 3);
     cluster.kill(away);
-    let remove =
-        async |node: usize| client.cluster().remove(v1::MemberRequest { node_id: node as u64 + 1, even_so: false }).await;
+    let remove = async |node: usize| client.cluster().remove(member(node as u64 + 1)).await;
     let refused = remove(other).await.unwrap_err();
     assert_eq!(refused.code, Code::FailedPrecondition, "{refused}");
     assert!(refused.message.contains("of the 2 voters that would be left 1 answer"), "{refused}");
@@ -158,11 +143,11 @@ async fn a_node_that_never_voted_answers_and_the_last_vote_stays() {
     cluster.start_all();
     cluster.ready().await;
     let founder = cluster.client(Some(0)).await;
-    put(&founder, "app/before", "before").await;
+    put(&founder, "app/before", b"before").await;
     let plan = cluster.add_node();
     founder.cluster().add_learner(learner(&plan)).await.unwrap();
     let itself = cluster.client(Some(1)).await;
-    assert_eq!(read(&itself, "app/before").await, b"before");
+    assert_eq!(get(&itself, "app/before").await, b"before");
     assert_never_stale(&founder, &itself).await;
     assert_never_stale(&itself, &founder).await;
     for even_so in [false, true] {

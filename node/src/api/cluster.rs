@@ -89,7 +89,7 @@ impl Cluster for ClusterService {
         let even_so = request.get_ref().even_so;
         let node = self.permitted(request, Operation::ClusterDemote).await?;
         if !even_so && self.leads() {
-            self.check_answering(|members, status, since| placement::can_spare(members, status, node, since)).await?;
+            self.check_spared(node).await?;
         }
         // Without a vote it could not lead, and the others would have to notice first.
         if self.leads() && node == self.door.node_id {
@@ -103,7 +103,7 @@ impl Cluster for ClusterService {
         let even_so = request.get_ref().even_so;
         let node = self.permitted(request, Operation::ClusterRemove).await?;
         if !even_so && self.leads() {
-            self.check_answering(|members, status, since| placement::can_spare(members, status, node, since)).await?;
+            self.check_spared(node).await?;
             self.check_kept(node).await?;
         }
         self.changed(self.replica.remove(node).await)
@@ -207,6 +207,11 @@ impl ClusterService {
         let command = Command::Cluster { operation, node: message.node_id };
         self.door.submit(&caller, operation, &message, Ok(command)).await?;
         Ok(message.node_id)
+    }
+
+    /// Those left vote on without it.
+    async fn check_spared(&self, node: u64) -> Result<(), Status> {
+        self.check_answering(|members, status, since| placement::can_spare(members, status, node, since)).await
     }
 
     /// Those left must answer now: that they did a moment ago says nothing of a node that has just died.

@@ -149,6 +149,11 @@ pub(crate) fn chain_decision(decision: &Decision, before: u64, chain: Link, stat
         .fold(chain, |chain, (seq, at)| chain::next(&chain, &decision.leaf(at, Revision(seq), state.cluster(), state.epoch())))
 }
 
+/// All values of a state.
+pub(crate) fn values_in(state: &State) -> impl Iterator<Item = ValueKey> + '_ {
+    state.environments().flat_map(|home| home.secrets.values()).flat_map(|secret| values_of(secret))
+}
+
 /// Versions that have a value.
 pub(crate) fn values_of(secret: &Secret) -> impl Iterator<Item = ValueKey> + '_ {
     let with_value = secret.versions.iter().filter(|version| version.state != VersionState::Destroyed);

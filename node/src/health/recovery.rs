@@ -28,11 +28,7 @@ impl Recovery {
             saved: known.saved().map(|saved| saved.at),
             failing: known.failed().is_some(),
             drill: known.drill().map(|drill| (drill.at, drill.drill.passed)),
-            drill_every: config
-                .to
-                .as_ref()
-                .and(Some(config.drill_every_ms).filter(|every| *every > 0))
-                .map(Duration::from_millis),
+            drill_every: (config.to.is_some() && config.drill_every_ms > 0).then(|| Duration::from_millis(config.drill_every_ms)),
         }
     }
 

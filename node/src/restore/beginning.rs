@@ -7,7 +7,7 @@ use crate::boot::opening::{Local, open_wal};
 use crate::bootstrap;
 use crate::config::Config;
 use crate::engine::snapshots;
-use crate::engine::standing::{Record, Standing, values_of};
+use crate::engine::standing::{Record, Standing, values_in, values_of};
 use crate::engine::values::ValueKey;
 use node_domain::guard::{AlertKind, Severity, notice};
 use node_domain::ids::{Accessor, PolicyName, PrincipalName, TokenHash};
@@ -238,11 +238,6 @@ fn write_snapshot(
     }
     writer.finish(&beginning.local.sealing.signer()).map_err(io::Error::other)?;
     Ok(gone)
-}
-
-/// All values of a state.
-fn values_in(state: &State) -> impl Iterator<Item = ValueKey> + '_ {
-    state.environments().flat_map(|home| home.secrets.values()).flat_map(|secret| values_of(secret))
 }
 
 /// That values are not there is on the journal, as it was on that of the old cluster.

@@ -3,7 +3,7 @@
 use super::Progress;
 use super::plan::{Chosen, Point};
 use super::values::Spilled;
-use crate::engine::standing::{Standing, values_of};
+use crate::engine::standing::{Standing, values_in};
 use crate::engine::values::ValueKey;
 use node_domain::sealed::Payload;
 use node_domain::{Batch, Decision};
@@ -53,8 +53,7 @@ pub(super) fn fold(chosen: &Chosen, disk: &dyn Disk, keys: Keys<'_>, at: Point, 
         }
     }
     standing.state.check_digest().map_err(|error| io::Error::other(error.to_string()))?;
-    let secrets = standing.state.environments().flat_map(|home| home.secrets.values());
-    let value_count = secrets.map(|secret| values_of(secret).count() as u64).sum();
+    let value_count = values_in(&standing.state).count() as u64;
     let full = Some((full, full_path.clone()));
     Ok(Folded { standing, spilled, full, brought: None, value_count })
 }

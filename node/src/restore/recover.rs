@@ -13,7 +13,7 @@ use crate::boot::{Ambient, BootError, failed};
 use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::engine::snapshots;
-use crate::engine::standing::{Standing, chain_decision, values_of};
+use crate::engine::standing::{Standing, chain_decision, values_in};
 use crate::kit::NodePlan;
 use crate::repair::apart::CameApart;
 use crate::repair::peers::RepairPeers;
@@ -177,8 +177,7 @@ fn fold_log(config: &Config, ambient: &Ambient, local: Local, wal: Wal) -> io::R
         Ok(())
     })?;
     let position = last_position(&wal, snapshot.as_deref())?;
-    let secrets = standing.state.environments().flat_map(|home| home.secrets.values());
-    let value_count = secrets.map(|secret| values_of(secret).count() as u64).sum();
+    let value_count = values_in(&standing.state).count() as u64;
     let folded = Folded { standing, spilled, full, brought: None, value_count };
     Ok(Survivor { local, wal, folded, position, unsure, committed })
 }

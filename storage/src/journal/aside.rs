@@ -27,10 +27,7 @@ const DAMAGED: &str = ".damaged";
 
 /// Gives segments that a reset has discarded another name: kept, but no part of the journal any more.
 pub(super) fn supersede(disk: &dyn Disk, dir: &Path, segments: &[PathBuf]) -> io::Result<()> {
-    for path in segments {
-        disk.rename(path, &free_name(disk, path, SUPERSEDED)?)?;
-    }
-    if segments.is_empty() { Ok(()) } else { disk.sync_dir(dir) }
+    if segments.is_empty() { Ok(()) } else { put_aside(disk, dir, segments, SUPERSEDED) }
 }
 
 /// Takes a damaged segment and all older ones out of a journal that is not open, and keeps them beside the others. What is left can be
@@ -40,11 +37,14 @@ pub(super) fn supersede(disk: &dyn Disk, dir: &Path, segments: &[PathBuf]) -> io
 /// As the operating system says.
 pub fn set_aside(disk: &dyn Disk, dir: &Path, damaged: &Path) -> io::Result<()> {
     let last = damaged.file_name().and_then(|name| segment_id(&name.to_string_lossy()));
-    for name in disk.list(dir)? {
-        if segment_id(&name).is_some_and(|id| last.is_none_or(|last| id <= last)) {
-            let path = dir.join(name);
-            disk.rename(&path, &free_name(disk, &path, DAMAGED)?)?;
-        }
+    let names = disk.list(dir)?.into_iter();
+    let lost = names.filter(|name| segment_id(name).is_some_and(|id| last.is_none_or(|last| id <= last)));
+    put_aside(disk, dir, &lost.map(|name| dir.join(name)).collect::<Vec<_>>(), DAMAGED)
+}
+
+fn put_aside(disk: &dyn Disk, dir: &Path, segments: &[PathBuf], ending: &str) -> io::Result<()> {
+    for path in segments {
+        disk.rename(path, &free_name(disk, path, ending)?)?;
     }
     disk.sync_dir(dir)
 }
