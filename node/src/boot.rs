@@ -26,7 +26,7 @@ use crate::gate::Gate;
 use crate::health::Health;
 use crate::leadership;
 use crate::managers::{self, Managed};
-use crate::members::AdmittedPeers;
+use crate::members::{self, AdmittedPeers};
 use crate::network::{PeerNetwork, TcpNetwork};
 use crate::repair::checks::Digests;
 use crate::repair::peers::RepairPeers;
@@ -39,6 +39,7 @@ use crate::seal::server::by_itself;
 use crate::seal::service::SealService;
 use crate::seal::{Custody, Rotation, SealDesk, Unsealed};
 use crate::serve::{self, Services, Serving};
+use node_domain::members::Build;
 use opening::{Local, Opened, open_local, open_stores};
 use raft::timeline::LogPayloads;
 use raft::transport::grpc::{GrpcTransport, PeerChannels, PeerListener, PeerTls, raft_service, serve_peer};
@@ -75,6 +76,8 @@ pub struct Ambient {
     pub kms: Arc<dyn KeyServices>,
     /// How it reaches other nodes, and they reach it.
     pub peers: Arc<dyn PeerNetwork>,
+    /// What it understands.
+    pub build: Build,
 }
 
 impl Ambient {
@@ -87,6 +90,7 @@ impl Ambient {
             entropy: Arc::new(OsEntropy),
             kms: Arc::new(RealKeyServices),
             peers: Arc::new(TcpNetwork),
+            build: members::build(),
         }
     }
 }
@@ -200,7 +204,7 @@ impl Node {
         let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
         let (gate, mut others) = (Gate::new(id), JoinSet::new());
         tasks::decide_while_leading(&replica, &published, &ambient, submissions, &mut others);
-        tasks::watch(&mut others, &opened.materializer);
+        tasks::watch(&mut others, &opened.materializer, &opened.stores);
         let (custody, sealing) = (local.custody.clone(), local.sealing.clone());
         let backups = open_backups(&config, &ambient, &local, &opened, &replica)?;
         let snapshots = opened.snapshots.clone();
@@ -298,6 +302,12 @@ impl Node {
         (view.state.revision().0, view.chain, view.state.digest())
     }
 
+    /// The feature level of its applied state: what a build must understand to be a member.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        self.published.view().state.members().level()
+    }
+
     /// Waits until a part of the node ends by itself, and says why: the node should then be stopped.
     pub async fn failed(&mut self) -> String {
         let mut role = self.replica.watch_role();
@@ -326,9 +336,11 @@ impl Node {
         }
     }
 
-    /// Where it ended over a state that had come apart, which starting again mends: what it is started again with.
+    /// Where it ended over a state that had come apart, or a database that is unusable, which starting again mends: what it is started
+    /// again with.
     pub(crate) fn to_start_again(&self) -> Option<Unsealed> {
-        self.digests.came_apart().then(|| self.custody.unsealed())
+        let lost = self.stores.upgrade().is_some_and(|stores| stores.watch_lost().borrow().is_some());
+        (lost || self.digests.came_apart()).then(|| self.custody.unsealed())
     }
 
     /// Stops in order: hands leadership over, answers the calls under way, then replication, then the stores.

@@ -61,7 +61,7 @@ pub struct RowOp {
 /// Why a database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum MaterializedError {
-    /// sled did not open, failed or panicked: what it holds is lost, and can be rebuilt.
+    /// sled did not open, failed, panicked, or did not become durable: what it holds is lost, and can be rebuilt.
     #[error("database {path} is unusable: {why}; move it aside and rebuild it from the log", path = path.display())]
     Unusable {
         /// Its directory.
@@ -220,7 +220,8 @@ impl Database {
         let applied = self.applied.lock();
         self.guarded(|| self.shelf.flush())?;
         if let Shelf::Sled(_) = self.shelf {
-            self.sync()?;
+            // What a sync that failed has left behind, nobody knows.
+            self.sync().map_err(|error| self.unusable(&error.to_string()))?;
         }
         let stored = self.stored_marker()?;
         if stored == *applied { Ok(stored) } else { Err(self.unusable("the marker read back is not the one applied")) }
@@ -294,6 +295,12 @@ impl Database {
     }
 }
 
+/// Whether something on the disk is not what was written. Where there is no space, or no handle, all that was there still is.
+fn is_loss(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    error.raw_os_error() == Some(EIO) || matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
 /// Threads of sled hold its file for a moment after it was closed: a node that starts again in the same process would take its own
 /// database for somebody else's. Whoever else holds it shows when it is opened.
 fn wait_until_let_go(dir: &Path) {
@@ -312,6 +319,9 @@ fn wait_until_let_go(dir: &Path) {
 fn guard<T>(dir: &Path, work: impl FnOnce() -> sled::Result<T>) -> Result<T, MaterializedError> {
     let unusable = |why| MaterializedError::Unusable { path: dir.to_owned(), why };
     match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Err(sled::Error::Io(source))) if !is_loss(&source) => {
+            Err(MaterializedError::Io { doing: "using database", path: dir.to_owned(), source })
+        }
         Ok(result) => result.map_err(|error| unusable(error.to_string())),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

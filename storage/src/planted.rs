@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 /// Every bug that can be put back, with what it is.
-pub const BUGS: [(&str, &str); 20] = [
+pub const BUGS: [(&str, &str); 21] = [
     ("vote-not-synced", "a vote counts as saved before it is durable"),
     ("append-not-synced", "an entry counts as appended before it is durable"),
     ("committed-first", "the log calls back before it writes"),
@@ -23,6 +23,7 @@ pub const BUGS: [(&str, &str); 20] = [
     ("lease-read", "a node that believes that it leads gives out what it holds, and asks nobody"),
     ("own-clock", "each node stamps what it applies by its own clock"),
     ("retried-as-new", "another try of a command is another request"),
+    ("level-not-checked", "a build that is too old for what the cluster uses goes on"),
     ("doubt-forgotten", "a command that was lost on its way is told to have not happened"),
 ];
 

@@ -46,6 +46,16 @@ pub(super) async fn judge(walk: &mut Walk) -> Result<Vec<String>, String> {
         }
         tokio::time::sleep(LOOK).await;
     }
+    let (deadline, released) = (Instant::now() + EQUAL, walk.world.released());
+    while let Some((id, node)) = walk.world.up().into_iter().find(|(_, node)| node.level() != released) {
+        if Instant::now() > deadline {
+            return Ok(vec![format!(
+                "all understand level {released}, and node {id} says that the cluster uses {}",
+                node.level()
+            )]);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
     let deadline = Instant::now() + WHOLE;
     let routes = loop {
         let (first, routes) = longest_journal(walk).await?;
@@ -80,6 +90,7 @@ pub(super) async fn judge(walk: &mut Walk) -> Result<Vec<String>, String> {
 
 fn heal(walk: &mut Walk) -> Result<(), String> {
     walk.world.net.heal();
+    walk.release_everywhere();
     for id in walk.world.ids() {
         walk.world.set_clock(id, 0);
         walk.world.mend(id);

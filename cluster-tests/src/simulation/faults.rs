@@ -74,10 +74,14 @@ impl Walk {
         let up: Vec<u64> = self.world.up().iter().map(|(id, _)| *id).collect();
         let Some(id) = chance::one(&up) else { return false };
         self.tell(format!("stop of node {id}"));
+        self.stop(id).await;
+        true
+    }
+
+    pub(super) async fn stop(&mut self, id: u64) {
         if !self.world.stop(id).await {
             self.findings.push(format!("node {id} did not stop when it was asked to"));
         }
-        true
     }
 
     pub(super) fn network(&mut self, step: Step) -> bool {

@@ -74,7 +74,8 @@ impl Walk {
 
     /// Lays out a new node in place of this one.
     pub(super) fn replace(&mut self, instead_of: u64) -> Result<bool, String> {
-        let member = self.world.add()?;
+        let level = self.level_of_newcomer();
+        let member = self.world.add(level)?;
         self.tell(format!("node {} comes in place of node {instead_of}", member.node_id));
         self.world.leaves(instead_of);
         self.start(member.node_id)?;

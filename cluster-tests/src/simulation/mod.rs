@@ -9,6 +9,7 @@
 //! # What it cannot see
 //! Threads: work that has threads of its own in production is done here by the one thread, in steps. And the client port's connections.
 
+mod builds;
 pub mod chance;
 mod clients;
 mod disk;

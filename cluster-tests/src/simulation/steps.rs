@@ -24,6 +24,7 @@ pub(super) enum Step {
     RotateKey,
     SealEnvironment,
     Replace,
+    Rebuild,
     Unrest,
     SlowDisk,
     FailSyncs,
@@ -33,7 +34,7 @@ pub(super) enum Step {
 }
 
 /// Every kind: its word, and how often it comes, against the others. What cannot be left out of a walk stands first.
-const KINDS: [(Step, &str, u64); 25] = [
+const KINDS: [(Step, &str, u64); 26] = [
     (Step::Ask, "ask", 700),
     (Step::Wait, "wait", 90),
     (Step::Start, "start", 70),
@@ -53,6 +54,7 @@ const KINDS: [(Step, &str, u64); 25] = [
     (Step::RotateKey, "key rotation", 2),
     (Step::SealEnvironment, "sealed environment", 1),
     (Step::Replace, "replacement", 4),
+    (Step::Rebuild, "other build", 4),
     // Comes by itself, when somebody begins or ceases to lead.
     (Step::Unrest, "blow at an election", 0),
     (Step::SlowDisk, "slow disk", 4),

@@ -171,6 +171,7 @@ impl Walk {
             Step::RotateKey => self.operate(step, Operating::RotateKey),
             Step::SealEnvironment => self.seal_for_a_while(),
             Step::Replace => self.replace_one()?,
+            Step::Rebuild => self.rebuild_one().await,
         };
         if taken {
             *self.counts.entry(step.word()).or_default() += 1;
@@ -185,6 +186,7 @@ impl Walk {
         let up = self.world.up();
         self.callers.watch(|watch| {
             watch.look(&up);
+            watch.nobody_goes_beyond_its_build(&up, |id| self.world.level(id));
             self.findings.extend_from_slice(watch.findings());
         });
         let news = self.callers.told_from(self.traced);
@@ -206,7 +208,7 @@ impl Walk {
                     self.tell(format!("node {id} did not start: {why}"));
                     if self.world.put_back(id) {
                         *self.counts.entry("damaged log refused").or_default() += 1;
-                    } else if !self.world.is_excused(id) {
+                    } else if !self.is_outdated(id, &why) && !self.world.is_excused(id) {
                         self.findings.push(format!("node {id} did not start: {why}"));
                     }
                 }
@@ -220,7 +222,7 @@ impl Walk {
         for Ended { node, why, excused, .. } in self.world.ended() {
             let why = self.world.without_place(&why);
             self.tell(format!("node {node} ended: {why}"));
-            if !excused {
+            if !self.is_outdated(node, &why) && !excused {
                 self.findings.push(format!("node {node} stopped by itself: {why}"));
             }
         }

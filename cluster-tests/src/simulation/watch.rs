@@ -47,6 +47,16 @@ impl Watch {
         }
     }
 
+    /// Each node that is up understands what the cluster uses.
+    pub(super) fn nobody_goes_beyond_its_build(&mut self, up: &[(u64, &Node)], understands: impl Fn(u64) -> u32) {
+        for (id, node) in up {
+            let (uses, level) = (node.level(), understands(*id));
+            if uses > level {
+                self.findings.push(format!("node {id} goes on in a cluster of level {uses} with a build of level {level}"));
+            }
+        }
+    }
+
     /// Takes note of what somebody else found.
     pub(super) fn found(&mut self, what: String) {
         self.findings.push(what);

@@ -9,6 +9,7 @@ use node::clock::Clock;
 use node::config::Config;
 use node::kit::{self, NodePlan};
 use node_domain::ids::Stamp;
+use node_domain::members::Build;
 use parking_lot::Mutex;
 use proto::v1;
 use raft::Role;
@@ -37,6 +38,8 @@ const SETTINGS: [&str; 5] = [
 const BOOTSTRAP: &str = "bootstrap.sealed";
 /// Addresses of nodes are made of it; only the network of a simulation has them.
 const PORT: u16 = 7000;
+/// What the builds at the beginning understand.
+const FIRST_LEVEL: u32 = 1;
 /// What is left of a node without power may take so long to notice.
 const UNDEAD: Duration = Duration::from_secs(120);
 
@@ -52,6 +55,8 @@ pub(super) struct World {
     seats: BTreeMap<u64, Seat>,
     /// The highest number that a node has had.
     newest: u64,
+    /// The feature level that the newest build understands.
+    released: u32,
 }
 
 /// Where a node stands, whether it is up or not.
@@ -66,6 +71,8 @@ struct Seat {
     leaves: bool,
     rotten: Option<Rotten>,
     clock: Arc<AtomicI64>,
+    /// The feature level that the build of its next life understands.
+    level: u32,
     lives: u64,
     life: Life,
     state: State,
@@ -112,9 +119,9 @@ impl Clock for NodeClock {
 }
 
 impl Seat {
-    fn of(disk: MemoryDisk) -> Seat {
+    fn of(disk: MemoryDisk, level: u32) -> Seat {
         let (booted, pace, clock, life) = (disk.booted(), Pace::default(), Arc::default(), Life::default());
-        Seat { disk, booted, pace, spoiled: false, leaves: false, rotten: None, clock, lives: 0, life, state: State::Down }
+        Seat { disk, booted, pace, spoiled: false, leaves: false, rotten: None, clock, level, lives: 0, life, state: State::Down }
     }
 }
 
@@ -126,13 +133,14 @@ impl World {
         let kit = home.path().join("kit");
         kit::create(&kit, &NodePlan::local(nodes, PORT)).map_err(|error| error.to_string())?;
         let token = std::fs::read_to_string(kit.join("root-token")).map_err(laying_out)?.trim().to_owned();
-        let mut world = World { home, net: Net::new(), doors: Doors::default(), token, seats: BTreeMap::new(), newest: nodes };
-        (1..=nodes).try_for_each(|id| world.seat(id))?;
+        let (net, doors, seats) = (Net::new(), Doors::default(), BTreeMap::new());
+        let mut world = World { home, net, doors, token, seats, newest: nodes, released: FIRST_LEVEL };
+        (1..=nodes).try_for_each(|id| world.seat(id, FIRST_LEVEL))?;
         Ok(world)
     }
 
     /// Puts what the kit has for a node on a disk.
-    fn seat(&mut self, id: u64) -> Result<(), String> {
+    fn seat(&mut self, id: u64, level: u32) -> Result<(), String> {
         let disk = MemoryDisk::new();
         let data = kit::node_directory(&self.kit(), id).join("data");
         for entry in std::fs::read_dir(&data).map_err(laying_out)? {
@@ -140,16 +148,17 @@ impl World {
             let contents = std::fs::read(&path).map_err(laying_out)?;
             lay_down(&disk, Path::new(path.file_name().unwrap_or_default()), &contents).map_err(laying_out)?;
         }
-        self.seats.insert(id, Seat::of(disk));
+        self.seats.insert(id, Seat::of(disk, level));
         Ok(())
     }
 
-    /// Lays out one more node under a number that none has had, and does not start it; what the cluster has to be told of it.
-    pub(super) fn add(&mut self) -> Result<v1::AddLearnerRequest, String> {
+    /// Lays out one more node under a number that none has had, with a build that understands this level, and does not start it; what the
+    /// cluster has to be told of it.
+    pub(super) fn add(&mut self, level: u32) -> Result<v1::AddLearnerRequest, String> {
         self.newest += 1;
         let plan = NodePlan::local(self.newest, PORT).pop().ok_or("a plan of one node is empty")?;
         kit::add_node(&self.kit(), &plan).map_err(|error| error.to_string())?;
-        self.seat(plan.id)?;
+        self.seat(plan.id, level)?;
         let NodePlan { id, zone, client, peer } = plan;
         Ok(v1::AddLearnerRequest { node_id: id, zone, client_address: client, peer_address: peer })
     }
@@ -213,6 +222,7 @@ impl World {
         let ambient = Ambient {
             disk: Arc::new(LifeDisk::new(seat.booted.clone(), &data, seat.pace.clone())),
             clock: Arc::new(NodeClock { began, offset_ms: seat.clock.clone() }),
+            build: Build { level: seat.level, version: format!("simulated {}", seat.level) },
             peers: net.of(id, &seat.life),
             ..Ambient::real()
         };
@@ -368,6 +378,24 @@ impl World {
     /// Whether something was done to a node's disk for which it may end, or not start.
     pub(super) fn is_excused(&self, id: u64) -> bool {
         self.seats.get(&id).is_some_and(|seat| seat.spoiled || seat.leaves || !seat.booted.has_power())
+    }
+
+    /// The feature level that a node's build understands.
+    pub(super) fn level(&self, id: u64) -> u32 {
+        self.seats.get(&id).map_or(0, |seat| seat.level)
+    }
+
+    /// Puts another build in place of a node's, for its next life.
+    pub(super) fn set_level(&mut self, id: u64, level: u32) {
+        self.released = self.released.max(level);
+        if let Some(seat) = self.seats.get_mut(&id) {
+            seat.level = level;
+        }
+    }
+
+    /// The feature level that the newest build understands.
+    pub(super) fn released(&self) -> u32 {
+        self.released
     }
 
     /// Sets a node's clock off.

@@ -171,7 +171,7 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
         journal.reset(state.revision().0 + 1, chain).map_err(failed("start the journal"))?;
     }
     let view = View { state, chain };
-    crate::members::check_level(view.state.members().level()).map_err(failed("read the state"))?;
+    crate::members::check_level(&ambient.build, view.state.members().level()).map_err(failed("read the state"))?;
     local.sealing.learn(&view.state);
     local.sealing.check(&view).map_err(failed("unseal"))?;
     let epoch = Epoch::new(if view.state.revision().0 == 0 && wal.last().is_none() { 0 } else { view.state.epoch() });
@@ -179,7 +179,7 @@ pub(super) fn open_stores(config: &Config, ambient: &Ambient, local: &Local, res
     let sealing = local.sealing.clone();
     let behind = (journal.clone(), values.clone(), materializer.clone(), snapshots.clone());
     let digests = Arc::new(Digests::new(ambient.disk.clone(), data.clone()));
-    let fold = Fold::new(view, published.clone(), behind, sealing, digests.clone(), epoch.clone());
+    let fold = Fold::new(view, published.clone(), behind, sealing, digests.clone(), (epoch.clone(), ambient.build.clone()));
     let stores = Arc::downgrade(&stores);
     let (fold, repairs) = (Arc::new(fold), rescue.repairs.clone());
     Ok(Opened { wal, journal, values, materializer, published, fold, snapshots, stores, repairs, digests, epoch })

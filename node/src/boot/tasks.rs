@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::engine::Published;
 use crate::engine::materializer::Materializer;
 use crate::engine::proposer::{Proposer, Submission};
+use crate::engine::stores::Stores;
 use crate::health::Health;
 use crate::leadership;
 use crate::lost_log;
@@ -16,18 +17,20 @@ use crate::managers::{self, until};
 use crate::members;
 use raft::Replica;
 use raft::transport::Acknowledged;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Ends the node when its materialized state cannot be written.
-pub(super) fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer) {
-    let mut failure = materializer.watch_failure();
-    others.spawn(async move {
-        let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
-        Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
-    });
+/// Ends the node when its materialized state cannot be written, or not be read.
+pub(super) fn watch(others: &mut JoinSet<Result<(), String>>, materializer: &Materializer, stores: &Weak<Stores>) {
+    let failures = [Some(materializer.watch_failure()), stores.upgrade().map(|stores| stores.watch_lost())];
+    for mut failure in failures.into_iter().flatten() {
+        others.spawn(async move {
+            let failed = failure.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
+            Err(failed.unwrap_or_else(|_| "the materializer ended".to_owned()))
+        });
+    }
 }
 
 /// Ends the node when its own log is an older one, and has others know when another's is.
@@ -86,7 +89,7 @@ pub(super) fn start_managers(
     // A node whose gate is closed does not lead for long.
     until(stop, tasks, leadership::keep_away(replica.clone(), door.gate.clone()));
     until(stop, tasks, leadership::prefer_healthy_zone(replica.clone()));
-    until(stop, tasks, members::keep_told(door.clone(), replica.clone()));
+    until(stop, tasks, members::keep_told(door.clone(), replica.clone(), ambient.build.clone()));
     until(stop, tasks, health.clone().look_around());
     let alerts = AlertManager::new(door.clone(), replica.clone(), ambient.clock.clone());
     let stop = stop.clone();

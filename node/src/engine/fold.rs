@@ -6,10 +6,12 @@ use crate::engine::standing::Standing;
 use crate::engine::values::{ValueKey, Values};
 use crate::engine::{Published, Sealing, View};
 use crate::fault;
+use crate::members::check_level;
 use crate::repair::checks::Digests;
 use bytes::Bytes;
 use node_domain::ids::{EnvironmentName, Revision, SecretId, Stamp};
 use node_domain::keys::KeysEvent;
+use node_domain::members::Build;
 use node_domain::sealed::Payload;
 use node_domain::{Batch, Event, State};
 use parking_lot::Mutex;
@@ -34,6 +36,7 @@ pub(crate) struct Fold {
     sealing: Arc<Sealing>,
     digests: Arc<Digests>,
     epoch: Epoch,
+    build: Build,
 }
 
 impl Fold {
@@ -43,9 +46,10 @@ impl Fold {
         (journal, values, materializer, snapshots): (Journal, Arc<Values>, Arc<Materializer>, Arc<Snapshots>),
         sealing: Arc<Sealing>,
         digests: Arc<Digests>,
-        epoch: Epoch,
+        (epoch, build): (Epoch, Build),
     ) -> Fold {
-        Fold { folding: Mutex::new(view), published, journal, values, materializer, snapshots, sealing, digests, epoch }
+        let folding = Mutex::new(view);
+        Fold { folding, published, journal, values, materializer, snapshots, sealing, digests, epoch, build }
     }
 
     /// Puts the bytes of a version back, which another member had, unless the version has gone meanwhile.
@@ -82,6 +86,8 @@ impl Fold {
         let effects = Effects::of(state, &batch);
         let folded = if fault::is_set("fold: come apart") { come_apart(&batch) } else { Cow::Borrowed(&batch) };
         state.apply_batch(&folded).map_err(|misfit| Unfit(misfit.to_string()))?;
+        // An older build that came back just before the others had all been replaced: what follows it might misread.
+        check_level(&self.build, state.members().level()).map_err(Unfit)?;
         self.digests.remember(state.revision(), state.digest());
         if effects.keys {
             self.sealing.learn(state);
@@ -283,6 +289,7 @@ impl Machine for Fold {
     fn install_snapshot(&self, file: &Path) -> io::Result<()> {
         let mut folding = self.folding.lock();
         let standing = self.snapshots.install(file, &self.materializer, &self.values)?;
+        check_level(&self.build, standing.state.members().level()).map_err(io::Error::other)?;
         self.sealing.learn(&standing.state);
         let next_seq = standing.state.revision().0 + 1;
         let head = self.journal.head();

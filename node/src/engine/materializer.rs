@@ -209,7 +209,8 @@ impl Writer {
             let mut tries = 1;
             while let Err(error) = self.stores.write(&home, rows.clone(), state.revision().0) {
                 tracing::error!(%error, ?home, tries, "materialized state not written");
-                if tries == TRIES_MAX || workers::are_simulated() {
+                let is_lost = matches!(error, MaterializedError::Unusable { .. });
+                if is_lost || tries == TRIES_MAX || workers::are_simulated() {
                     return Err(error);
                 }
                 tries += 1;

@@ -5,19 +5,23 @@ use node_domain::sealed::Payload;
 use parking_lot::RwLock;
 use proto_record::codec::{self, Kind};
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use storage::Owner;
 use storage::materialized::{Database, DatabaseOptions, Filling, MaterializedError, RowOp};
 use storage::workers;
 use storage_crypto::key::Key;
+use tokio::sync::watch;
 
 use crate::engine::values::ValueKey;
 use crate::fault;
 
 /// The system's database, among those of environments (whose names cannot start with a dot).
 const SYSTEM: &str = ".system";
+/// Stands beside the databases where one of them turned out to be unusable, and says why. It goes when they are built anew.
+const UNUSABLE: &str = ".unusable";
 
 /// All databases of one node.
 pub(crate) struct Stores {
@@ -25,6 +29,7 @@ pub(crate) struct Stores {
     key: Key,
     owner: Owner,
     open: RwLock<HashMap<String, Arc<Database>>>,
+    lost: watch::Sender<Option<String>>,
 }
 
 /// Which database a row belongs to.
@@ -71,13 +76,13 @@ pub(crate) mod row {
 
 impl Stores {
     pub(crate) fn new(directory: PathBuf, key: Key, owner: Owner) -> Stores {
-        Stores { directory, key, owner, open: RwLock::default() }
+        Stores { directory, key, owner, open: RwLock::default(), lost: watch::Sender::new(None) }
     }
 
     /// The sealed bytes of one version, from the environment's database.
     pub(crate) fn payload(&self, environment: &EnvironmentName, key: ValueKey) -> Result<Option<Payload>, MaterializedError> {
         let database = self.database(&Home::Environment(environment.clone()))?;
-        let Some(mut row) = database.get(&row::payload(key))? else { return Ok(None) };
+        let Some(mut row) = self.answered(&database, database.get(&row::payload(key)))? else { return Ok(None) };
         if fault::is_damaged_row(&row::payload(key))
             && let Some(last) = row.last_mut()
         {
@@ -97,7 +102,8 @@ impl Stores {
     /// Writes rows of one database and moves its marker.
     pub(crate) fn write(&self, home: &Home, rows: Vec<RowOp>, marker: u64) -> Result<(), MaterializedError> {
         rows.iter().for_each(|row| fault::row_written(&row.key));
-        self.database(home)?.apply(rows, marker)
+        let database = self.database(home)?;
+        self.answered(&database, database.apply(rows, marker))
     }
 
     /// Begins to fill databases that were started anew.
@@ -115,7 +121,7 @@ impl Stores {
     ) -> io::Result<()> {
         let database = self.database(&Home::Environment(environment.clone())).map_err(io::Error::other)?;
         for row in database.iter_table(row::PAYLOADS) {
-            match row {
+            match self.answered(&database, row) {
                 Ok((key, value)) if !fault::is_damaged_row(&key) => {
                     if let (Some(key), Ok(payload)) = (row::value_key(&key), codec::decode(Kind::Row, &value)) {
                         take(key, payload)?;
@@ -131,7 +137,36 @@ impl Stores {
     /// Makes all that was written durable.
     pub(crate) fn make_durable(&self) -> Result<(), MaterializedError> {
         let databases: Vec<_> = self.open.read().values().cloned().collect();
-        databases.iter().try_for_each(|database| database.make_durable().map(drop))
+        databases.iter().try_for_each(|database| self.answered(database, database.make_durable()).map(drop))
+    }
+
+    /// Turns into the reason when a database has turned out to be unusable: the node has to start again then, and builds them anew.
+    pub(crate) fn watch_lost(&self) -> watch::Receiver<Option<String>> {
+        self.lost.subscribe()
+    }
+
+    /// What a database answered. One can open well, with a marker that is well, and be damaged deeper down; sled does so after a power
+    /// cut. Until it is built anew, every start would end in the same way.
+    fn answered<T>(&self, database: &Arc<Database>, answer: Result<T, MaterializedError>) -> Result<T, MaterializedError> {
+        if let Err(error @ MaterializedError::Unusable { .. }) = &answer {
+            let open = self.open.read();
+            // One that is on its way out says nothing of those that come.
+            if open.values().any(|known| Arc::ptr_eq(known, database)) && self.lost.borrow().is_none() {
+                tracing::error!(%error, "the materialized state is built anew");
+                if let Err(unmarked) = self.mark(&error.to_string()) {
+                    tracing::error!(%unmarked, "it could not be marked as unusable");
+                }
+                self.lost.send_replace(Some(error.to_string()));
+            }
+        }
+        answer
+    }
+
+    fn mark(&self, why: &str) -> io::Result<()> {
+        let mut mark = File::create(self.directory.join(UNUSABLE))?;
+        mark.write_all(why.as_bytes())?;
+        mark.sync_all()?;
+        File::open(&self.directory)?.sync_all()
     }
 
     /// The database, opened or made. One that cannot be opened is moved aside and started anew: everything in it is rebuilt from
@@ -158,9 +193,10 @@ impl Stores {
         Database::open(&self.directory.join(name), &self.key, self.owner, name, options)
     }
 
-    /// Whether every database of these homes is there and stands at `revision` or later.
+    /// Whether every database of these homes is there, and stands at `revision` or later, and none was found to be unusable.
     pub(crate) fn reach(&self, homes: &[Home], revision: u64) -> bool {
-        homes.iter().all(|home| self.database(home).is_ok_and(|database| database.marker() >= Some(revision)))
+        !self.directory.join(UNUSABLE).exists()
+            && homes.iter().all(|home| self.database(home).is_ok_and(|database| database.marker() >= Some(revision)))
     }
 
     /// Closes all databases and moves their directory aside: they are about to be rebuilt.
@@ -203,8 +239,37 @@ impl Rows<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::row;
+    use super::*;
     use node_domain::ids::SecretId;
+
+    fn unusable() -> Result<(), MaterializedError> {
+        Err(MaterializedError::Unusable { path: "state/.system".into(), why: "a page is damaged".into() })
+    }
+
+    #[test]
+    fn an_unusable_database_keeps_all_from_being_used_until_they_are_built_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let owner = Owner { cluster: [1; 16], node: 1 };
+        let stores = || Stores::new(directory.path().join("state"), Key::from_bytes([7; 32]), owner);
+        let (first, system) = (stores(), [Home::System]);
+        first.write(&Home::System, Vec::new(), 5).unwrap();
+        first.make_durable().unwrap();
+        let before = first.database(&Home::System).unwrap();
+        assert!(first.reach(&system, 5) && first.watch_lost().borrow().is_none());
+        first.answered(&before, unusable()).unwrap_err();
+        assert!(first.watch_lost().borrow().as_ref().is_some_and(|why| why.contains("a page is damaged")));
+        drop((before, first));
+        // Whoever comes next must not believe a marker that is well.
+        let next = stores();
+        assert!(!next.reach(&system, 5));
+        let closed = next.database(&Home::System).unwrap();
+        next.start_anew().unwrap();
+        next.write(&Home::System, Vec::new(), 6).unwrap();
+        assert!(next.reach(&system, 6));
+        // What was closed since says nothing of what is there now.
+        next.answered(&closed, unusable()).unwrap_err();
+        assert!(next.reach(&system, 6) && next.watch_lost().borrow().is_none());
+    }
 
     #[test]
     fn a_row_of_a_value_says_whose_it_is() {

@@ -94,7 +94,7 @@ pub async fn serve(
         };
         health.board.set(None);
         if again.is_some() {
-            tracing::error!("this node starts again, with the state of another member");
+            tracing::error!("this node starts again, to mend its copy of the state");
             sealed = SealedPort::open(&config, &listener, desk.clone())?;
             node.let_go().await.map_err(ServerError::Stopped)?;
             continue;

@@ -282,3 +282,41 @@ fn a_row_of_another_database_or_another_node_does_not_open() {
         assert!(matches!(read, Err(MaterializedError::Damaged { .. })), "{name}: {read:?}");
     }
 }
+
+/// sled writes in segments of this length.
+const SEGMENT: usize = 512 * 1024;
+
+#[test]
+fn a_database_that_opens_well_and_is_damaged_deeper_down_says_so_when_it_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = |round: u32| (0..6000).map(move |number| put(&format!("s{number}"), &format!("{round} {}", "x".repeat(300))));
+    let db = open(dir.path()).unwrap();
+    db.apply(rows(1).collect(), 1).unwrap();
+    db.make_durable().unwrap();
+    drop(db);
+    // Opened once more, it knows where everything lies, and looks at little the next time.
+    drop(open(dir.path()).unwrap());
+    let file = dir.path().join("db");
+    let whole = std::fs::read(&file).unwrap();
+    let mut refused_in_use = 0;
+    for segment in (0..whole.len()).step_by(SEGMENT) {
+        let damaged = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            std::fs::copy(entry.path(), damaged.path().join(entry.file_name())).unwrap();
+        }
+        let mut bytes = whole.clone();
+        for page in (segment..whole.len().min(segment + SEGMENT)).step_by(4096).skip(2) {
+            bytes[page + 2048.min(whole.len() - page - 1)] ^= 1;
+        }
+        std::fs::write(damaged.path().join("db"), bytes).unwrap();
+        let Ok(db) = open(damaged.path()) else { continue };
+        if db.marker() != Some(1) {
+            continue;
+        }
+        if let Err(refused) = db.apply(rows(2).collect(), 2) {
+            assert!(matches!(refused, MaterializedError::Unusable { .. }), "{refused}");
+            refused_in_use += 1;
+        }
+    }
+    assert!(refused_in_use > 0, "damage shows when a database is opened, everywhere");
+}
