@@ -255,14 +255,16 @@ impl ProcessCluster {
     /// # Panics
     /// When it is not running or runs on.
     pub fn wait_ended(&mut self, node: usize, patience: Duration) -> Option<i32> {
-        let child = self.children[node].as_mut().expect("only a running node ends");
         let deadline = Instant::now() + patience;
         loop {
+            let child = self.children[node].as_mut().expect("only a running node ends");
             if let Some(status) = child.try_wait().expect("a child of ours can be waited for") {
                 self.children[node] = None;
                 return status.code();
             }
-            assert!(Instant::now() < deadline, "node {} did not end within {patience:?}", node + 1);
+            if Instant::now() > deadline {
+                panic!("node {} did not end within {patience:?}{}", node + 1, self.log_tails());
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
     }

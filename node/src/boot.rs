@@ -339,7 +339,7 @@ impl Node {
     /// Where it ended over a state that had come apart, or a database that is unusable, which starting again mends: what it is started
     /// again with.
     pub(crate) fn to_start_again(&self) -> Option<Unsealed> {
-        let lost = self.stores.upgrade().is_some_and(|stores| stores.watch_lost().borrow().is_some());
+        let lost = self.stores.upgrade().is_some_and(|stores| stores.is_lost());
         (lost || self.digests.came_apart()).then(|| self.custody.unsealed())
     }
 

@@ -12,6 +12,15 @@ use std::{
     sync::Arc,
 };
 
+/// What a system says of a disk that does not give back, or did not keep, what was written.
+const EIO: i32 = 5;
+
+/// Whether an error says that the disk has failed over some bytes, rather than that a file is not there or that there is no room.
+#[must_use]
+pub fn is_disk_failure(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(EIO)
+}
+
 /// Directories and files, by path.
 ///
 /// A change of names (create, rename, remove) is durable only after [`Disk::sync_dir`] of the directory; bytes are durable

@@ -23,6 +23,7 @@ use sled::IVec;
 use storage_crypto::{Entropy, Key, OsEntropy};
 
 use crate::{
+    disk::is_disk_failure,
     keyspace::{FORMAT, FORMAT_KEY, Keyspace, MARKER_KEY, Place},
     segment::Owner,
 };
@@ -297,8 +298,7 @@ impl Database {
 
 /// Whether something on the disk is not what was written. Where there is no space, or no handle, all that was there still is.
 fn is_loss(error: &io::Error) -> bool {
-    const EIO: i32 = 5;
-    error.raw_os_error() == Some(EIO) || matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    is_disk_failure(error) || matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 /// Threads of sled hold its file for a moment after it was closed: a node that starts again in the same process would take its own

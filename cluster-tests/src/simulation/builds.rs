@@ -2,6 +2,7 @@
 
 use super::chance;
 use super::walk::Walk;
+use super::world::FIRST_LEVEL;
 
 /// So many of a hundred changes go back to an older build.
 const BACK: u64 = 25;
@@ -14,22 +15,27 @@ const TOO_OLD: &str = "the cluster uses features of level";
 
 impl Walk {
     /// Another build for some node, as somebody does who upgrades a cluster: first those that are behind, and a new release where none is.
-    pub(super) async fn rebuild_one(&mut self) -> bool {
+    pub(super) async fn upgrade_one(&mut self) -> bool {
         let ids = self.world.ids();
         let released = self.world.released();
         let behind: Vec<u64> = ids.iter().copied().filter(|id| self.world.level(*id) < released).collect();
         if chance::happens(BACK) {
             let Some(id) = chance::one(&ids) else { return false };
             let level = self.world.level(id);
-            return level > 1 && self.rebuild(id, level - 1).await;
+            if level == FIRST_LEVEL {
+                return false;
+            }
+            self.change_build(id, level - 1).await;
+            return true;
         }
         let level = if behind.is_empty() { released + 1 } else { released };
         let Some(id) = chance::one(if behind.is_empty() { &ids } else { &behind }) else { return false };
-        self.rebuild(id, level).await
+        self.change_build(id, level).await;
+        true
     }
 
     /// Ends a node, and starts it again with a build that understands this level.
-    pub(super) async fn rebuild(&mut self, id: u64, level: u32) -> bool {
+    pub(super) async fn change_build(&mut self, id: u64, level: u32) {
         self.tell(format!("node {id} gets a build of level {level}"));
         let is_up = self.world.up().iter().any(|(up, _)| *up == id);
         if is_up && chance::happens(ASKED) {
@@ -39,13 +45,12 @@ impl Walk {
         }
         self.world.set_level(id, level);
         self.at_once.push(id);
-        true
     }
 
     /// The level of the build that a new node comes with.
     pub(super) fn level_of_newcomer(&self) -> u32 {
         let released = self.world.released();
-        if chance::happens(NEWEST) { released } else { (released - 1).max(1) }
+        if chance::happens(NEWEST) { released } else { (released - 1).max(FIRST_LEVEL) }
     }
 
     /// Whether a node ended, or did not start, because its build is too old. Then it gets the newest.

@@ -24,7 +24,7 @@ pub(super) enum Step {
     RotateKey,
     SealEnvironment,
     Replace,
-    Rebuild,
+    OtherBuild,
     Unrest,
     SlowDisk,
     FailSyncs,
@@ -54,7 +54,7 @@ const KINDS: [(Step, &str, u64); 26] = [
     (Step::RotateKey, "key rotation", 2),
     (Step::SealEnvironment, "sealed environment", 1),
     (Step::Replace, "replacement", 4),
-    (Step::Rebuild, "other build", 8),
+    (Step::OtherBuild, "other build", 8),
     // Comes by itself, when somebody begins or ceases to lead.
     (Step::Unrest, "blow at an election", 0),
     (Step::SlowDisk, "slow disk", 4),

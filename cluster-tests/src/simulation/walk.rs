@@ -171,7 +171,7 @@ impl Walk {
             Step::RotateKey => self.operate(step, Operating::RotateKey),
             Step::SealEnvironment => self.seal_for_a_while(),
             Step::Replace => self.replace_one()?,
-            Step::Rebuild => self.rebuild_one().await,
+            Step::OtherBuild => self.upgrade_one().await,
         };
         if taken {
             *self.counts.entry(step.word()).or_default() += 1;
@@ -185,8 +185,7 @@ impl Walk {
         self.see_off().await;
         let up = self.world.up();
         self.callers.watch(|watch| {
-            watch.look(&up);
-            watch.nobody_goes_beyond_its_build(&up, |id| self.world.level(id));
+            watch.look(&up, |id| self.world.level(id));
             self.findings.extend_from_slice(watch.findings());
         });
         let news = self.callers.told_from(self.traced);

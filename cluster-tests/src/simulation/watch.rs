@@ -35,8 +35,8 @@ impl Watch {
         self.answered.retain(|(by, _)| *by != node);
     }
 
-    /// Looks at everything that is up.
-    pub(super) fn look(&mut self, up: &[(u64, &Node)]) {
+    /// Looks at everything that is up; `understands` says which feature level a node's build does.
+    pub(super) fn look(&mut self, up: &[(u64, &Node)], understands: impl Fn(u64) -> u32) {
         for (id, node) in up {
             let (revision, chain, digest) = node.standing();
             self.state_is_one(*id, revision, chain, digest);
@@ -44,16 +44,7 @@ impl Watch {
             self.no_vote_is_forgotten(*id, node.replica().status().term);
             self.nobody_leads_twice_in_a_term(*id, &node.replica().watch_role().borrow());
             self.nothing_is_answered_before_its_record(*id, revision);
-        }
-    }
-
-    /// Each node that is up understands what the cluster uses.
-    pub(super) fn nobody_goes_beyond_its_build(&mut self, up: &[(u64, &Node)], understands: impl Fn(u64) -> u32) {
-        for (id, node) in up {
-            let (uses, level) = (node.level(), understands(*id));
-            if uses > level {
-                self.findings.push(format!("node {id} goes on in a cluster of level {uses} with a build of level {level}"));
-            }
+            self.nobody_goes_beyond_its_build(*id, node.level(), understands(*id));
         }
     }
 
@@ -100,6 +91,12 @@ impl Watch {
         let before = self.stood.insert(node, revision).unwrap_or(0);
         if revision < before {
             self.findings.push(format!("node {node} went back from revision {before} to {revision}"));
+        }
+    }
+
+    fn nobody_goes_beyond_its_build(&mut self, node: u64, uses: u32, level: u32) {
+        if uses > level {
+            self.findings.push(format!("node {node} goes on in a cluster of level {uses} with a build of level {level}"));
         }
     }
 

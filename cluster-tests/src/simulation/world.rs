@@ -39,7 +39,7 @@ const BOOTSTRAP: &str = "bootstrap.sealed";
 /// Addresses of nodes are made of it; only the network of a simulation has them.
 const PORT: u16 = 7000;
 /// What the builds at the beginning understand.
-const FIRST_LEVEL: u32 = 1;
+pub(super) const FIRST_LEVEL: u32 = 1;
 /// What is left of a node without power may take so long to notice.
 const UNDEAD: Duration = Duration::from_secs(120);
 

@@ -1,7 +1,7 @@
 //! A disk from an earlier day put back under a node while the leader that it had acknowledged more to goes on leading.
 
 use cluster_tests::checks::{all_nodes_agree, the_journal_verifies};
-use cluster_tests::processes::{ProcessCluster, READY, copy_directory};
+use cluster_tests::processes::{PATIENT, ProcessCluster, READY, copy_directory};
 use proto::v1;
 use proto_client::Client;
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ async fn alerted(client: &Client) -> v1::Alert {
 async fn an_older_disk_under_a_running_leader_ends_that_node_for_good_and_nobody_else() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = ProcessCluster::prepare(directory.path(), 3);
+    // What finds it is the memory of a leader that leads on.
+    PATIENT.iter().for_each(|setting| cluster.set(setting));
     cluster.start_all();
     let leader = cluster.ready().await;
     let node = (leader + 1) % cluster.len();

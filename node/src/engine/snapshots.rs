@@ -20,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use storage::disk::is_disk_failure;
 use storage::materialized::MaterializedError;
 use storage::planted;
 use storage::snapshot::{SnapshotError, read_header};
@@ -57,7 +58,6 @@ struct MissingRoot {
 
 /// Whether an error says that a file is not what was written; not so where this node lacks a key, or is of another release.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
-    const EIO: i32 = 5;
     let cause = error.get_ref();
     // That the databases cannot be filled from it says nothing of the snapshot.
     if cause.is_some_and(|cause| cause.is::<MissingRoot>() || cause.is::<MaterializedError>()) {
@@ -65,9 +65,9 @@ pub(crate) fn is_damage(error: &io::Error) -> bool {
     }
     match cause.and_then(|cause| cause.downcast_ref::<SnapshotError>()) {
         Some(SnapshotError::Newer { .. } | SnapshotError::Older { .. }) => false,
-        Some(SnapshotError::Io { source, .. }) => source.raw_os_error() == Some(EIO),
+        Some(SnapshotError::Io { source, .. }) => is_disk_failure(source),
         Some(_) => true,
-        None => error.raw_os_error().is_none_or(|code| code == EIO),
+        None => error.raw_os_error().is_none() || is_disk_failure(error),
     }
 }
 

@@ -145,13 +145,18 @@ impl Stores {
         self.lost.subscribe()
     }
 
+    /// Whether one has: see [`watch_lost`](Stores::watch_lost).
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
+    }
+
     /// What a database answered. One can open well, with a marker that is well, and be damaged deeper down; sled does so after a power
     /// cut. Until it is built anew, every start would end in the same way.
     fn answered<T>(&self, database: &Arc<Database>, answer: Result<T, MaterializedError>) -> Result<T, MaterializedError> {
         if let Err(error @ MaterializedError::Unusable { .. }) = &answer {
             let open = self.open.read();
             // One that is on its way out says nothing of those that come.
-            if open.values().any(|known| Arc::ptr_eq(known, database)) && self.lost.borrow().is_none() {
+            if open.values().any(|known| Arc::ptr_eq(known, database)) && !self.is_lost() {
                 tracing::error!(%error, "the materialized state is built anew");
                 if let Err(unmarked) = self.mark(&error.to_string()) {
                     tracing::error!(%unmarked, "it could not be marked as unusable");
@@ -255,7 +260,7 @@ mod tests {
         first.write(&Home::System, Vec::new(), 5).unwrap();
         first.make_durable().unwrap();
         let before = first.database(&Home::System).unwrap();
-        assert!(first.reach(&system, 5) && first.watch_lost().borrow().is_none());
+        assert!(first.reach(&system, 5) && !first.is_lost());
         first.answered(&before, unusable()).unwrap_err();
         assert!(first.watch_lost().borrow().as_ref().is_some_and(|why| why.contains("a page is damaged")));
         drop((before, first));
@@ -268,7 +273,7 @@ mod tests {
         assert!(next.reach(&system, 6));
         // What was closed since says nothing of what is there now.
         next.answered(&closed, unusable()).unwrap_err();
-        assert!(next.reach(&system, 6) && next.watch_lost().borrow().is_none());
+        assert!(next.reach(&system, 6) && !next.is_lost());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use raft::Replica;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::disk::is_disk_failure;
 use storage::wal::Wal;
 use storage::{Disk, Pace, UnhurriedDisk, workers};
 use tokio::runtime::Handle;
@@ -211,8 +212,7 @@ impl Scrub {
 
 /// Whether the disk says that bytes are lost, rather than that it does not answer now.
 fn is_loss(error: &io::Error) -> bool {
-    const EIO: i32 = 5;
-    error.raw_os_error() == Some(EIO) || error.kind() == io::ErrorKind::NotFound
+    is_disk_failure(error) || error.kind() == io::ErrorKind::NotFound
 }
 
 /// This thread's work waits while others have some.

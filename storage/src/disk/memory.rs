@@ -12,13 +12,12 @@ use std::{
 use parking_lot::Mutex;
 use storage_crypto::entropy::{self, Entropy};
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, EIO};
 
 /// What the twin treats as one unit that reaches the platter whole or not at all.
 const SECTOR_BYTES: usize = 512;
 /// How often a sync that hangs looks whether it still does.
 const HANGING: Duration = Duration::from_millis(1);
-const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
 /// A disk that lives in memory. Clones are the same disk, as the same process sees it.
