@@ -13,6 +13,9 @@ const NEWEST: u64 = 75;
 /// What a build says of a cluster that has gone beyond it.
 const TOO_OLD: &str = "the cluster uses features of level";
 
+/// What is counted when a build was refused because it is too old.
+pub(super) const TOO_OLD_REFUSED: &str = "build too old, refused";
+
 impl Walk {
     /// Another build for some node, as somebody does who upgrades a cluster: first those that are behind, and a new release where none is.
     pub(super) async fn upgrade_one(&mut self) -> bool {
@@ -59,7 +62,7 @@ impl Walk {
         if !why.contains(TOO_OLD) || self.world.level(id) >= released {
             return false;
         }
-        *self.counts.entry("build too old, refused").or_default() += 1;
+        *self.counts.entry(TOO_OLD_REFUSED).or_default() += 1;
         self.world.set_level(id, released);
         self.at_once.push(id);
         true

@@ -21,6 +21,8 @@ const KEYS_FOR_STEPS: u64 = 2_000;
 const OPENINGS: u32 = 40;
 /// How long the first founding may take.
 const FOUNDED: Duration = Duration::from_secs(30);
+/// What is counted when a node did not start from a damaged log.
+pub(super) const DAMAGE_REFUSED: &str = "damaged log refused";
 /// A world on its way.
 pub(super) struct Walk {
     pub(super) world: World,
@@ -206,7 +208,7 @@ impl Walk {
                     let why = self.world.without_place(&why);
                     self.tell(format!("node {id} did not start: {why}"));
                     if self.world.put_back(id) {
-                        *self.counts.entry("damaged log refused").or_default() += 1;
+                        *self.counts.entry(DAMAGE_REFUSED).or_default() += 1;
                     } else if !self.is_outdated(id, &why) && !self.world.is_excused(id) {
                         self.findings.push(format!("node {id} did not start: {why}"));
                     }

@@ -49,6 +49,12 @@ pub enum Line {
     Start(Vec<u64>),
     /// A node must not start: its log was damaged. It is put back then.
     RotAndStart(u64),
+    /// A node ends and starts again with a build that understands this feature level, and the next line comes when it is up.
+    Build(u64, u32),
+    /// A node must not start with a build of this level, or not stay: the cluster has gone beyond it. It gets the newest then.
+    TooOld(u64, u32),
+    /// All that are up come to use this feature level.
+    Level(u32),
     /// A node's clock is off by so many milliseconds.
     Clock(u64, i64),
     /// A node leads: it is waited for, or asked for.
@@ -142,6 +148,9 @@ fn parse(line: &str) -> Result<Line, String> {
         ("stop", nodes) => Ok(Line::Stop(numbers(nodes)?)),
         ("start", nodes) => Ok(Line::Start(numbers(nodes)?)),
         ("rot-and-start", [node]) => Ok(Line::RotAndStart(number(node)?)),
+        ("build", [node, level]) => Ok(Line::Build(number(node)?, feature_level(level)?)),
+        ("too-old", [node, level]) => Ok(Line::TooOld(number(node)?, feature_level(level)?)),
+        ("level", [level]) => Ok(Line::Level(feature_level(level)?)),
         ("clock", [node, ms]) => Ok(Line::Clock(number(node)?, ms.parse().map_err(|_| format!("{ms:?} is no whole number"))?)),
         ("leader", [node]) => Ok(Line::Leader(number(node)?)),
         ("replace", [node]) => Ok(Line::Replace(number(node)?)),
@@ -200,6 +209,10 @@ fn number(word: &str) -> Result<u64, String> {
     word.parse().map_err(|_| format!("{word:?} is no whole number"))
 }
 
+fn feature_level(word: &str) -> Result<u32, String> {
+    word.parse().ok().filter(|level| *level > 0).ok_or_else(|| format!("{word:?} is no feature level: they begin with 1"))
+}
+
 fn numbers(words: &[&str]) -> Result<Vec<u64>, String> {
     if words.is_empty() { Err("name at least one node".to_owned()) } else { words.iter().map(|word| number(word)).collect() }
 }
@@ -242,6 +255,7 @@ mod tests {
             ("cluster 3\nheal → v1", 2, "nothing is told"),
             ("cluster 3\nkill", 2, "at least one node"),
             ("cluster 3\nput ana a/b → 1", 2, "no version"),
+            ("cluster 3\nbuild 1 0", 2, "no feature level"),
             ("cluster 3\njump", 2, "not known"),
         ] {
             let refused = Scenario::parse(text).unwrap_err();

@@ -1,10 +1,11 @@
 //! Plays a scenario, line by line.
 
 use super::line::{Line, Scenario};
+use crate::simulation::builds::TOO_OLD_REFUSED;
 use crate::simulation::disk::Decay;
 use crate::simulation::ending::JUDGE;
 use crate::simulation::operators::Operating;
-use crate::simulation::walk::Walk;
+use crate::simulation::walk::{DAMAGE_REFUSED, Walk};
 use chaos_history::{Call, Operation};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -80,17 +81,26 @@ impl Player<'_> {
             }
             Line::Start(nodes) => {
                 nodes.iter().try_for_each(|id| walk.start(*id))?;
-                let up = |walk: &Walk| nodes.iter().all(|id| walk.world.up().iter().any(|(up, _)| up == id));
-                return Ok(self.until("they are up", up).await);
+                return Ok(self.until("they are up", |walk| are_up(walk, nodes)).await);
             }
             Line::RotAndStart(node) => {
                 if !walk.world.rot(*node, Decay::Bit)? {
                     return Ok(Err(format!("node {node} is up, or its log has nothing to damage")));
                 }
-                let before = refusals(walk);
+                return self.refused(*node, DAMAGE_REFUSED).await;
+            }
+            Line::Build(node, level) => {
+                walk.change_build(*node, *level).await;
                 walk.start(*node)?;
-                let refused = move |walk: &Walk| refusals(walk) > before;
-                return Ok(self.until("the damaged log is refused", refused).await);
+                return Ok(self.until("it is up", |walk| are_up(walk, &[*node])).await);
+            }
+            Line::TooOld(node, level) => {
+                walk.change_build(*node, *level).await;
+                return self.refused(*node, TOO_OLD_REFUSED).await;
+            }
+            Line::Level(level) => {
+                let all = |walk: &Walk| walk.world.up().iter().all(|(_, node)| node.level() == *level);
+                return Ok(self.until("all use that level", all).await);
             }
             Line::Clock(node, ms) => walk.world.set_clock(*node, *ms),
             Line::Leader(node) => return Ok(self.leads(*node).await),
@@ -155,6 +165,14 @@ impl Player<'_> {
         Ok(())
     }
 
+    /// Starts a node that must be refused, as is counted under this word.
+    async fn refused(&mut self, node: u64, word: &'static str) -> Result<Result<(), String>, String> {
+        let count = move |walk: &Walk| walk.counts.get(word).copied().unwrap_or(0);
+        let before = count(self.walk);
+        self.walk.start(node)?;
+        Ok(self.until(&format!("this is counted: {word}"), |walk| count(walk) > before).await)
+    }
+
     async fn until(&mut self, what: &str, is_so: impl Fn(&Walk) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self.walk) {
@@ -177,8 +195,9 @@ impl Player<'_> {
     }
 }
 
-fn refusals(walk: &Walk) -> u64 {
-    walk.counts.get("damaged log refused").copied().unwrap_or(0)
+fn are_up(walk: &Walk, nodes: &[u64]) -> bool {
+    let up = walk.world.up();
+    nodes.iter().all(|id| up.iter().any(|(up, _)| up == id))
 }
 
 async fn operate(walk: &Walk, node: u64, what: Operating) -> Result<(), String> {

@@ -3,6 +3,7 @@
 
 mod apart;
 mod bits;
+mod databases;
 mod files;
 mod scrub;
 mod values;
