@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chaos_history::{Call, FinalRegister, FinalVersion, Operation, Outcome, Record, Standing};
+use chaos_history::{Call, FinalRegister, FinalVersion, Held, Operation, Outcome, Record, Standing};
 use futures::{StreamExt, stream};
 use proto_client::{Client, v1};
 use proto_record::{chain, leaf::Leaf};
@@ -109,19 +109,22 @@ async fn final_secret(client: &Client, keys: &Keys, recorder: &Recorder, path: S
 
     let asked = v1::HistoryRequest { environment: environment.clone(), path: path.clone() };
     let history = client.secrets().history(asked).await.map_err(Trouble::call("look at a secret's versions"))?;
-    let kept: Vec<u64> = history.versions.iter().map(|version| version.version).collect();
-    let items = kept.iter().map(|version| v1::GetManyItem { path: path.clone(), version: *version }).collect();
+    let kept = history.versions;
+    let items = kept.iter().map(|kept| v1::GetManyItem { path: path.clone(), version: kept.version }).collect();
     let answers = client.secrets().get_many(v1::GetManyRequest { environment, items }).await;
     let answers = answers.map_err(Trouble::call("read a secret's versions"))?;
-    let versions = kept.into_iter().zip(answers.results).map(|(version, result)| {
-        let value = match result.result {
-            Some(v1::get_many_result::Result::Found(found)) => Some(outcome::name_of(found.value.as_ref())),
-            _ => None,
+    let versions = kept.into_iter().zip(answers.results).map(|(kept, result)| {
+        let held = match result.result {
+            Some(v1::get_many_result::Result::Found(found)) => Held::Value(outcome::name_of(found.value.as_ref())),
+            _ if kept.state() != v1::VersionState::Live => Held::Hidden,
+            Some(v1::get_many_result::Result::Refused(refused)) => Held::Unreadable(refused.message),
+            None => Held::Unreadable("it was not answered".to_owned()),
         };
-        FinalVersion { version, value }
+        FinalVersion { version: kept.version, held }
     });
-    let newest = history.secret.map_or(0, |secret| secret.newest_version);
-    Ok(FinalRegister { key: path, newest, versions: versions.collect() })
+    let secret = history.secret.unwrap_or_default();
+    let (newest, versions_kept) = (secret.newest_version, u64::from(secret.max_versions));
+    Ok(FinalRegister { key: path, newest, versions_kept, versions: versions.collect() })
 }
 
 /// Where the nodes stand, at one record: asked until they agree or the time is up. What they last said is judged.

@@ -18,7 +18,6 @@ pub mod identity;
 pub mod journal;
 mod keyspace;
 pub mod materialized;
-pub mod planted;
 pub mod segment;
 pub mod snapshot;
 pub mod wal;
@@ -30,4 +29,5 @@ pub use journal::{Block, Journal, JournalError, JournalHead, JournalOptions, Jou
 pub use materialized::{Database, DatabaseOptions, MaterializedError, RowOp};
 pub use segment::{Owner, SegmentError};
 pub use snapshot::{Contents, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotSummary, SnapshotWriter, StatePoint};
+pub use storage_crypto::planted;
 pub use wal::{Done, Recovered, Wal, WalDriver, WalError, WalOptions, WalStats};

@@ -30,7 +30,7 @@ mod stale;
 mod verdict;
 
 pub use crate::{
-    acknowledged::{FinalRegister, FinalVersion, nothing_acknowledged_is_lost},
+    acknowledged::{FinalRegister, FinalVersion, Held, nothing_acknowledged_is_lost},
     exactly_once::exactly_once,
     journal::{Record, RecordOutcome, RecordedOperation, journal_is_the_history, nothing_revealed_without_record},
     linearizable::{BUDGET_DEFAULT, linearizable},

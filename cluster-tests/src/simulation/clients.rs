@@ -42,6 +42,8 @@ struct Shared {
     newest: HashMap<String, u64>,
     /// The newest changes that were acknowledged: asked again with the same request id they have the same answer.
     changes: VecDeque<Operation>,
+    /// Failures within a node that callers were told of, and by whom.
+    failures: Vec<(u64, String)>,
     watch: Watch,
 }
 
@@ -99,12 +101,17 @@ impl Callers {
     /// Asks for a change again, with the same request id; what is said now.
     pub(super) async fn again(&self, node: u64, first: &Operation) -> Outcome {
         let again = self.attempt(node, first.request, &first.key, &first.call).await.outcome;
-        let is_done = matches!(again, Outcome::Written { .. } | Outcome::Hidden { .. });
-        if is_done && first.is_answered() && again != first.outcome {
+        let is_told = matches!(again, Outcome::Written { .. } | Outcome::Hidden { .. } | Outcome::Refused { .. });
+        if is_told && first.is_answered() && again != first.outcome {
             let found = format!("{first}, and when it was asked for again node {node} answered {again:?}");
             self.shared.lock().watch.found(found);
         }
         again
+    }
+
+    /// Failures within nodes that callers were told of since the last time.
+    pub(super) fn failures(&self) -> Vec<(u64, String)> {
+        std::mem::take(&mut self.shared.lock().failures)
     }
 
     /// What is watched after every step.
@@ -180,7 +187,12 @@ impl Callers {
             if let Ok(Told { record: Some(record), .. }) = &told {
                 self.shared.lock().watch.answered(node, *record);
             }
-            told.unwrap_or_else(|status| failed(&status, key))
+            told.unwrap_or_else(|status| {
+                if matches!(status.code(), Code::Internal | Code::DataLoss) {
+                    self.shared.lock().failures.push((node, format!("{call:?} of {key}: {status}")));
+                }
+                failed(&status, key)
+            })
         };
         let unknown = |words: &str| Told { outcome: Outcome::Unknown, record: None, words: words.to_owned() };
         tokio::select! {

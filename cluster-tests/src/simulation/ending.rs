@@ -5,8 +5,9 @@ use super::clients::{Callers, ENVIRONMENT, text_of};
 use super::operators::Operating;
 use super::walk::Walk;
 use chaos_history::{
-    BUDGET_DEFAULT, Call, Expect, FinalRegister, FinalVersion, Operation, Record, Standing, exactly_once, journal_is_the_history,
-    linearizable, never_stale, nothing_acknowledged_is_lost, nothing_revealed_without_record, replicas_are_equal,
+    BUDGET_DEFAULT, Call, Expect, FinalRegister, FinalVersion, Held, Operation, Record, Standing, exactly_once,
+    journal_is_the_history, linearizable, never_stale, nothing_acknowledged_is_lost, nothing_revealed_without_record,
+    replicas_are_equal,
 };
 use proto::v1;
 use proto::v1::audit_client::AuditClient;
@@ -192,11 +193,16 @@ async fn secrets(callers: &Callers, routes: &Routes, told: &[Operation]) -> Resu
         let mut versions = Vec::new();
         for kept in &history.versions {
             let get = v1::GetRequest { environment: ENVIRONMENT.to_owned(), path: key.to_owned(), version: kept.version };
-            let value = client.get(callers.request(get, Uuid::new_v4())).await.ok();
-            versions.push(FinalVersion { version: kept.version, value: value.map(|found| text_of(found.into_inner().value)) });
+            let held = match client.get(callers.request(get, Uuid::new_v4())).await {
+                Ok(found) => Held::Value(text_of(found.into_inner().value)),
+                Err(_) if kept.state() != v1::VersionState::Live => Held::Hidden,
+                Err(status) => Held::Unreadable(status.to_string()),
+            };
+            versions.push(FinalVersion { version: kept.version, held });
         }
-        let newest = history.secret.map_or(0, |secret| secret.newest_version);
-        secrets.push(FinalRegister { key: key.to_owned(), newest, versions });
+        let secret = history.secret.unwrap_or_default();
+        let (newest, versions_kept) = (secret.newest_version, u64::from(secret.max_versions));
+        secrets.push(FinalRegister { key: key.to_owned(), newest, versions_kept, versions });
     }
     Ok(secrets)
 }

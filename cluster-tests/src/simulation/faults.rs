@@ -42,6 +42,9 @@ impl Walk {
     /// Ends a node, or all, or has one end soon.
     pub(super) fn end(&mut self, how: Step) -> bool {
         if how == Step::CutPowerOfAll {
+            if self.world.up().is_empty() {
+                return false;
+            }
             self.tell("the power of all is cut");
             let all = self.world.ids();
             all.iter().for_each(|id| self.world.cut_power(*id));
@@ -86,11 +89,14 @@ impl Walk {
 
     pub(super) fn network(&mut self, step: Step) -> bool {
         let ids = self.world.ids();
-        let (Some(one), Some(other)) = (chance::one(&ids), chance::one(&ids)) else { return false };
+        let Some(one) = chance::one(&ids) else { return false };
+        let others: Vec<u64> = ids.iter().copied().filter(|id| *id != one).collect();
+        // One alone has no network.
+        let Some(other) = chance::one(&others) else { return false };
         self.tell(format!("{} ({one}, {other})", step.word()));
         match step {
             Step::Isolate => {
-                for id in ids.into_iter().filter(|id| *id != one) {
+                for id in others {
                     self.world.net.cut(one, id);
                     self.world.net.cut(id, one);
                 }
@@ -112,12 +118,13 @@ impl Walk {
         let off = if chance::happens(50) { off } else { 0 };
         self.tell(format!("the clock of node {id} is {off} ms off"));
         self.world.set_clock(id, off);
-        true
+        off != 0
     }
 
     /// A disk becomes slow, or fails soon, or is nearly full. It is mended when everything is, or before the node starts again.
     pub(super) fn spoil(&mut self, step: Step) -> bool {
-        let Some(id) = chance::one(&self.world.ids()) else { return false };
+        let up: Vec<u64> = self.world.up().iter().map(|(id, _)| *id).collect();
+        let Some(id) = chance::one(&up) else { return false };
         self.tell(format!("{} at node {id}", step.word()));
         if step == Step::SlowDisk {
             self.world.slow_disk(id, chance::of(10..=SLOW_DISK_MS));

@@ -9,7 +9,7 @@ use super::{Order, Outcome, Trace, Without, chance, ending};
 use chaos_history::{Call, Expect};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 /// Calls under way at once.
@@ -23,13 +23,19 @@ const OPENINGS: u32 = 40;
 const FOUNDED: Duration = Duration::from_secs(30);
 /// What is counted when a node did not start from a damaged log.
 pub(super) const DAMAGE_REFUSED: &str = "damaged log refused";
+/// What a node says of a damaged log.
+const DAMAGED: &str = "is damaged at offset";
+/// A walk of so many steps in which nothing was acknowledged, or nothing read, says nothing.
+const STEPS_THAT_TELL: u64 = 300;
+
 /// A world on its way.
 pub(super) struct Walk {
     pub(super) world: World,
     pub(super) callers: Callers,
     pub(super) trace: Trace,
     pub(super) began: Instant,
-    calls: JoinSet<()>,
+    /// What is asked meanwhile; each says what it has brought about, where that is counted.
+    calls: JoinSet<Option<&'static str>>,
     /// How much of what callers were told is in the trace.
     traced: usize,
     values: u64,
@@ -57,7 +63,9 @@ pub(super) async fn run(order: Order, trace: Trace) -> Result<Outcome, String> {
             break;
         }
     }
-    while walk.calls.join_next().await.is_some() {}
+    while let Some(ended) = walk.calls.join_next().await {
+        walk.called(ended);
+    }
     walk.end_well(walked).await
 }
 
@@ -91,9 +99,20 @@ impl Walk {
     pub(super) async fn end_well(mut self, walked: u64) -> Result<Outcome, String> {
         self.look().await;
         let verdicts = if self.findings.is_empty() { ending::judge(&mut self).await? } else { Vec::new() };
+        // What ended while it was judged.
+        self.look().await;
         let mut findings = self.findings;
         findings.extend(verdicts);
         let told = self.callers.told();
+        let count =
+            |is: fn(&chaos_history::Outcome) -> bool| told.iter().filter(|operation| is(&operation.outcome)).count() as u64;
+        let changes =
+            count(|outcome| matches!(outcome, chaos_history::Outcome::Written { .. } | chaos_history::Outcome::Hidden { .. }));
+        let values = count(|outcome| matches!(outcome, chaos_history::Outcome::Found { .. }));
+        self.counts.extend([("acknowledged changes", changes), ("values read", values)]);
+        if walked >= STEPS_THAT_TELL && changes.min(values) == 0 {
+            findings.push(format!("{walked} steps with {changes} acknowledged changes and {values} values read say nothing"));
+        }
         self.counts.insert("operations", told.len() as u64);
         self.counts.insert("answered", told.iter().filter(|operation| operation.is_answered()).count() as u64);
         let virtual_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -145,12 +164,23 @@ impl Walk {
         } else {
             tokio::task::yield_now().await;
         }
-        while self.calls.try_join_next().is_some() {}
+        while let Some(ended) = self.calls.try_join_next() {
+            self.called(ended);
+        }
         self.look().await;
         if !self.without.has(Step::Unrest) {
             self.strike_at_elections();
         }
         Ok(())
+    }
+
+    /// Takes note of what a call brought about.
+    fn called(&mut self, ended: Result<Option<&'static str>, JoinError>) {
+        match ended {
+            Ok(None) => {}
+            Ok(Some(word)) => *self.counts.entry(word).or_default() += 1,
+            Err(error) => self.findings.push(format!("a call ended in the middle: {error}")),
+        }
     }
 
     async fn take(&mut self, step: Step, number: u64) -> Result<(), String> {
@@ -163,15 +193,22 @@ impl Walk {
             }
             Step::Start => self.start_one()?,
             Step::Stop => self.stop_one().await,
-            Step::Kill | Step::CutPower | Step::CutPowerWithin | Step::CutPowerOfAll | Step::Unrest => self.end(step),
+            Step::Kill | Step::CutPower | Step::CutPowerOfAll | Step::Unrest => self.end(step),
             Step::Isolate | Step::CutOneWay | Step::Slow | Step::Heal => self.network(step),
             Step::SlowDisk | Step::FailSyncs | Step::FullDisk => self.spoil(step),
             Step::Rot | Step::Misdirect => self.rot(step)?,
             Step::Clock => self.clock(),
-            Step::HandOver => self.operate(step, Operating::HandOver(0)),
-            Step::Snapshot => self.operate(step, Operating::Snapshot),
-            Step::RotateKey => self.operate(step, Operating::RotateKey),
-            Step::SealEnvironment => self.seal_for_a_while(),
+            // Counted when they come about.
+            Step::CutPowerWithin | Step::HandOver | Step::Snapshot | Step::RotateKey | Step::SealEnvironment => {
+                match step {
+                    Step::CutPowerWithin => drop(self.end(step)),
+                    Step::HandOver => self.operate(step, Operating::HandOver(0)),
+                    Step::Snapshot => self.operate(step, Operating::Snapshot),
+                    Step::RotateKey => self.operate(step, Operating::RotateKey),
+                    _ => self.seal_for_a_while(),
+                }
+                false
+            }
             Step::Replace => self.replace_one()?,
             Step::OtherBuild => self.upgrade_one().await,
         };
@@ -190,6 +227,12 @@ impl Walk {
             watch.look(&up, |id| self.world.level(id));
             self.findings.extend_from_slice(watch.findings());
         });
+        for (node, what) in self.callers.failures() {
+            // What a disk that was spoiled did not give is no wonder.
+            if !self.world.is_excused(node) {
+                self.findings.push(format!("node {node} failed within: {what}"));
+            }
+        }
         let news = self.callers.told_from(self.traced);
         self.traced += news.len();
         for operation in news {
@@ -207,7 +250,8 @@ impl Walk {
                 Err(why) => {
                     let why = self.world.without_place(&why);
                     self.tell(format!("node {id} did not start: {why}"));
-                    if self.world.put_back(id) {
+                    if self.world.is_rotten(id) && why.contains(DAMAGED) {
+                        self.world.put_back(id);
                         *self.counts.entry(DAMAGE_REFUSED).or_default() += 1;
                     } else if !self.is_outdated(id, &why) && !self.world.is_excused(id) {
                         self.findings.push(format!("node {id} did not start: {why}"));
@@ -220,7 +264,10 @@ impl Walk {
 
     /// A node that ends by itself, though nothing was done to its disk, is a finding.
     fn bury(&mut self) {
-        for Ended { node, why, excused, .. } in self.world.ended() {
+        for Ended { node, why, excused, out_of_power } in self.world.ended() {
+            if out_of_power {
+                *self.counts.entry(Step::CutPowerWithin.word()).or_default() += 1;
+            }
             let why = self.world.without_place(&why);
             self.tell(format!("node {node} ended: {why}"));
             if !self.is_outdated(node, &why) && !excused {
@@ -250,14 +297,20 @@ impl Walk {
         };
         self.asked += 1;
         let (callers, client, attempts) = (self.callers.clone(), self.asked, chance::of(ATTEMPTS));
-        self.calls.spawn(async move { drop(callers.ask(client, key, call, node, attempts).await) });
+        self.calls.spawn(async move {
+            callers.ask(client, key, call, node, attempts).await;
+            None
+        });
         true
     }
 
     fn ask_again(&mut self) -> bool {
         let Some(node) = chance::one(&self.world.ids()) else { return false };
         let callers = self.callers.clone();
-        self.calls.spawn(async move { callers.ask_again(node).await });
+        self.calls.spawn(async move {
+            callers.ask_again(node).await;
+            None
+        });
         true
     }
 
@@ -277,34 +330,32 @@ impl Walk {
         self.world.start(id, self.began)
     }
 
-    fn operate(&mut self, step: Step, what: Operating) -> bool {
+    /// Counted when it was done.
+    fn operate(&mut self, step: Step, what: Operating) {
         // Whoever leads can hand it over, as far as anybody knows.
         let leads = self.leaders.values().copied().flatten().next().filter(|_| what == Operating::HandOver(0));
-        let Some(id) = leads.or_else(|| chance::one(&self.world.ids())) else { return false };
+        let Some(id) = leads.or_else(|| chance::one(&self.world.ids())) else { return };
         self.tell(format!("{} at node {id}", step.word()));
         let callers = self.callers.clone();
-        self.calls.spawn(async move {
-            callers.operate(id, what).await;
-        });
-        true
+        self.calls.spawn(async move { callers.operate(id, what).await.then_some(step.word()) });
     }
 
     /// Nobody is answered meanwhile. Whether it came about or not: it is opened again.
-    fn seal_for_a_while(&mut self) -> bool {
+    fn seal_for_a_while(&mut self) {
         let nodes = self.world.ids();
-        let Some(id) = chance::one(&nodes) else { return false };
+        let Some(id) = chance::one(&nodes) else { return };
         self.tell(format!("the environment is sealed at node {id}"));
         let callers = self.callers.clone();
         self.calls.spawn(async move {
-            callers.operate(id, Operating::Seal).await;
+            let sealed = callers.operate(id, Operating::Seal).await.then_some(Step::SealEnvironment.word());
             for _ in 0..OPENINGS {
                 tokio::time::sleep(Duration::from_millis(chance::of(50..=500))).await;
                 let Some(id) = chance::one(&callers.nodes()) else { continue };
                 if callers.operate(id, Operating::Unseal).await {
-                    return;
+                    break;
                 }
             }
+            sealed
         });
-        true
     }
 }

@@ -102,7 +102,7 @@ pub(super) struct Ended {
     pub(super) why: String,
     /// Whether its disk was to blame.
     pub(super) excused: bool,
-    out_of_power: bool,
+    pub(super) out_of_power: bool,
 }
 
 /// A node's clock: simulated time, and how far it is off.

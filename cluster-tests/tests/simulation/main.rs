@@ -40,6 +40,23 @@ fn a_scenario_that_comes_out_otherwise_is_a_finding_with_its_line() {
 }
 
 #[test]
+fn what_would_walk_nothing_is_refused() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let empty = empty.path().to_str().unwrap();
+    for arguments in
+        [&["--seeds", "0"][..], &["--steps", "0"], &["--nodes", "50"], &["--only", "own-clock"], &["--twice"], &["--kept", empty]]
+    {
+        assert!(!simulate(arguments).0, "{arguments:?}");
+    }
+    assert!(simulate(&["--help"]).0);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("nobody.txt");
+    std::fs::write(&file, "cluster 1\nkill 4\n").unwrap();
+    let (kept, said) = simulate(&["--scenarios", file.to_str().unwrap(), "--seeds", "1"]);
+    assert!(!kept && said.contains("line 2: there is no node 4"), "{said}");
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let (same, said) = simulate(&["--seed", "7", "--steps", "300", "--twice"]);
     assert!(same && said.contains("the two runs are the same"), "{said}");
@@ -55,6 +72,14 @@ fn another_seed_is_another_run() {
 fn a_bug_that_is_put_back_is_found() {
     let (found, said) = simulate(&["--bugs", "--only", "own-clock", "--seeds", "3", "--steps", "200"]);
     assert!(found && said.contains("1 of 1 bugs were found"), "{said}");
+}
+
+#[test]
+fn a_bug_behind_another_guard_is_found_where_it_is() {
+    for bug in ["environment-not-bound", "half-snapshot-visible"] {
+        let (found, said) = simulate(&["--bugs", "--only", bug, "--seeds", "1"]);
+        assert!(found && said.contains("1 of 1 bugs were found"), "{said}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Opening values after the record of who asked has committed, one by one, many at once, and over a stream.
 
 use crate::api::door::{Caller, Door};
+use crate::api::writing::sealing;
 use crate::api::{convert, status};
 use crate::engine::View;
 use crate::engine::values::ValueKey;
@@ -120,7 +121,8 @@ impl Door {
             if error.is_damage() {
                 return Unopened::Damaged(format!("secret {} v{} of {environment}: {error}", secret.0, key.1));
             }
-            status::fault("open a value", &error).into()
+            // The environment may have been sealed since the read was decided.
+            status::refused(&sealing(error)).into()
         })
     }
 

@@ -309,11 +309,11 @@ fn version_in(
 }
 
 /// A value that cannot be sealed or opened is a fault of this node or of its disk; the caller learns that much.
-fn sealing(error: SealingError) -> Rejection {
+pub(super) fn sealing(error: SealingError) -> Rejection {
     if let SealingError::Sealed { environment } = &error {
         let hint = format!(": holdfast env unseal {environment}");
         return Rejection::Sealed { what: format!("environment {environment}"), hint };
     }
-    drop(status::fault("seal a value", &error));
+    drop(status::fault("seal or open a value", &error));
     Rejection::NodeFault(error.to_string())
 }

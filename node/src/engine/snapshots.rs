@@ -190,6 +190,9 @@ impl Snapshots {
             std::thread::sleep(std::time::Duration::from_secs(3));
         }
         for environment in standing.state.environments() {
+            if planted::is_back("values-not-in-snapshots") {
+                continue;
+            }
             let name = &environment.about.name;
             let mut missing: HashSet<ValueKey> = environment.secrets.values().flat_map(|secret| values_of(secret)).collect();
             self.stores.each_payload(name, |key, payload| {

@@ -18,6 +18,7 @@ pub mod kdf;
 pub mod key;
 pub mod keyring;
 pub mod password;
+pub mod planted;
 pub mod ring;
 pub mod seal_file;
 pub mod seal_key;

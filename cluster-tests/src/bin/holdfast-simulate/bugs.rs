@@ -1,6 +1,7 @@
 //! Classic bugs, put back one by one: each must be found.
 
-use crate::{Wanted, process, say, show};
+use crate::process::Bug;
+use crate::{Wanted, probes, process, say, show};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,8 +46,16 @@ pub(crate) fn missed(wanted: &Wanted) -> bool {
 
 /// How many seeds it took, and what was found.
 fn hunt(bug: &str, wanted: &Wanted) -> Option<(u64, String)> {
+    let mut wanted = wanted.clone();
+    wanted.probe = probes::of(bug).map(|_| bug.to_owned());
     (0..wanted.seeds).find_map(|count| {
-        let finding = process::of(wanted.from + count, wanted, Some(bug)).findings.into_iter().next()?;
+        let seed = wanted.from + count;
+        let finding = process::of(seed, &wanted, Bug::Back(bug)).findings.into_iter().next()?;
+        // What is found without the bug, too, is not found because of it: a full disk, a machine that is too slow, another bug.
+        if let Some(other) = process::of(seed, &wanted, Bug::Away).findings.first() {
+            say(&format!("error: seed {seed} finds something where {bug} was not put back: {other}"));
+            return None;
+        }
         Some((count + 1, finding.chars().take(160).collect()))
     })
 }

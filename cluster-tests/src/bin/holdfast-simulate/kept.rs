@@ -12,12 +12,13 @@ pub(crate) fn found(wanted: &Wanted) -> bool {
             return true;
         }
     };
-    let mut any = false;
+    let (mut any, mut count) = (false, 0);
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
             continue;
         }
+        count += 1;
         any |= match read(line, wanted) {
             Ok((seed, wanted)) => several(&[seed], &wanted),
             Err(why) => {
@@ -26,7 +27,10 @@ pub(crate) fn found(wanted: &Wanted) -> bool {
             }
         };
     }
-    any
+    if count == 0 {
+        show(&format!("error: there is no walk in {path}: a line is SEED STEPS NODES"));
+    }
+    any || count == 0
 }
 
 /// `SEED STEPS NODES [KIND,…]`

@@ -4,17 +4,18 @@
 
 mod bugs;
 mod kept;
+mod probes;
 mod process;
 mod scenarios;
 mod shrink;
 
-use crate::process::Report;
+use crate::process::{Bug, Report};
 use cluster_tests::simulation::{self, Order, Outcome, Without};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 cluster_tests::chance_by_seed!();
@@ -39,6 +40,9 @@ took to find it. Exit codes: 0 nothing was found (with --bugs: all were), 1 othe
 /// A scenario must come true whatever chance decides besides.
 const SEEDS_OF_A_SCENARIO: u64 = 3;
 
+/// Nodes of a simulated cluster at most.
+const NODES_MAX: u64 = 9;
+
 #[derive(Clone)]
 struct Wanted {
     seeds: u64,
@@ -56,6 +60,9 @@ struct Wanted {
     /// Scenarios to play, or, for the process of one seed, the scenario.
     scenarios: Option<String>,
     only_bug: Option<String>,
+    help: bool,
+    /// For the process of one seed: the bug that is looked for where it is, without a walk.
+    probe: Option<String>,
     /// Set for the process of one seed.
     one: bool,
 }
@@ -68,6 +75,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if wanted.help {
+        show(HELP);
+        return ExitCode::SUCCESS;
+    }
     let found = match wanted.only {
         _ if wanted.bugs => bugs::missed(&wanted),
         _ if wanted.kept.is_some() => kept::found(&wanted),
@@ -97,6 +108,8 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
         kept: None,
         scenarios: None,
         only_bug: None,
+        help: false,
+        probe: None,
         one: false,
     };
     let mut seeds = None;
@@ -110,8 +123,8 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--seeds" => seeds = Some(number()?),
             "--from" => wanted.from = number()?,
             "--steps" => wanted.steps = number()?,
-            "--nodes" => wanted.nodes = number()?.clamp(1, 9),
-            "--jobs" => wanted.jobs = number()?.max(1),
+            "--nodes" => wanted.nodes = number()?,
+            "--jobs" => wanted.jobs = number()?,
             "--seed" => wanted.only = Some(number()?),
             "--trace" => wanted.trace = true,
             "--twice" => wanted.twice = true,
@@ -121,13 +134,43 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--scenarios" => wanted.scenarios = Some(text()?),
             "--kept" => wanted.kept = Some(text()?),
             "--only" => wanted.only_bug = Some(text()?),
+            "--probe" => wanted.probe = Some(text()?),
             "--one" => wanted.one = true,
+            "--help" | "-h" => wanted.help = true,
             _ => return Err(format!("{argument} is unknown")),
         }
     }
     let usual = if wanted.scenarios.is_some() { SEEDS_OF_A_SCENARIO } else { wanted.seeds };
     wanted.seeds = seeds.unwrap_or(usual);
-    Ok(wanted)
+    check(&wanted).map(|()| wanted)
+}
+
+/// What would walk nothing, or is said to something that does not listen.
+fn check(wanted: &Wanted) -> Result<(), String> {
+    let Wanted { only, bugs, kept, scenarios, .. } = wanted;
+    for (flag, number) in [("--seeds", wanted.seeds), ("--steps", wanted.steps), ("--jobs", wanted.jobs)] {
+        if number == 0 {
+            return Err(format!("{flag} 0 does nothing: use 1 or more"));
+        }
+    }
+    if !(1..=NODES_MAX).contains(&wanted.nodes) {
+        return Err(format!("--nodes {}: a simulated cluster has 1 to {NODES_MAX}", wanted.nodes));
+    }
+    let modes = [("--bugs", *bugs), ("--kept", kept.is_some()), ("--scenarios", scenarios.is_some()), ("--seed", only.is_some())];
+    let modes: Vec<&str> = modes.iter().filter(|(_, is_wanted)| *is_wanted && !wanted.one).map(|(flag, _)| *flag).collect();
+    if let [one, other, ..] = modes[..] {
+        return Err(format!("{one} and {other} do not go together"));
+    }
+    for (flag, is_wanted, fits, with) in [
+        ("--only", wanted.only_bug.is_some(), *bugs, "--bugs"),
+        ("--shrink", wanted.shrink, only.is_some(), "--seed"),
+        ("--twice", wanted.twice, only.is_some(), "--seed"),
+    ] {
+        if is_wanted && !fits {
+            return Err(format!("{flag} goes with {with}"));
+        }
+    }
+    Ok(())
 }
 
 fn without(words: &str) -> Result<Without, String> {
@@ -143,8 +186,18 @@ fn one(seed: u64, wanted: &Wanted) -> bool {
         Ok(scenario) => scenario,
         Err(why) => return failed(&why),
     };
+    if let Some(probe) = wanted.probe.as_deref().and_then(probes::of) {
+        return match probe(seed) {
+            Ok(()) => {
+                show("count probes 1");
+                false
+            }
+            Err(why) => failed(&why),
+        };
+    }
     let order = Order { seed, steps: wanted.steps, nodes: wanted.nodes, without: wanted.without };
     let trace = wanted.trace;
+    watch_panics();
     // A thread of its own has no stream of chance but the seed's.
     let ran = std::thread::Builder::new().stack_size(16 << 20).spawn(move || match scenario {
         Some(scenario) => simulation::play(&scenario, seed, trace),
@@ -156,13 +209,25 @@ fn one(seed: u64, wanted: &Wanted) -> bool {
         Ok(Err(_)) => return failed("a part of the simulation panicked"),
         Err(error) => return failed(&error.to_string()),
     };
-    let Outcome { trace, findings, counts, virtual_ms, walked } = outcome;
+    let Outcome { trace, mut findings, counts, virtual_ms, walked } = outcome;
+    findings.append(&mut PANICS.lock().unwrap_or_else(PoisonError::into_inner));
     show(&format!("trace {:016x} {}", trace.hash(), trace.lines()));
     show(&format!("count virtual_ms {virtual_ms}"));
     show(&format!("count steps {walked}"));
     counts.iter().for_each(|(what, count)| show(&format!("count {} {count}", what.replace(' ', "-"))));
     findings.iter().for_each(|finding| show(&format!("finding {}", finding.replace('\n', "\nfinding "))));
     !findings.is_empty()
+}
+
+/// Panics of this process. Most end a task that nobody waits for, and would show as an answer that never came.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn watch_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(format!("something panicked: {panic}"));
+        usual(panic);
+    }));
 }
 
 fn failed(why: &str) -> bool {
@@ -181,7 +246,7 @@ fn several(seeds: &[u64], wanted: &Wanted) -> bool {
                     .ok()
                     .and_then(|at| seeds.get(at).map(|seed| (at, *seed)))
                 {
-                    let report = process::of(seed.1, wanted, None);
+                    let report = process::of(seed.1, wanted, Bug::None);
                     tell(seed.1, wanted, &report);
                     if let Ok(mut reports) = reports.lock() {
                         reports.insert(seed.0, report);

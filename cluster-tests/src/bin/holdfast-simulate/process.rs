@@ -8,9 +8,20 @@ use std::time::{Duration, Instant};
 
 /// A walk that takes longer does not end.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// One with a bug is given up earlier.
-const PATIENCE_WITH_A_BUG: Duration = Duration::from_secs(90);
+/// One in which a bug is looked for is given up earlier, with it and without.
+const PATIENCE_FOR_A_BUG: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Whether a bug is looked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Bug<'a> {
+    /// None is.
+    None,
+    /// This one was put back.
+    Back(&'a str),
+    /// The walk is held against the one with it.
+    Away,
+}
 
 /// What it said.
 #[derive(Default)]
@@ -31,15 +42,15 @@ pub(crate) fn again(seed: u64, wanted: &Wanted) -> String {
     format!("holdfast-simulate --seed {seed} --steps {steps} --nodes {nodes}{without}")
 }
 
-/// Runs a seed, with a bug where one is named.
-pub(crate) fn of(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Report {
+/// Runs a seed.
+pub(crate) fn of(seed: u64, wanted: &Wanted, bug: Bug<'_>) -> Report {
     match run(seed, wanted, bug) {
         Ok(said) => read(&said),
         Err(why) => Report { findings: vec![why], ..Report::default() },
     }
 }
 
-fn run(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Result<String, String> {
+fn run(seed: u64, wanted: &Wanted, bug: Bug<'_>) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("its process did not run: {error}");
     let mut said = tempfile::tempfile().map_err(failed)?;
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -49,17 +60,20 @@ fn run(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Result<String, String> 
     if let Some(scenario) = &wanted.scenarios {
         command.arg("--scenarios").arg(scenario);
     }
+    if let Some(probe) = &wanted.probe {
+        command.arg("--probe").arg(probe);
+    }
     command.arg("--without").arg(wanted.without.to_string());
     command.arg("--one").stdin(Stdio::null()).stdout(said.try_clone().map_err(failed)?);
     if wanted.trace {
         command.arg("--trace");
     }
-    if let Some(bug) = bug {
+    if let Bug::Back(bug) = bug {
         // Panics of a node that has a bug are its way to be found.
         command.env("HOLDFAST_FAULT", format!("bug:{bug}")).stderr(Stdio::null());
     }
     let mut child = command.spawn().map_err(failed)?;
-    let deadline = Instant::now() + if bug.is_some() { PATIENCE_WITH_A_BUG } else { PATIENCE };
+    let deadline = Instant::now() + if matches!(bug, Bug::None) { PATIENCE } else { PATIENCE_FOR_A_BUG };
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
@@ -72,7 +86,10 @@ fn run(seed: u64, wanted: &Wanted, bug: Option<&str>) -> Result<String, String> 
     };
     let mut text = String::new();
     said.rewind().and_then(|()| said.read_to_string(&mut text)).map_err(failed)?;
-    if text.is_empty() { Err(format!("its process ended without a word: {status}")) } else { Ok(text) }
+    if !status.success() && !text.lines().any(|line| line.starts_with("finding ")) {
+        return Err(format!("its process ended without saying why: {status}"));
+    }
+    if text.is_empty() { Err("its process ended without a word".to_owned()) } else { Ok(text) }
 }
 
 fn read(said: &str) -> Report {

@@ -1,5 +1,6 @@
 //! Scenarios from files, each under a few seeds.
 
+use crate::process::Bug;
 use crate::{Wanted, process, show};
 use cluster_tests::simulation::Scenario;
 use std::path::Path;
@@ -23,7 +24,7 @@ pub(crate) fn found(wanted: &Wanted) -> bool {
         let wanted = Wanted { scenarios: Some(file.clone()), ..wanted.clone() };
         let mut failing = 0;
         for seed in wanted.from..wanted.from + wanted.seeds {
-            let report = process::of(seed, &wanted, None);
+            let report = process::of(seed, &wanted, Bug::None);
             if !report.findings.is_empty() {
                 failing += 1;
                 show(&format!(

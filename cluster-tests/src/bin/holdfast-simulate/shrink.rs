@@ -1,6 +1,6 @@
 //! A failing seed, made smaller: fewer steps, and fewer kinds of them.
 
-use crate::process::{self, Report};
+use crate::process::{self, Bug, Report};
 use crate::{Wanted, show};
 use cluster_tests::simulation::Without;
 
@@ -9,7 +9,7 @@ const STEPS_MIN: u64 = 5;
 
 /// Whether the seed fails; says with how little it still does.
 pub(crate) fn found(seed: u64, wanted: &Wanted) -> bool {
-    let first = process::of(seed, wanted, None);
+    let first = process::of(seed, wanted, Bug::None);
     if first.findings.is_empty() {
         show(&format!("seed {seed}: nothing found, so there is nothing to shrink"));
         return false;
@@ -42,7 +42,7 @@ impl Smallest {
     /// Takes a walk for the smallest where it fails, too. In whatever way: one mistake shows in several.
     fn try_on(&mut self, wanted: Wanted) -> bool {
         self.runs += 1;
-        let report = process::of(self.seed, &wanted, None);
+        let report = process::of(self.seed, &wanted, Bug::None);
         let fails = !report.findings.is_empty();
         if fails {
             (self.wanted, self.report) = (as_far_as(&wanted, &report), report);

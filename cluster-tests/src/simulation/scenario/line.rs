@@ -75,6 +75,31 @@ pub enum Line {
     SameState(Vec<u64>),
 }
 
+impl Line {
+    /// The nodes that it names.
+    pub(super) fn nodes(&self) -> Vec<u64> {
+        match self {
+            Line::Ask { at, .. } => at.iter().copied().collect(),
+            Line::Cut(one, other) | Line::CutOneWay(one, other) => [&one[..], other].concat(),
+            Line::Kill(nodes) | Line::PowerCut(nodes) | Line::Stop(nodes) | Line::Start(nodes) | Line::SameState(nodes) => {
+                nodes.clone()
+            }
+            Line::Again(node, _)
+            | Line::SlowDisk(node, _)
+            | Line::RotAndStart(node)
+            | Line::Build(node, _)
+            | Line::TooOld(node, _)
+            | Line::Clock(node, _)
+            | Line::Leader(node)
+            | Line::Replace(node)
+            | Line::Snapshot(node) => vec![*node],
+            Line::SlowNetwork(_) | Line::Heal | Line::Level(_) | Line::Seal | Line::Unseal | Line::Wait(_) | Line::Settle => {
+                Vec::new()
+            }
+        }
+    }
+}
+
 /// What must come of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {

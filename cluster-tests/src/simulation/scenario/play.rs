@@ -20,7 +20,11 @@ pub(in crate::simulation) async fn play(walk: &mut Walk, scenario: &Scenario) ->
     let mut played = 0;
     for (number, line) in &scenario.lines {
         player.walk.tell(format!("line {number}: {line:?}"));
-        let outcome = player.line(line).await?;
+        let known = player.walk.world.ids();
+        let outcome = match line.nodes().into_iter().find(|id| !known.contains(id)) {
+            Some(id) => Err(format!("there is no node {id}")),
+            None => player.line(line).await?,
+        };
         player.walk.look().await;
         played += 1;
         if let Err(why) = outcome {

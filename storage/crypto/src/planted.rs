@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 /// Every bug that can be put back, with what it is.
-pub const BUGS: [(&str, &str); 21] = [
+pub const BUGS: [(&str, &str); 24] = [
     ("vote-not-synced", "a vote counts as saved before it is durable"),
     ("append-not-synced", "an entry counts as appended before it is durable"),
     ("committed-first", "the log calls back before it writes"),
@@ -18,12 +18,15 @@ pub const BUGS: [(&str, &str); 21] = [
     ("late-batch-applied", "the same leader, and what rests on an earlier ground is folded all the same: neither guard stands"),
     ("request-forgotten", "a second asking with the same request id is another request"),
     ("receipts-not-in-snapshots", "what was answered is forgotten by whoever starts from a snapshot"),
+    ("values-not-in-snapshots", "whoever starts from a snapshot knows of values that it does not have"),
     ("failed-sync-ignored", "a sync of the log that failed counts as done"),
     ("damage-cut-off", "a log that is damaged in its middle is cut off there, and goes on"),
     ("lease-read", "a node that believes that it leads gives out what it holds, and asks nobody"),
     ("own-clock", "each node stamps what it applies by its own clock"),
     ("retried-as-new", "another try of a command is another request"),
     ("level-not-checked", "a build that is too old for what the cluster uses goes on"),
+    ("half-snapshot-visible", "a snapshot has its name before all of it is written, and ends where its file does"),
+    ("environment-not-bound", "what a value is bound to leaves its environment out"),
     ("doubt-forgotten", "a command that was lost on its way is told to have not happened"),
 ];
 
