@@ -76,7 +76,7 @@ impl Door {
                 let view = self.view();
                 let home = view.state.environment(environment).map_err(|rejection| status::refused(&rejection))?;
                 let opened = self.sealing.open(&home.about, &version.seal, &payload);
-                opened.map_err(|error| status::fault("open a value", &error))?
+                opened.map_err(|error| status::refused(&sealing(error)))?
             }
             Err(Unopened::Refused(status)) => return Err(*status),
         };
