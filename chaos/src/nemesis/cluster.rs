@@ -11,6 +11,8 @@ use crate::{stage::node::Place, trouble::Trouble};
 
 /// How long a change of members may take while other faults strike.
 const MEMBER_CHANGE: Duration = Duration::from_secs(30);
+/// How many of the nodes that leave give up their vote before.
+const AS_LEARNER: f64 = 0.5;
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// How long an environment that was sealed may take to be unsealed.
 const UNSEAL: Duration = Duration::from_secs(60);
@@ -67,7 +69,7 @@ pub(super) async fn seal_environment(scene: &Scene, lasts: Duration) -> Result<B
     }
 }
 
-/// A new node under a new id: learner, voter, and out again.
+/// A new node under a new id: learner, voter, now and then learner again, and out.
 pub(super) async fn member(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
     let mut members = scene.members.lock().await;
     let stage = scene.stage()?;
@@ -89,15 +91,20 @@ pub(super) async fn member(scene: &Scene, lasts: Duration, chance: &mut ChaCha8R
     members.extra.push(id);
     let began = Instant::now();
     add(scene, &place).await?;
-    let promoted = promote(scene, id).await;
+    let promoted = set_voter(scene, id, true).await;
     let took = began.elapsed();
     tokio::time::sleep(lasts.mul_f64(chance.random_range(0.2..1.0))).await;
+    let goes_as_learner = promoted.is_ok() && chance.random_bool(AS_LEARNER);
+    if goes_as_learner {
+        set_voter(scene, id, false).await?;
+    }
     stage.expect_end(id).await;
     remove(scene, id).await?;
     stage.take_away(id).await?;
     members.extra.clear();
     promoted?;
-    Ok(Blow::of(format!("node {id}"), format!("it voted after {} ms and was taken out again", took.as_millis())))
+    let way = if goes_as_learner { "demoted and taken out again" } else { "taken out again" };
+    Ok(Blow::of(format!("node {id}"), format!("it voted after {} ms and was {way}", took.as_millis())))
 }
 
 async fn add(scene: &Scene, place: &Place) -> Result<(), Trouble> {
@@ -116,14 +123,16 @@ async fn add(scene: &Scene, place: &Place) -> Result<(), Trouble> {
     .await
 }
 
-async fn promote(scene: &Scene, id: u64) -> Result<(), Trouble> {
-    until_done("promote a learner", || async {
-        let done = scene.asking().cluster().promote(v1::MemberRequest { node_id: id, even_so: false }).await;
+/// Makes it a voter, or a read replica again.
+async fn set_voter(scene: &Scene, id: u64, votes: bool) -> Result<(), Trouble> {
+    until_done(if votes { "promote a learner" } else { "demote a voter" }, || async {
+        let (client, request) = (scene.asking(), v1::MemberRequest { node_id: id, even_so: false });
+        let done = if votes { client.cluster().promote(request).await } else { client.cluster().demote(request).await };
         match done {
             Ok(_) => Ok(()),
             // The answer to the try before may have been lost.
             Err(error) => {
-                if is_voter(scene, id).await {
+                if is_voter(scene, id).await == Some(votes) {
                     Ok(())
                 } else {
                     Err(error)
@@ -134,9 +143,9 @@ async fn promote(scene: &Scene, id: u64) -> Result<(), Trouble> {
     .await
 }
 
-async fn is_voter(scene: &Scene, id: u64) -> bool {
-    let status = scene.status().await;
-    status.is_ok_and(|status| status.members.iter().any(|member| member.node_id == id && member.voter))
+/// Nothing where nobody can say.
+async fn is_voter(scene: &Scene, id: u64) -> Option<bool> {
+    scene.status().await.ok()?.members.iter().find(|member| member.node_id == id).map(|member| member.voter)
 }
 
 async fn remove(scene: &Scene, id: u64) -> Result<(), Trouble> {
