@@ -39,28 +39,35 @@ pub(super) async fn snapshot(scene: &Scene, chance: &mut ChaCha8Rng) -> Result<B
 
 pub(super) async fn rotate_key(scene: &Scene) -> Result<Blow, Trouble> {
     let _alone = scene.keys.lock().await;
-    let request = v1::RotateKeyRequest { environment: scene.environment.clone(), system: false };
+    let environment = scene.owed.environment.clone();
+    let request = v1::RotateKeyRequest { environment: environment.clone(), system: false };
     let rotated = scene.asking().keys().rotate(request).await.map_err(Trouble::call("rotate the key"))?;
-    Ok(Blow::of(scene.environment.as_str(), format!("key version {} at record {}", rotated.version, rotated.index)))
+    Ok(Blow::of(environment, format!("key version {} at record {}", rotated.version, rotated.index)))
 }
 
 /// Sealed for a while: every read and write is refused, on every node; then it opens, whatever else goes on.
 pub(super) async fn seal_environment(scene: &Scene, lasts: Duration) -> Result<Blow, Trouble> {
     let _alone = scene.keys.lock().await;
-    let request = v1::SealEnvironmentRequest { environment: scene.environment.clone() };
+    let environment = scene.owed.environment.clone();
+    let request = v1::SealEnvironmentRequest { environment: environment.clone() };
+    scene.owed.will_seal();
     let sealed = scene.asking().keys().seal_environment(request.clone()).await;
     tokio::time::sleep(lasts).await;
     let deadline = Instant::now() + UNSEAL;
     loop {
         let unsealed = scene.asking().keys().unseal_environment(request.clone()).await;
+        if unsealed.is_ok() {
+            scene.owed.is_open();
+        }
         match (&sealed, unsealed) {
             (Ok(sealed), Ok(unsealed)) => {
                 let evidence = format!("sealed at record {}, unsealed at record {}", sealed.index, unsealed.index);
-                return Ok(Blow::of(scene.environment.as_str(), evidence));
+                return Ok(Blow::of(environment, evidence));
             }
             // Nobody knows whether it was sealed, so it is unsealed in any case.
             (Err(error), Ok(_)) => return Err(Trouble::call("seal the environment")(error)),
             (Err(error), Err(unseal)) if !error.outcome_unknown && !unseal.outcome_unknown => {
+                scene.owed.is_open();
                 return Err(Trouble::call("seal the environment")(error));
             }
             (_, Err(error)) if Instant::now() > deadline => return Err(Trouble::call("unseal the environment")(error)),
