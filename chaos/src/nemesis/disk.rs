@@ -116,7 +116,7 @@ pub(super) async fn hung(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng
 pub(super) async fn full(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
     let mut node = scene.one_node(chance).await?;
     let disk = disk(&node)?;
-    let spare_kib = [0, 64, 4_096][chance.random_range(0..3)];
+    let spare_kib = [0, 64, 1_024][chance.random_range(0..3)];
     let before = node.log_bytes();
     let filled = fill(&disk, spare_kib, lasts).await;
     disk.empty()?;
