@@ -44,6 +44,10 @@ if [ "$build" = 1 ]; then
         ${CARGO:-cargo} build --quiet --manifest-path chaos/fuzz/Cargo.toml --target "$host" --target-dir "$home"
 fi
 
+if [ ! -x "$program" ]; then
+    echo "error: there is no $program: run once without --no-build, which builds it, or name its target directory by CARGO_TARGET_DIR" >&2
+    exit 2
+fi
 mapfile -t known < <("$program" 2> /dev/null)
 [ ${#targets[@]} -gt 0 ] || targets=("${known[@]}")
 for target in "${targets[@]}"; do

@@ -19,3 +19,5 @@ cargo build --workspace --bins
 cargo test --workspace --quiet
 # What the README shows a newcomer, with the programs that were built for the tests.
 HOLDFAST_BIN=${CARGO_TARGET_DIR:-target}/debug ops/newcomer.sh
+# Faults at real nodes for a moment; what this machine does not allow is skipped, and said.
+HOLDFAST_BIN=${CARGO_TARGET_DIR:-target}/debug ops/chaos-smoke.sh 10s

@@ -25,7 +25,7 @@ const CALL: Duration = Duration::from_secs(30);
 /// Calls under way while everything is read back.
 const AT_ONCE: usize = 16;
 /// Clients of a plan have smaller numbers.
-const JUDGE: u32 = 1_000;
+pub(crate) const JUDGE: u32 = 1_000;
 
 /// Writes until a write succeeds; how long that took.
 pub(crate) async fn liveness(client: &Client, keys: &Keys, recorder: &Recorder) -> Result<Duration, Trouble> {

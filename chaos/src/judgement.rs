@@ -9,6 +9,7 @@ use chaos_history::{
 
 use crate::{
     ending::{ALIVE, Journal},
+    floors::Answered,
     nemesis::{Strike, Trial},
     plan::FaultPlan,
     report::Skipped,
@@ -32,12 +33,15 @@ pub(crate) fn of_the_cluster(seen: &Seen<'_>) -> Vec<Verdict> {
     match seen.end {
         Ok(End { secrets, standings, journals, verified }) => {
             let records = whole_journal(journals);
-            verdicts.push(exactly_once(seen.operations, records));
-            verdicts.push(nothing_acknowledged_is_lost(seen.operations, secrets));
-            verdicts.push(nothing_revealed_without_record(seen.operations, records));
-            verdicts.push(journal_is_the_history(seen.operations, records));
-            verdicts.push(replicas_are_equal(standings));
-            verdicts.push(journals_verify(journals));
+            let judged = [
+                exactly_once(seen.operations, records),
+                nothing_acknowledged_is_lost(seen.operations, secrets),
+                nothing_revealed_without_record(seen.operations, records),
+                journal_is_the_history(seen.operations, records),
+                replicas_are_equal(standings),
+                journals_verify(journals),
+            ];
+            verdicts.extend(judged.map(of_something));
             verdicts.extend(verified.as_ref().map(|verified| {
                 let refused: Vec<String> = verified.as_ref().err().cloned().into_iter().collect();
                 said("`holdfast audit verify --all-nodes` finds nothing", &refused)
@@ -64,7 +68,17 @@ fn of_trials(trials: &[Trial]) -> Vec<Verdict> {
 
 /// Verdicts that need nothing but the history.
 pub(crate) fn of_a_history(operations: &[Operation]) -> Vec<Verdict> {
-    vec![never_stale(operations), linearizable(operations, BUDGET_DEFAULT)]
+    [never_stale(operations), linearizable(operations, BUDGET_DEFAULT)].map(of_something).into()
+}
+
+/// A promise that nothing put to the test is not known to be kept.
+fn of_something(mut verdict: Verdict) -> Verdict {
+    if verdict.is_kept() && verdict.looked_at == 0 {
+        verdict.judgement = Judgement::Undecided;
+        verdict.findings = vec![Finding { what: "there was nothing to look at".to_owned(), operations: Vec::new() }];
+        verdict.findings_total = 1;
+    }
+    verdict
 }
 
 /// The longest of the journals: a node that joined late, or was rebuilt, holds the end only.
@@ -98,10 +112,8 @@ pub(crate) fn of_the_run(
     strikes: &[Strike],
     operations: &[Operation],
 ) -> Vec<Verdict> {
-    let plan = &order.plan;
-    let answered = operations.iter().filter(|operation| operation.is_answered()).count() as u64;
-    let few = (answered < plan.operations_min)
-        .then(|| format!("{answered} operations were answered, the plan wants {} at least", plan.operations_min));
+    let answered = Answered::of(operations, strikes);
+    let enough = said("enough was asked and answered for the run to mean something", &answered.lacks(order));
     let rare = faults.iter().filter_map(|fault| {
         let fired = strikes.iter().filter(|strike| strike.kind == fault.kind && strike.fired).count();
         let last = strikes.iter().rev().find(|strike| strike.kind == fault.kind && !strike.fired);
@@ -118,8 +130,8 @@ pub(crate) fn of_the_run(
         true => "every fault of the plan really struck".to_owned(),
         false => format!("every fault of the plan really struck but {} that can not strike here", skipped.len()),
     };
-    let few: Vec<String> = few.into_iter().collect();
-    vec![said("enough was asked for the run to mean something", &few), said(&struck, &rare)]
+    let calls = usize::try_from(answered.calls).unwrap_or(usize::MAX);
+    vec![Verdict { looked_at: calls, ..enough }, Verdict { looked_at: strikes.len(), ..said(&struck, &rare) }]
 }
 
 fn said(promise: &str, findings: &[String]) -> Verdict {
@@ -148,6 +160,13 @@ mod tests {
         let verdicts = of_the_run(&order, &order.plan.fault, &[], &[], &[]);
         assert!(verdicts.iter().all(|verdict| !verdict.is_kept()));
         assert!(verdicts[1].findings[0].what.contains("it never had its turn"));
+    }
+
+    #[test]
+    fn a_promise_that_nothing_put_to_the_test_is_undecided() {
+        assert!(of_a_history(&[]).iter().all(|verdict| verdict.judgement == Judgement::Undecided));
+        let lost = of_something(nothing_acknowledged_is_lost(&[], &[]));
+        assert!(!lost.is_kept() && lost.to_string().contains("there was nothing to look at"), "{lost}");
     }
 
     #[test]

@@ -8,7 +8,9 @@
 //! ends a process that it did not start, sets the machine's clock, or changes a network that is not its own.
 
 mod ending;
+mod floors;
 mod judgement;
+mod logs;
 mod nemesis;
 mod plan;
 mod profile;
@@ -93,7 +95,7 @@ struct RunArguments {
     /// A directory for the report, the history and the nodes; a new one below the working directory where it is not given
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Leave the disks and logs of the nodes; a run that failed leaves them in any case
+    /// Leave the disks and logs of the nodes; a run that did not pass leaves them in any case, but not one that was interrupted
     #[arg(long)]
     keep: bool,
     /// Fail where a fault of the plan can not strike here; without this it is skipped, and said
@@ -198,6 +200,10 @@ fn plans() -> String {
 fn check(path: &Path) -> Result<bool, Trouble> {
     let text = std::fs::read_to_string(path).map_err(Trouble::io("read", path))?;
     let operations = operations_of(&text).map_err(|error| Trouble::unusable(path.display().to_string(), error))?;
+    if operations.is_empty() {
+        let why = "there is no operation in it: name the history.jsonl that a run left";
+        return Err(Trouble::unusable(path.display().to_string(), why));
+    }
     let mut verdicts = judgement::of_a_history(&operations);
     verdicts.push(chaos_history::exactly_once(&operations, &[]));
     for verdict in &verdicts {
@@ -217,12 +223,34 @@ fn show(text: &str) {
 }
 
 async fn interrupted() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        // Without signals there is nothing to wait for.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    // Whoever hung up has a run that goes on only where that was wanted, as by nohup.
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let heard = kinds.into_iter().filter(|kind| !(*kind == SignalKind::hangup() && ignores(&status, *kind)));
+    let mut signals: Vec<_> = heard.filter_map(|kind| signal(kind).ok()).collect();
+    // Without signals there is nothing to wait for.
+    std::future::poll_fn(|context| {
+        let any = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+/// Whether whoever started a process had it ignore a signal, by what the kernel says of the process.
+fn ignores(status: &str, signal: SignalKind) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal.as_raw_value() - 1) & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hangup_that_was_to_be_ignored_is_known() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n";
+        assert!(ignores(status, SignalKind::hangup()) && !ignores(status, SignalKind::terminate()));
+        assert!(!ignores("", SignalKind::hangup()));
     }
 }

@@ -33,7 +33,8 @@ pub(crate) struct Plan {
     pub(crate) hands: usize,
     /// Quiet after each fault, so that the cluster finds itself again.
     pub(crate) rest: Span,
-    /// A run with fewer operations answered proves nothing, and fails.
+    /// A run of the plan's time with fewer calls answered proves nothing, and fails; a longer one must have more. What else it must
+    /// have follows from it: see `floors`.
     pub(crate) operations_min: u64,
     /// What clients do meanwhile.
     pub(crate) workload: WorkloadPlan,

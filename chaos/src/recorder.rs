@@ -28,6 +28,18 @@ pub(crate) struct Recorder {
 struct Shared {
     power_is_failing: AtomicBool,
     answered: AtomicU64,
+    /// Answers that count as unknown, because the power was failing.
+    doubted: AtomicU64,
+}
+
+/// The power of all nodes fails for as long as this lives, whichever way the fault ends.
+#[derive(Debug)]
+pub(crate) struct PowerFails(Arc<Shared>);
+
+impl Drop for PowerFails {
+    fn drop(&mut self) {
+        self.0.power_is_failing.store(false, Ordering::SeqCst);
+    }
 }
 
 /// Keeps what the recorder takes, until nobody can say anything any more.
@@ -82,6 +94,7 @@ impl Recorder {
         if self.shared.power_is_failing.load(Ordering::SeqCst) && operation.is_answered() {
             operation.outcome = Outcome::Unknown;
             operation.words = "answered while the power was failing".to_owned();
+            self.shared.doubted.fetch_add(1, Ordering::Relaxed);
         }
         if operation.is_answered() {
             self.shared.answered.fetch_add(1, Ordering::Relaxed);
@@ -95,8 +108,46 @@ impl Recorder {
         self.shared.answered.load(Ordering::Relaxed)
     }
 
-    /// While all disks die at once, a sync under way may still report success: what is answered then counts as unknown.
-    pub(crate) fn power_fails(&self, fails: bool) {
-        self.shared.power_is_failing.store(fails, Ordering::SeqCst);
+    /// Answers so far that count as unknown, because the power was failing.
+    pub(crate) fn doubted(&self) -> u64 {
+        self.shared.doubted.load(Ordering::Relaxed)
+    }
+
+    /// While all disks die at once, a sync under way may still report success: what is answered until this is dropped counts as
+    /// unknown.
+    pub(crate) fn power_fails(&self) -> PowerFails {
+        self.shared.power_is_failing.store(true, Ordering::SeqCst);
+        PowerFails(self.shared.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chaos_history::Call;
+
+    use super::*;
+
+    fn found() -> Operation {
+        let (request, key) = (uuid::Uuid::nil(), "k".to_owned());
+        let outcome = Outcome::Found { version: 1, value: "w".to_owned() };
+        let (client, record, called_ns, returned_ns, words) = (1, None, 1, 2, String::new());
+        Operation { client, request, record, called_ns, returned_ns, key, call: Call::Get, outcome, words }
+    }
+
+    #[tokio::test]
+    async fn answers_count_again_once_the_fault_is_over_even_where_it_broke_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let (recorder, kept) = start(&directory.path().join("history.jsonl")).unwrap();
+        let broken_off = || -> Result<(), Trouble> {
+            let _dark = recorder.power_fails();
+            recorder.record(found());
+            Err(Trouble::unusable("a disk", "it does not unmount"))
+        };
+        broken_off().unwrap_err();
+        recorder.record(found());
+        assert_eq!((recorder.answered(), recorder.doubted()), (1, 1));
+        drop(recorder);
+        let outcomes: Vec<Outcome> = kept.all().await.unwrap().into_iter().map(|operation| operation.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Unknown, found().outcome]);
     }
 }

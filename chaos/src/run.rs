@@ -12,7 +12,8 @@ use proto_client::Client;
 use crate::{
     ending::{self, Journal},
     judgement::{self, Seen},
-    nemesis::{self, Hooks, Members, Scene, Strike, Trial},
+    logs,
+    nemesis::{self, Hooks, Members, Owed, Scene, Strike, Trial},
     plan::{FaultPlan, Plan, Span},
     profile,
     recorder::{self, Recorder},
@@ -77,37 +78,63 @@ impl Order {
     }
 }
 
-/// Runs a plan; the report, which is also in the order's directory. Nothing of ours is left in the system, whatever happened.
+/// What is to be undone on every way out, as far as the run came.
+#[derive(Default)]
+struct Undo {
+    /// Our own cluster.
+    stage: Option<Arc<Stage>>,
+    /// What faults owe a cluster that is not ours.
+    owed: Option<Arc<Owed>>,
+}
+
+/// Runs a plan; the report, which is also in the order's directory. Nothing of ours is left in the system, and nothing of somebody
+/// else's is left stopped or sealed, whatever happened; what cannot be undone is told.
 pub(crate) async fn run(order: &Order, stopped: impl Future<Output = ()>) -> Result<Report, Trouble> {
     std::fs::create_dir_all(&order.out).map_err(Trouble::io("make", &order.out))?;
-    let mut set: Option<Arc<Stage>> = None;
+    let mut undo = Undo::default();
     let outcome = tokio::select! {
-        outcome = on_stage(order, &mut set) => outcome,
+        outcome = on_stage(order, &mut undo) => outcome,
         () = stopped => Err(Trouble::Interrupted),
     };
-    if let Some(stage) = set {
-        take_down(stage, order.keep || outcome.as_ref().is_ok_and(|report| !report.passed)).await;
+    let mut left = Vec::new();
+    // A cluster of our own goes as it is.
+    if let (Some(owed), None) = (undo.owed, &undo.stage) {
+        left.extend(let_go(owed).await.settle().await);
+    }
+    if let Some(stage) = undo.stage {
+        let keep = order.keep || keeps(&outcome);
+        if keep {
+            say(&format!("the disks and logs of the nodes stay in {}", stage.directory().display()));
+        }
+        left.extend(let_go(stage).await.take_down(keep).await);
+    }
+    for left in left {
+        say(&format!("left behind: {left}"));
     }
     outcome
 }
 
-async fn take_down(mut stage: Arc<Stage>, keep: bool) {
-    // Tasks that were given up let go of it one after the other.
-    let stage = loop {
-        match Arc::try_unwrap(stage) {
-            Ok(stage) => break Some(stage),
-            Err(shared) => stage = shared,
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
-    if let Some(mut stage) = stage {
-        for left in stage.take_down(keep).await {
-            say(&format!("left behind: {left}"));
-        }
+/// Whether disks and logs are worth a look: after everything but a pass, and a run that somebody gave up.
+fn keeps(outcome: &Result<Report, Trouble>) -> bool {
+    match outcome {
+        Ok(report) => !report.passed,
+        Err(Trouble::Interrupted) => false,
+        Err(_) => true,
     }
 }
 
-async fn on_stage(order: &Order, set: &mut Option<Arc<Stage>>) -> Result<Report, Trouble> {
+/// Waits until tasks that were given up have let go of it, one after the other.
+async fn let_go<T>(mut shared: Arc<T>) -> T {
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(alone) => return alone,
+            Err(still) => shared = still,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn on_stage(order: &Order, undo: &mut Undo) -> Result<Report, Trouble> {
     let means = match &order.attach {
         Some(_) => Means::of_a_running_cluster(order.hooks.stop.is_some() && order.hooks.start.is_some()),
         None => Means::of_this_machine().with_server(&order.binary).await,
@@ -122,11 +149,13 @@ async fn on_stage(order: &Order, set: &mut Option<Arc<Stage>>) -> Result<Report,
     let client = match &order.attach {
         Some(path) => Client::connect(profile::read(path)?).await.map_err(Trouble::cluster("connect to the cluster"))?,
         None => {
-            let stage = start_stage(order, &means, set).await?;
+            let stage = start_stage(order, &means, &mut undo.stage).await?;
             stage.client(None).await?
         }
     };
-    let played = play(order, &faults, client, set.clone()).await?;
+    let owed = Arc::new(Owed::new(&client, &order.environment, &order.hooks));
+    undo.owed = Some(owed.clone());
+    let played = play(order, &faults, client, undo.stage.clone(), owed).await?;
     let verdicts = judge(order, &faults, &skipped, &played);
     let report = report::of_run(order, &faults, skipped, &played, verdicts);
     report::write(&order.out, &report, &played.operations)?;
@@ -175,6 +204,8 @@ pub(crate) struct Played {
     pub(crate) strikes: Vec<Strike>,
     pub(crate) deaths: Vec<String>,
     trials: Vec<Trial>,
+    /// Answers that count as unknown, because the power of all nodes was failing.
+    pub(crate) doubted: u64,
     /// How busy our own nodes were.
     pub(crate) busy: Option<Busy>,
     pub(crate) healed_at_ms: u64,
@@ -183,7 +214,13 @@ pub(crate) struct Played {
     end: Result<End, String>,
 }
 
-async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option<Arc<Stage>>) -> Result<Played, Trouble> {
+async fn play(
+    order: &Order,
+    faults: &[FaultPlan],
+    client: Client,
+    stage: Option<Arc<Stage>>,
+    owed: Arc<Owed>,
+) -> Result<Played, Trouble> {
     let began = jiff::Timestamp::now();
     let (recorder, kept) = recorder::start(&order.out.join("history.jsonl"))?;
     let run = format!("{}-{}", order.seed, began.as_second());
@@ -200,7 +237,7 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
     let workload = Workload::start(&client, &order.plan.workload, &keys, &recorder, order.seed);
     let watch = stage.clone().map(|stage| Watch::start(stage, recorder.clone()));
     tokio::time::sleep(WARM_UP).await;
-    let scene = Arc::new(scene(order, &client, &recorder, stage.as_ref()));
+    let scene = Arc::new(scene(order, &client, &recorder, stage.as_ref(), &owed));
     say(&format!("striking for {}", Span(order.lasts)));
     let strikes = strike(order, faults, &scene).await;
     say("healing");
@@ -208,6 +245,8 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
         Some(stage) => stage.heal().await,
         None => Ok(()),
     };
+    // What is still owed after this is told when the run ends.
+    let _ = owed.settle().await;
     let healed_at_ms = recorder.now_ms();
     let alive = ending::liveness(&client, &keys, &recorder).await;
     tokio::time::sleep(COOL_DOWN).await;
@@ -223,8 +262,9 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
         Ok(()) => read_back(&client, &keys, &recorder, stage.as_ref(), from_seq).await,
         Err(trouble) => Err(trouble),
     };
+    let doubted = recorder.doubted();
     drop(recorder);
-    let deaths = deaths(watch, stage.as_deref()).await;
+    let deaths = deaths(watch, stage.as_deref()).await?;
     Ok(Played {
         began,
         took_ms: u64::try_from(began.duration_until(jiff::Timestamp::now()).as_millis()).unwrap_or(0),
@@ -232,6 +272,7 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
         strikes,
         deaths,
         trials,
+        doubted,
         busy,
         healed_at_ms,
         alive_after_ms: alive.ok().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
@@ -240,13 +281,12 @@ async fn play(order: &Order, faults: &[FaultPlan], client: Client, stage: Option
 }
 
 /// What faults have at hand.
-fn scene(order: &Order, client: &Client, recorder: &Recorder, stage: Option<&Arc<Stage>>) -> Scene {
+fn scene(order: &Order, client: &Client, recorder: &Recorder, stage: Option<&Arc<Stage>>, owed: &Arc<Owed>) -> Scene {
     Scene {
         stage: stage.cloned(),
         client: client.clone(),
         recorder: recorder.clone(),
-        environment: order.environment.clone(),
-        hooks: order.hooks.clone(),
+        owed: owed.clone(),
         network: Default::default(),
         members: Members { next_id: order.plan.nodes + 1, extra: Vec::new() }.into(),
         keys: Default::default(),
@@ -254,15 +294,15 @@ fn scene(order: &Order, client: &Client, recorder: &Recorder, stage: Option<&Arc
     }
 }
 
-async fn deaths(watch: Option<Watch>, stage: Option<&Stage>) -> Vec<String> {
+async fn deaths(watch: Option<Watch>, stage: Option<&Stage>) -> Result<Vec<String>, Trouble> {
     let mut deaths = match watch {
         Some(watch) => watch.stop().await,
         None => Vec::new(),
     };
     if let Some(stage) = stage {
-        deaths.extend(panics(stage).await);
+        deaths.extend(logs::panics(stage.directory())?);
     }
-    deaths
+    Ok(deaths)
 }
 
 async fn strike(order: &Order, faults: &[FaultPlan], scene: &Arc<Scene>) -> Vec<Strike> {
@@ -344,21 +384,6 @@ async fn nodes_of(client: &Client, stage: Option<&Arc<Stage>>) -> Result<Vec<(u6
     Ok(nodes)
 }
 
-/// sled panics where a file is not what it expects, most of all after a power cut; the server catches that and rebuilds the database.
-const CAUGHT: &str = "/sled-";
-
-/// A panic in a node's log is a bug, even where the node went on.
-async fn panics(stage: &Stage) -> Vec<String> {
-    let mut found = Vec::new();
-    for (id, node) in stage.nodes() {
-        let log = node.lock().await.log_after(0);
-        for line in log.lines().filter(|line| line.contains("panicked at") && !line.contains(CAUGHT)) {
-            found.push(format!("node {id}: {}", line.trim()));
-        }
-    }
-    found
-}
-
 fn judge(order: &Order, faults: &[FaultPlan], skipped: &[Skipped], played: &Played) -> Vec<chaos_history::Verdict> {
     say(&format!("judging {} operations", played.operations.len()));
     let seen = Seen {
@@ -386,4 +411,15 @@ pub(crate) type Deaths = Arc<Mutex<Vec<String>>>;
 
 pub(crate) fn take(deaths: &Deaths) -> Vec<String> {
     std::mem::take(&mut *deaths.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_came_to_no_result_leaves_its_logs_and_one_that_was_given_up_does_not() {
+        assert!(keeps(&Err(Trouble::unusable("node 2", "it does not answer"))));
+        assert!(!keeps(&Err(Trouble::Interrupted)));
+    }
 }

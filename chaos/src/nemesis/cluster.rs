@@ -11,6 +11,8 @@ use crate::{stage::node::Place, trouble::Trouble};
 
 /// How long a change of members may take while other faults strike.
 const MEMBER_CHANGE: Duration = Duration::from_secs(30);
+/// How many of the nodes that leave give up their vote before.
+const AS_LEARNER: f64 = 0.5;
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// How long an environment that was sealed may take to be unsealed.
 const UNSEAL: Duration = Duration::from_secs(60);
@@ -37,28 +39,35 @@ pub(super) async fn snapshot(scene: &Scene, chance: &mut ChaCha8Rng) -> Result<B
 
 pub(super) async fn rotate_key(scene: &Scene) -> Result<Blow, Trouble> {
     let _alone = scene.keys.lock().await;
-    let request = v1::RotateKeyRequest { environment: scene.environment.clone(), system: false };
+    let environment = scene.owed.environment.clone();
+    let request = v1::RotateKeyRequest { environment: environment.clone(), system: false };
     let rotated = scene.asking().keys().rotate(request).await.map_err(Trouble::call("rotate the key"))?;
-    Ok(Blow::of(scene.environment.as_str(), format!("key version {} at record {}", rotated.version, rotated.index)))
+    Ok(Blow::of(environment, format!("key version {} at record {}", rotated.version, rotated.index)))
 }
 
 /// Sealed for a while: every read and write is refused, on every node; then it opens, whatever else goes on.
 pub(super) async fn seal_environment(scene: &Scene, lasts: Duration) -> Result<Blow, Trouble> {
     let _alone = scene.keys.lock().await;
-    let request = v1::SealEnvironmentRequest { environment: scene.environment.clone() };
+    let environment = scene.owed.environment.clone();
+    let request = v1::SealEnvironmentRequest { environment: environment.clone() };
+    scene.owed.will_seal();
     let sealed = scene.asking().keys().seal_environment(request.clone()).await;
     tokio::time::sleep(lasts).await;
     let deadline = Instant::now() + UNSEAL;
     loop {
         let unsealed = scene.asking().keys().unseal_environment(request.clone()).await;
+        if unsealed.is_ok() {
+            scene.owed.is_open();
+        }
         match (&sealed, unsealed) {
             (Ok(sealed), Ok(unsealed)) => {
                 let evidence = format!("sealed at record {}, unsealed at record {}", sealed.index, unsealed.index);
-                return Ok(Blow::of(scene.environment.as_str(), evidence));
+                return Ok(Blow::of(environment, evidence));
             }
             // Nobody knows whether it was sealed, so it is unsealed in any case.
             (Err(error), Ok(_)) => return Err(Trouble::call("seal the environment")(error)),
             (Err(error), Err(unseal)) if !error.outcome_unknown && !unseal.outcome_unknown => {
+                scene.owed.is_open();
                 return Err(Trouble::call("seal the environment")(error));
             }
             (_, Err(error)) if Instant::now() > deadline => return Err(Trouble::call("unseal the environment")(error)),
@@ -67,7 +76,7 @@ pub(super) async fn seal_environment(scene: &Scene, lasts: Duration) -> Result<B
     }
 }
 
-/// A new node under a new id: learner, voter, and out again.
+/// A new node under a new id: learner, voter, now and then learner again, and out.
 pub(super) async fn member(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
     let mut members = scene.members.lock().await;
     let stage = scene.stage()?;
@@ -89,15 +98,20 @@ pub(super) async fn member(scene: &Scene, lasts: Duration, chance: &mut ChaCha8R
     members.extra.push(id);
     let began = Instant::now();
     add(scene, &place).await?;
-    let promoted = promote(scene, id).await;
+    let promoted = set_voter(scene, id, true).await;
     let took = began.elapsed();
     tokio::time::sleep(lasts.mul_f64(chance.random_range(0.2..1.0))).await;
+    let goes_as_learner = promoted.is_ok() && chance.random_bool(AS_LEARNER);
+    if goes_as_learner {
+        set_voter(scene, id, false).await?;
+    }
     stage.expect_end(id).await;
     remove(scene, id).await?;
     stage.take_away(id).await?;
     members.extra.clear();
     promoted?;
-    Ok(Blow::of(format!("node {id}"), format!("it voted after {} ms and was taken out again", took.as_millis())))
+    let way = if goes_as_learner { "demoted and taken out again" } else { "taken out again" };
+    Ok(Blow::of(format!("node {id}"), format!("it voted after {} ms and was {way}", took.as_millis())))
 }
 
 async fn add(scene: &Scene, place: &Place) -> Result<(), Trouble> {
@@ -116,14 +130,16 @@ async fn add(scene: &Scene, place: &Place) -> Result<(), Trouble> {
     .await
 }
 
-async fn promote(scene: &Scene, id: u64) -> Result<(), Trouble> {
-    until_done("promote a learner", || async {
-        let done = scene.asking().cluster().promote(v1::MemberRequest { node_id: id, even_so: false }).await;
+/// Makes it a voter, or a read replica again.
+async fn set_voter(scene: &Scene, id: u64, votes: bool) -> Result<(), Trouble> {
+    until_done(if votes { "promote a learner" } else { "demote a voter" }, || async {
+        let (client, request) = (scene.asking(), v1::MemberRequest { node_id: id, even_so: false });
+        let done = if votes { client.cluster().promote(request).await } else { client.cluster().demote(request).await };
         match done {
             Ok(_) => Ok(()),
             // The answer to the try before may have been lost.
             Err(error) => {
-                if is_voter(scene, id).await {
+                if is_voter(scene, id).await == Some(votes) {
                     Ok(())
                 } else {
                     Err(error)
@@ -134,9 +150,9 @@ async fn promote(scene: &Scene, id: u64) -> Result<(), Trouble> {
     .await
 }
 
-async fn is_voter(scene: &Scene, id: u64) -> bool {
-    let status = scene.status().await;
-    status.is_ok_and(|status| status.members.iter().any(|member| member.node_id == id && member.voter))
+/// Nothing where nobody can say.
+async fn is_voter(scene: &Scene, id: u64) -> Option<bool> {
+    scene.status().await.ok()?.members.iter().find(|member| member.node_id == id).map(|member| member.voter)
 }
 
 async fn remove(scene: &Scene, id: u64) -> Result<(), Trouble> {

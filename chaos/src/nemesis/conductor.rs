@@ -16,8 +16,11 @@ use crate::{plan::FaultPlan, trouble::Trouble};
 /// What a run has seen so far, for whoever watches.
 type Told = Arc<dyn Fn(&Strike) + Send + Sync>;
 
-/// What is still missing when the time is up has so much more, but no longer than the time was.
-const EXTRA_TIME: Duration = Duration::from_secs(5 * 60);
+/// What is still missing when the time is up has as much time again, but no less than it takes every fault of a short run to have its
+/// turn on a busy machine, …
+const EXTRA_TIME_MIN: Duration = Duration::from_secs(60);
+/// … and no more than this.
+const EXTRA_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Strikes until the time is up, and on for a while where a fault has struck too rarely; every strike, in order.
 pub(crate) async fn conduct(
@@ -29,7 +32,8 @@ pub(crate) async fn conduct(
     seed: u64,
     told: Told,
 ) -> Vec<Strike> {
-    let time = Time { up: Instant::now() + lasts, over: Instant::now() + lasts + lasts.min(EXTRA_TIME) };
+    let (up, extra) = (Instant::now() + lasts, lasts.clamp(EXTRA_TIME_MIN, EXTRA_TIME_MAX));
+    let time = Time { up, over: up + extra };
     let bag = Arc::new(Mutex::new(Bag::of(faults.to_vec(), seed)));
     let mut running = JoinSet::new();
     for hand in 0..hands {

@@ -6,15 +6,20 @@ mod clock;
 mod cluster;
 mod conductor;
 mod disk;
+mod hooks;
 mod network;
+mod owed;
 mod process;
 mod scene;
+mod staging;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     conductor::conduct,
-    scene::{Hooks, Members, Scene, Trial},
+    hooks::{Hooks, START, STOP},
+    owed::Owed,
+    scene::{Members, Scene, Trial},
 };
 use crate::stage::means::{Means, Need};
 

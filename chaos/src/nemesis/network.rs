@@ -37,7 +37,7 @@ async fn ports(scene: &Scene, chance: &mut ChaCha8Rng) -> Result<Vec<Port>, Trou
 /// Waits, heals, and says how many frames met the fault.
 async fn endure(wire: &Wire, lasts: Duration, before: Tally, count: fn(Tally) -> u64, word: &str) -> Result<String, Trouble> {
     tokio::time::sleep(lasts).await;
-    let met = count(wire.tally()) - count(before);
+    let met = count(wire.tally().since(before));
     wire.heal();
     if met == 0 {
         Err(Trouble::unusable("the network", format!("no frame was {word}")))
@@ -140,9 +140,13 @@ pub(super) async fn loss(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng
         ..Link::default()
     };
     all_links(wire, &ports, link);
-    let evidence =
-        endure(wire, lasts, before, |tally| tally.lost.min(tally.doubled), "lost, and at least as many doubled").await?;
+    let evidence = endure(wire, lasts, before, lost_and_doubled, "lost, and at least as many doubled").await?;
     Ok(Blow::of(format!("all links, {} % lost, {} % twice", link.loss_percent, link.double_percent), evidence))
+}
+
+/// Both halves of the fault have to show.
+fn lost_and_doubled(tally: Tally) -> u64 {
+    tally.lost.min(tally.doubled)
 }
 
 fn all_links(wire: &Wire, ports: &[Port], link: Link) {
@@ -150,5 +154,18 @@ fn all_links(wire: &Wire, ports: &[Port], link: Link) {
         for to in ports.iter().filter(|to| *to != from) {
             wire.set(*from, *to, link);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_earlier_faults_are_no_evidence_of_this_one() {
+        let before = Tally { passed: 900, lost: 500, delayed: 0, doubled: 3 };
+        let after = Tally { passed: 950, lost: 500, delayed: 0, doubled: 40 };
+        assert_eq!(lost_and_doubled(after.since(before)), 0, "none was lost by this one");
+        assert_eq!(lost_and_doubled(Tally { lost: 520, ..after }.since(before)), 20);
     }
 }

@@ -1,43 +1,41 @@
 //! Processes that end, stand still, and come back.
 
-use std::time::Duration;
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 use proto_client::v1;
-use rand::{RngExt, seq::IndexedRandom};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 
-use super::{Blow, Scene};
+use super::{Blow, Scene, scene::Back, staging};
 use crate::{stage::node::Node, trouble::Trouble};
 
-/// How long a node that was asked to stop may take.
+/// What must come out well.
+const STOPS: &str = "a node that is asked to stop stops, and in order";
+/// How long a node that was asked to stop may take: it hands over, answers the calls under way, and lets go of its stores.
 const STOP: Duration = Duration::from_secs(30);
+/// A node that was started so recently may still be coming up, and SIGTERM itself ends it then.
+const COMING_UP: Duration = Duration::from_secs(60);
 
 pub(super) async fn kill(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
     if scene.stage.is_none() {
-        return stop_by_hook(scene, lasts, chance).await;
+        return staging::stop_one(scene, lasts, chance).await;
     }
     let mut node = scene.one_node(chance).await?;
     let process = node.process().unwrap_or_default();
     node.kill().await?;
     tokio::time::sleep(lasts).await;
-    scene.start_and_wait(&mut node).await?;
-    Ok(Blow::of(name(&node), format!("process {process} was killed, process {} answers", node.process().unwrap_or_default())))
-}
-
-/// An operator's cluster: the command that stops a node may be as rude as the operator likes.
-async fn stop_by_hook(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
-    let status = scene.status().await?;
-    let member = status.members.choose(chance).ok_or_else(|| Trouble::unusable("a target", "the cluster names no member"))?;
-    let ran = scene.hook(scene.hooks.stop.as_ref(), member).await?;
-    tokio::time::sleep(lasts).await;
-    scene.hook(scene.hooks.start.as_ref(), member).await?;
-    Ok(Blow::of(format!("node {}", member.node_id), format!("`{ran}` ended well")))
+    let back = scene.start_and_wait(&mut node).await?;
+    Ok(Blow::of(name(&node), format!("process {process} was killed, process {} {back}", node.process().unwrap_or_default())))
 }
 
 pub(super) async fn kill_all(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
     if scene.stage.is_none() {
-        return stop_all_by_hook(scene, lasts).await;
+        return staging::stop_all(scene, lasts).await;
     }
     let mut nodes = scene.all_nodes().await?;
     tokio::time::sleep(Duration::from_millis(chance.random_range(0..400))).await;
@@ -48,30 +46,28 @@ pub(super) async fn kill_all(scene: &Scene, lasts: Duration, chance: &mut ChaCha
         node.kill().await?;
     }
     tokio::time::sleep(lasts).await;
-    start_all(scene, &mut nodes).await?;
-    Ok(Blow::of("all nodes", format!("{} processes were killed and came back", nodes.len())))
+    let back = start_all(scene, &mut nodes).await?;
+    Ok(Blow::of("all nodes", format!("{} processes were killed; {back}", nodes.len())))
 }
 
-async fn stop_all_by_hook(scene: &Scene, lasts: Duration) -> Result<Blow, Trouble> {
-    let members = scene.status().await?.members;
-    for member in &members {
-        scene.hook(scene.hooks.stop.as_ref(), member).await?;
-    }
-    tokio::time::sleep(lasts).await;
-    for member in &members {
-        scene.hook(scene.hooks.start.as_ref(), member).await?;
-    }
-    Ok(Blow::of("all nodes", format!("{} nodes were stopped and started", members.len())))
-}
-
-pub(super) async fn start_all(scene: &Scene, nodes: &mut [tokio::sync::OwnedMutexGuard<Node>]) -> Result<(), Trouble> {
+/// Starts all nodes; how they came back.
+pub(super) async fn start_all(scene: &Scene, nodes: &mut [tokio::sync::OwnedMutexGuard<Node>]) -> Result<String, Trouble> {
     for node in nodes.iter_mut() {
         node.start()?;
     }
+    let mut told = Vec::new();
     for node in nodes {
-        scene.wait_until_it_answers(node).await?;
+        let back = scene.wait_until_it_answers(node).await?;
+        told.push((node.place.id, back));
     }
-    Ok(())
+    Ok(all_back(&told))
+}
+
+fn all_back(nodes: &[(u64, Back)]) -> String {
+    if nodes.iter().all(|(_, back)| *back == Back::Answers) {
+        return "all answer again".to_owned();
+    }
+    nodes.iter().map(|(id, back)| format!("node {id} {back}")).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) async fn pause(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
@@ -94,24 +90,18 @@ fn stands_still(process: u32) -> bool {
 
 pub(super) async fn restart(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
     if scene.stage.is_none() {
-        return stop_by_hook(scene, lasts, chance).await;
+        return staging::stop_one(scene, lasts, chance).await;
     }
     let mut node = scene.one_node(chance).await?;
-    let how = stop(&mut node).await?;
+    let how = stop(scene, &mut node).await?;
     tokio::time::sleep(lasts).await;
-    scene.start_and_wait(&mut node).await?;
-    Ok(Blow::of(name(&node), how))
+    let back = scene.start_and_wait(&mut node).await?;
+    Ok(Blow::of(name(&node), format!("{how}, and {back}")))
 }
 
 pub(super) async fn rolling_restart(scene: &Scene, lasts: Duration) -> Result<Blow, Trouble> {
     if scene.stage.is_none() {
-        let members = scene.status().await?.members;
-        for member in &members {
-            scene.hook(scene.hooks.stop.as_ref(), member).await?;
-            scene.hook(scene.hooks.start.as_ref(), member).await?;
-            tokio::time::sleep(lasts).await;
-        }
-        return Ok(Blow::of("all nodes, one by one", format!("{} nodes were restarted", members.len())));
+        return staging::restart_each(scene, lasts).await;
     }
     let mut told = Vec::new();
     for (id, node) in scene.stage()?.nodes() {
@@ -119,26 +109,42 @@ pub(super) async fn rolling_restart(scene: &Scene, lasts: Duration) -> Result<Bl
         if !node.is_running() {
             continue;
         }
-        told.push(format!("node {id}: {}", stop(&mut node).await?));
-        scene.start_and_wait(&mut node).await?;
+        let how = stop(scene, &mut node).await?;
+        let back = scene.start_and_wait(&mut node).await?;
+        told.push(format!("node {id}: {how}, and {back}"));
         drop(node);
         tokio::time::sleep(lasts).await;
     }
     Ok(Blow::of("all nodes, one by one", told.join("; ")))
 }
 
-/// Asks a node to stop, and waits until it has.
-async fn stop(node: &mut Node) -> Result<String, Trouble> {
+/// Asks a node to stop, and waits until it has. One that does not, or not in order, has broken a promise.
+async fn stop(scene: &Scene, node: &mut Node) -> Result<String, Trouble> {
+    let (age, asked) = (node.age(), Instant::now());
     node.is_meant_to_run = false;
     node.signal(Signal::TERM);
-    match node.ended_within(STOP).await {
-        Ok(Some(0)) => Ok("it stopped when it was asked to".to_owned()),
-        Ok(code) => Ok(format!("it stopped with {code:?}")),
+    let stopped = match node.ended_within(STOP).await {
+        Ok(ended) => how_it_stopped(ended, age, asked.elapsed()),
         Err(_) => {
             node.kill().await?;
-            Ok(format!("it did not stop within {STOP:?} and was killed"))
+            Err(format!("it did not stop within {STOP:?} and was killed"))
         }
+    };
+    scene.tried(STOPS, stopped.as_ref().err().map(|flaw| format!("{}: {flaw}: {}", name(node), node.last_words(3))));
+    let (Ok(how) | Err(how)) = stopped;
+    Ok(how)
+}
+
+/// How a node of this `age` ended that was asked to stop; or what is wrong with that.
+fn how_it_stopped(ended: Option<ExitStatus>, age: Duration, took: Duration) -> Result<String, String> {
+    let Some(status) = ended else { return Ok("it had ended already".to_owned()) };
+    if status.success() {
+        return Ok(format!("it stopped within {} ms of being asked to", took.as_millis()));
     }
+    if status.signal() == Some(Signal::TERM.as_raw()) && age < COMING_UP {
+        return Ok("SIGTERM ended it while it was coming up".to_owned());
+    }
+    Err(format!("asked to stop, it ended with {status}"))
 }
 
 pub(super) fn name(node: &Node) -> String {
@@ -147,7 +153,7 @@ pub(super) fn name(node: &Node) -> String {
 
 /// Waits until somebody leads, as the cluster has it.
 pub(super) async fn leader_known(scene: &Scene, patience: Duration) -> Option<u64> {
-    let deadline = std::time::Instant::now() + patience;
+    let deadline = Instant::now() + patience;
     loop {
         let status = scene.asking().cluster().status(v1::StatusRequest {}).await;
         if let Ok(status) = status
@@ -155,9 +161,42 @@ pub(super) async fn leader_known(scene: &Scene, patience: Duration) -> Option<u6
         {
             return Some(status.leader_id);
         }
-        if std::time::Instant::now() > deadline {
+        if Instant::now() > deadline {
             return None;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YOUNG: Duration = Duration::from_secs(2);
+    const OLD: Duration = Duration::from_secs(200);
+
+    fn stopped(status: i32, age: Duration) -> Result<String, String> {
+        how_it_stopped(Some(ExitStatus::from_raw(status)), age, Duration::from_millis(120))
+    }
+
+    #[test]
+    fn a_node_that_is_asked_to_stop_has_to_end_well() {
+        assert_eq!(stopped(0, OLD).unwrap(), "it stopped within 120 ms of being asked to");
+        assert!(stopped(3 << 8, YOUNG).unwrap_err().contains("exit status: 3"));
+        assert!(stopped(Signal::SEGV.as_raw(), YOUNG).unwrap_err().contains("signal: 11"));
+    }
+
+    #[test]
+    fn sigterm_itself_may_end_a_node_that_is_coming_up_and_no_other() {
+        assert!(stopped(Signal::TERM.as_raw(), YOUNG).unwrap().contains("coming up"));
+        assert!(stopped(Signal::TERM.as_raw(), OLD).unwrap_err().contains("signal: 15"));
+    }
+
+    #[test]
+    fn a_node_that_has_not_answered_is_not_said_to() {
+        assert_eq!(all_back(&[(1, Back::Answers), (2, Back::Answers)]), "all answer again");
+        let told = all_back(&[(1, Back::Answers), (2, Back::Silent), (3, Back::Silent)]);
+        let silent = "runs again, and had not answered after 20 s";
+        assert_eq!(told, format!("node 1 answers again, node 2 {silent}, node 3 {silent}"));
     }
 }

@@ -10,9 +10,9 @@ use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::owed::Owed;
 use crate::{
     recorder::Recorder,
-    shell,
     stage::{Stage, node::Node},
     trouble::Trouble,
 };
@@ -24,11 +24,21 @@ const ASKED_ONE: Duration = Duration::from_millis(800);
 const BACK: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Commands of an operator's that stop and start a node; `{id}` and `{host}` stand for the node.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Hooks {
-    pub(crate) stop: Option<String>,
-    pub(crate) start: Option<String>,
+/// How a node came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Back {
+    Answers,
+    /// It runs; without a quorum it has nothing to say.
+    Silent,
+}
+
+impl std::fmt::Display for Back {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Back::Answers => write!(formatter, "answers again"),
+            Back::Silent => write!(formatter, "runs again, and had not answered after {} s", BACK.as_secs()),
+        }
+    }
 }
 
 /// Everything that a fault may touch.
@@ -37,8 +47,8 @@ pub(crate) struct Scene {
     pub(crate) stage: Option<Arc<Stage>>,
     pub(crate) client: Client,
     pub(crate) recorder: Recorder,
-    pub(crate) environment: String,
-    pub(crate) hooks: Hooks,
+    /// What is to be undone in a cluster that outlives the run; it knows the environment, too.
+    pub(crate) owed: Arc<Owed>,
     /// One fault at a time changes the network, …
     pub(crate) network: Mutex<()>,
     /// … the members, and the keys of the environment.
@@ -128,22 +138,25 @@ impl Scene {
     }
 
     /// Starts a node and waits until it answers, but not for ever: the cluster may be without a quorum.
-    pub(crate) async fn start_and_wait(&self, node: &mut Node) -> Result<(), Trouble> {
+    pub(crate) async fn start_and_wait(&self, node: &mut Node) -> Result<Back, Trouble> {
         node.start()?;
         self.wait_until_it_answers(node).await
     }
 
-    pub(crate) async fn wait_until_it_answers(&self, node: &mut Node) -> Result<(), Trouble> {
+    pub(crate) async fn wait_until_it_answers(&self, node: &mut Node) -> Result<Back, Trouble> {
         let client = self.client_of(node).await?;
         let deadline = Instant::now() + BACK;
-        while Instant::now() < deadline && client.tokens().lookup_self(v1::LookupSelfRequest {}).await.is_err() {
+        while Instant::now() < deadline {
+            if client.tokens().lookup_self(v1::LookupSelfRequest {}).await.is_ok() {
+                return Ok(Back::Answers);
+            }
             if !node.is_running() {
                 let words = node.last_words(3);
                 return Err(Trouble::unusable(format!("node {}", node.place.id), format!("it did not come back: {words}")));
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        Ok(())
+        Ok(Back::Silent)
     }
 
     async fn client_of(&self, node: &Node) -> Result<Client, Trouble> {
@@ -158,14 +171,5 @@ impl Scene {
                 Ok(client.with_timeout(ASKED_ONE))
             }
         }
-    }
-
-    /// Runs an operator's command for a node.
-    pub(crate) async fn hook(&self, command: Option<&String>, member: &v1::Member) -> Result<String, Trouble> {
-        let command = command.ok_or_else(|| Trouble::unusable("this fault", "no command was given for it"))?;
-        let host = member.client_address.rsplit_once(':').map_or("", |(host, _)| host);
-        let line = command.replace("{id}", &member.node_id.to_string()).replace("{host}", host);
-        shell::line(&line).await?;
-        Ok(line)
     }
 }

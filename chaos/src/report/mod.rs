@@ -52,6 +52,9 @@ pub(crate) struct Report {
     /// How busy our own nodes kept the machine while clients worked.
     #[serde(default)]
     pub(crate) busy: Option<Busy>,
+    /// Answers that count as unknown, because the power of all nodes was failing.
+    #[serde(default)]
+    pub(crate) doubted: u64,
     /// Nodes that ended by themselves outside a fault, and panics.
     pub(crate) deaths: Vec<String>,
     /// Operations by what they were and what came of them.
@@ -108,6 +111,7 @@ pub(crate) fn of_run(
         skipped,
         strict: order.strict,
         busy: played.busy,
+        doubted: played.doubted,
         faults: faults.iter().map(count).collect(),
         deaths: played.deaths.clone(),
         operations: by_outcome(&played.operations),
@@ -181,6 +185,7 @@ pub(crate) fn summary(report: &Report, directory: &Path) -> String {
     if let Some(busy) = &report.busy {
         text.push_str(&format!("{busy}\n"));
     }
+    text.extend(doubted(report).map(|line| line + "\n"));
     for verdict in &report.verdicts {
         text.push_str(&format!("{verdict}\n"));
     }
@@ -189,6 +194,12 @@ pub(crate) fn summary(report: &Report, directory: &Path) -> String {
     text.push_str(&format!("{word}; {struck}; {}\n", directory.join(PAGE).display()));
     text.push_str(&format!("again: {}", report.replay));
     text
+}
+
+/// What a fault made of answers, in words; nothing where it made nothing of them.
+fn doubted(report: &Report) -> Option<String> {
+    let answers = |count: u64| format!("{count} answers came while the power of all nodes was failing, and count as unknown");
+    Some(report.doubted).filter(|count| *count > 0).map(answers)
 }
 
 fn is_answer(outcome: &str) -> bool {

@@ -5,7 +5,7 @@ use chaos_history::{Judgement, Operation, Verdict};
 use super::{
     Report, Skipped,
     chart::{self, escape},
-    headline, series,
+    doubted, headline, series,
 };
 
 const STYLE: &str = "
@@ -35,7 +35,11 @@ pub(super) fn of(report: &Report, operations: &[Operation]) -> String {
             chart::draw(report, &series)
         ),
         format!("<h2>Faults</h2>{}", faults(report)),
-        format!("<h2>Operations</h2>{}", counts(report)),
+        format!(
+            "<h2>Operations</h2>{}{}",
+            counts(report),
+            doubted(report).map(|line| format!("<p>{line}.</p>")).unwrap_or_default()
+        ),
         deaths(report),
         format!("<h2>Every strike</h2>{}", strikes(report)),
         format!(

@@ -1,9 +1,13 @@
 //! How to do a run again: the line for a shell.
 
 use crate::{
+    nemesis::{START, STOP},
     plan::Span,
     run::{ENVIRONMENT, Order},
 };
+
+/// Where a shell finds the commands that stop and start a node. What they hold is not shown: there may be a token in it.
+const HOOKS: [(&str, &str); 2] = [(STOP, "EXEC_STOP"), (START, "EXEC_START")];
 
 /// The command that does it again, with everything that was given and that decides what happens.
 pub(super) fn of(order: &Order) -> String {
@@ -16,11 +20,20 @@ pub(super) fn of(order: &Order) -> String {
     option("--attach", order.attach.as_ref().map(|path| path.display().to_string()));
     let is_said = order.attach.is_some() || order.environment != ENVIRONMENT;
     option("--environment", is_said.then(|| order.environment.clone()));
-    option("--exec-stop", order.hooks.stop.clone());
-    option("--exec-start", order.hooks.start.clone());
     let flags = [("--strict", order.strict), ("--i-know-this-is-not-production", order.attach.is_some())];
     words.extend(flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.to_owned()));
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    let mut line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let given = [&order.hooks.stop, &order.hooks.start];
+    let given: Vec<(&str, &str)> =
+        HOOKS.into_iter().zip(given).filter(|(_, given)| given.is_some()).map(|(hook, _)| hook).collect();
+    for (flag, variable) in &given {
+        line.push_str(&format!(" {flag} \"${variable}\""));
+    }
+    let set: Vec<String> = given.iter().map(|(flag, variable)| format!("{variable} to the command of {flag}")).collect();
+    if !set.is_empty() {
+        line.push_str(&format!(" # set {} first: they are not shown, for they may hold a token", set.join(" and ")));
+    }
+    line
 }
 
 /// A word as a shell takes it.
@@ -51,11 +64,11 @@ mod tests {
         let order = Order {
             attach: Some("my cluster/client.toml".into()),
             environment: "staging".into(),
-            hooks: Hooks { stop: Some("ssh {host} 'stop it'".into()), start: Some("start".into()) },
+            hooks: Hooks { stop: Some("curl -H 'Token: hfs.secret'".into()), start: Some("ssh {host} start".into()) },
             strict: true,
             ..order()
         };
-        let wanted = r"holdfast-chaos run smoke --seed 7 --for 40s --attach 'my cluster/client.toml' --environment staging --exec-stop 'ssh {host} '\''stop it'\''' --exec-start start --strict --i-know-this-is-not-production";
+        let wanted = r#"holdfast-chaos run smoke --seed 7 --for 40s --attach 'my cluster/client.toml' --environment staging --strict --i-know-this-is-not-production --exec-stop "$EXEC_STOP" --exec-start "$EXEC_START" # set EXEC_STOP to the command of --exec-stop and EXEC_START to the command of --exec-start first: they are not shown, for they may hold a token"#;
         assert_eq!(of(&order), wanted);
     }
 

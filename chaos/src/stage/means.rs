@@ -59,11 +59,10 @@ impl Means {
     /// Looks around on this machine.
     pub(crate) fn of_this_machine() -> Means {
         let mut missing = Vec::new();
-        let is_root = rustix::process::geteuid().is_root();
+        let powerless = powerless();
         let mut want = |need: Need, met: bool, why: &str| {
-            if !is_root || !met {
-                let why = if is_root { why } else { "this needs root" };
-                missing.push((need, why.to_owned()));
+            if powerless.is_some() || !met {
+                missing.push((need, powerless.unwrap_or(why).to_owned()));
             }
         };
         let tun = Path::new("/dev/net/tun").exists();
@@ -112,6 +111,24 @@ impl Means {
     }
 }
 
+/// What a process needs for namespaces and taps, for mounts, and to make the system calls of a server fail: NET_ADMIN, SYS_ADMIN and
+/// SYS_PTRACE.
+const CAPABILITIES: u64 = 1 << 12 | 1 << 21 | 1 << 19;
+
+/// Why this process may change nothing in the system.
+fn powerless() -> Option<&'static str> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if !rustix::process::geteuid().is_root() {
+        return Some("this needs root");
+    }
+    (!has_capabilities(&status)).then_some("root lacks one of the capabilities NET_ADMIN, SYS_ADMIN and SYS_PTRACE")
+}
+
+fn has_capabilities(status: &str) -> bool {
+    let held = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    held.is_some_and(|held| held & CAPABILITIES == CAPABILITIES)
+}
+
 /// The command line that was built with a server.
 pub(crate) fn command_line(binary: &Path) -> PathBuf {
     binary.with_file_name("holdfast")
@@ -120,4 +137,16 @@ pub(crate) fn command_line(binary: &Path) -> PathBuf {
 fn has_program(name: &str) -> bool {
     let places = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&places).any(|place| place.join(name).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_in_a_container_is_not_taken_for_one_that_may_do_everything() {
+        assert!(has_capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"));
+        assert!(!has_capabilities("Name:\tx\nCapEff:\t00000000a80425fb\n"), "what Docker gives");
+        assert!(!has_capabilities(""));
+    }
 }

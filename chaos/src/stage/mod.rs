@@ -251,6 +251,11 @@ impl Stage {
         self.kit.join("node1")
     }
 
+    /// Where everything of it lies, the logs of all its nodes among it.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// A place for the files of one fault; it goes with the stage.
     pub(crate) fn aside(&self, name: &str) -> PathBuf {
         self.directory.join(name)

@@ -1,6 +1,11 @@
 //! One node of ours: a `holdfastd server`, with a disk and a network of its own where the machine has them.
 
-use std::{fs::File, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fs::File,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -40,6 +45,8 @@ pub(crate) struct Node {
     /// Variables for the next start.
     pub(crate) variables: Vec<(String, String)>,
     child: Option<Child>,
+    /// When this life began.
+    born: Instant,
     /// Bytes of its log before this life.
     log_before: u64,
     cpu: Meter,
@@ -50,7 +57,8 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(place: Place, disk: Option<LoopDisk>, throttle: Option<Throttle>, settings: Vec<String>) -> Node {
         let (variables, child) = (Vec::new(), None);
-        Node { place, disk, throttle, settings, variables, child, log_before: 0, cpu: Meter::default(), is_meant_to_run: false }
+        let (born, cpu) = (Instant::now(), Meter::default());
+        Node { place, disk, throttle, settings, variables, child, born, log_before: 0, cpu, is_meant_to_run: false }
     }
 
     /// Starts it.
@@ -80,6 +88,7 @@ impl Node {
             throttle.take(id)?;
         }
         self.child = Some(child);
+        self.born = Instant::now();
         self.log_before = log_before;
         self.is_meant_to_run = true;
         Ok(())
@@ -88,6 +97,11 @@ impl Node {
     /// The process, while it runs.
     pub(crate) fn process(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
+    }
+
+    /// How long ago it was last started.
+    pub(crate) fn age(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// Whether it runs; notices when it has ended.
@@ -132,8 +146,8 @@ impl Node {
         self.ended_within(GONE).await.map(drop)
     }
 
-    /// Waits until it has ended; its exit code, where it has one.
-    pub(crate) async fn ended_within(&mut self, patience: Duration) -> Result<Option<i32>, Trouble> {
+    /// Waits until it has ended; how, where it ran.
+    pub(crate) async fn ended_within(&mut self, patience: Duration) -> Result<Option<ExitStatus>, Trouble> {
         self.cpu.look(self.process());
         let Some(child) = &mut self.child else { return Ok(None) };
         let waited = tokio::time::timeout(patience, child.wait()).await;
@@ -141,7 +155,7 @@ impl Node {
         let status = waited.map_err(|_| Trouble::unusable(what(), format!("it did not end within {patience:?}")))?;
         self.child = None;
         self.cpu.end_life();
-        Ok(status.ok().and_then(|status| status.code()))
+        Ok(status.ok())
     }
 
     /// The last lines that it wrote.

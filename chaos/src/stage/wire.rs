@@ -76,6 +76,18 @@ pub(crate) struct Tally {
     pub(crate) doubled: u64,
 }
 
+impl Tally {
+    /// What was done since an earlier moment.
+    pub(crate) fn since(self, before: Tally) -> Tally {
+        Tally {
+            passed: self.passed - before.passed,
+            lost: self.lost - before.lost,
+            delayed: self.delayed - before.delayed,
+            doubled: self.doubled - before.doubled,
+        }
+    }
+}
+
 type Links = BTreeMap<(Port, Port), Link>;
 
 /// The switch. It ends, and its taps with it, when it is dropped.

@@ -49,6 +49,11 @@ fn a_history_is_judged_again_without_a_cluster() {
     let (code, told) = check(directory.path(), &(good.clone() + &line(&put(30, 2))));
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("VIOLATED") && told.contains("two requests were told that they made v2"), "{told}");
+    for empty in ["", "\n\n"] {
+        let (code, told) = check(directory.path(), empty);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains("no operation in it") && told.contains("name the history.jsonl"), "{told}");
+    }
     let (code, told) = check(directory.path(), &good[..good.len() - 9]);
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("line 2"), "{told}");
