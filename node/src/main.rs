@@ -224,7 +224,11 @@ fn server(path: &Path, set: &[String], check: bool) -> Result<(), Failure> {
         return Ok(());
     }
     node::logging::start(&config.log).map_err(usage)?;
-    runtime()?.block_on(serve(config, Ambient::real(), asked_to_stop(), say)).map_err(failed)
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve(config, Ambient::real(), asked_to_stop(), say));
+    // What a start that was cut off has left reading a disk, or asking others, ends with the process.
+    runtime.shutdown_background();
+    ended.map_err(failed)
 }
 
 fn offline(path: &Path, unseal_stdin: bool) -> Result<(Config, Vec<zeroize::Zeroizing<String>>), Failure> {

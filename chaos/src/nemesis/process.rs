@@ -18,8 +18,8 @@ use crate::{stage::node::Node, trouble::Trouble};
 const STOPS: &str = "a node that is asked to stop stops, and in order";
 /// How long a node that was asked to stop may take: it hands over, answers the calls under way, and lets go of its stores.
 const STOP: Duration = Duration::from_secs(30);
-/// A node that was started so recently may still be coming up, and SIGTERM itself ends it then.
-const COMING_UP: Duration = Duration::from_secs(60);
+/// A process that was started so recently may not listen for signals yet, and SIGTERM itself ends it then.
+const COMING_UP: Duration = Duration::from_secs(5);
 
 pub(super) async fn kill(scene: &Scene, lasts: Duration, chance: &mut ChaCha8Rng) -> Result<Blow, Trouble> {
     if scene.stage.is_none() {

@@ -62,25 +62,19 @@ pub async fn serve(
     let mut again = None;
     let mut sealed = SealedPort::open(&config, &listener, desk.clone())?;
     loop {
-        let unsealed = match again.take() {
-            Some(unsealed) => Some(unsealed),
-            None => unsealed_by_itself(&config, &desk, by_itself).await?,
+        // It may take long until somebody unseals it, a long log is read, or another member gives what is lacking. Nothing is promised before.
+        let starting = async {
+            let unsealed = match again.take() {
+                Some(unsealed) => unsealed,
+                None => unseal(&config, &desk, by_itself, &mut opened, &say).await?,
+            };
+            let own = listener.try_clone().map_err(|error| failed("listen.client", error))?;
+            Node::boot_unsealed(config.clone(), ambient.clone(), unsealed, own, desk.clone()).await
         };
-        let unsealed = match unsealed {
-            Some(unsealed) => unsealed,
-            None => {
-                let status = desk.status();
-                let place = &config.listen.client;
-                say(&format!("node {} is {}: it answers holdfast operator at https://{place}", status.node_id, status.phase));
-                tokio::select! {
-                    () = &mut stop => { sealed.close().await; return Ok(()) }
-                    Some(unsealed) = opened.recv() => unsealed,
-                    unsealed = desk.keeper().unseal(&desk) => unsealed,
-                }
-            }
+        let mut node = tokio::select! {
+            () = &mut stop => { sealed.close().await; return Ok(()) }
+            booted = starting => booted?,
         };
-        let own = listener.try_clone().map_err(|error| failed("listen.client", error))?;
-        let mut node = Node::boot_unsealed(config.clone(), ambient.clone(), unsealed, own, desk.clone()).await?;
         sealed.close().await;
         health.board.set(Some(node.health()));
         say(&format!("node {} answers clients at https://{}", node.id(), node.client_address()));
@@ -139,6 +133,25 @@ fn warn_of_memory() {
     }
     if !protection.excluded_from_dumps {
         tracing::warn!("keys are not kept out of core dumps on this system");
+    }
+}
+
+/// Waits until the seal is opened: by what lies beside it, by a service, or by people.
+async fn unseal(
+    config: &Config,
+    desk: &Arc<SealDesk>,
+    by_itself: bool,
+    opened: &mut mpsc::Receiver<Unsealed>,
+    say: &impl Fn(&str),
+) -> Result<Unsealed, BootError> {
+    if let Some(unsealed) = unsealed_by_itself(config, desk, by_itself).await? {
+        return Ok(unsealed);
+    }
+    let (status, place) = (desk.status(), &config.listen.client);
+    say(&format!("node {} is {}: it answers holdfast operator at https://{place}", status.node_id, status.phase));
+    tokio::select! {
+        Some(unsealed) = opened.recv() => Ok(unsealed),
+        unsealed = desk.keeper().unseal(desk) => Ok(unsealed),
     }
 }
 

@@ -58,6 +58,39 @@ async fn a_node_without_a_whole_snapshot_takes_the_state_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_waits_for_others_while_it_starts_stops_when_it_is_asked_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = cluster(directory.path()).await;
+    let client = cluster.client(None).await;
+    put_all(&client, 0..60).await;
+    snapshot_all(&cluster).await;
+    put_all(&client, 60..120).await;
+    snapshot_all(&cluster).await;
+    put_all(&client, 120..130).await;
+    cluster.kill_all();
+    let snapshots = files(&cluster, 0, "snapshots", "snapshot");
+    let whole: Vec<Vec<u8>> = snapshots.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    for (file, bytes) in snapshots.iter().zip(&whole) {
+        flip(file, [bytes.len() / 2]);
+    }
+    cluster.start(0);
+    let log = cluster.log(0);
+    until("the damage is found", || async {
+        std::fs::read_to_string(&log).unwrap().contains("damage was found; it is being repaired")
+    })
+    .await;
+    let asked = Instant::now();
+    cluster.signal(0, libc::SIGTERM);
+    assert_eq!(cluster.wait_ended(0, PATIENCE), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "it stopped after {:?}", asked.elapsed());
+    // With the others there it comes up, and has lost nothing.
+    cluster.start_all();
+    cluster.ready().await;
+    every_value_is_right(&cluster.client(Some(0)).await, 0..130).await;
+    every_journal_is_whole(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_older_snapshot_serves_where_the_log_goes_on_from_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = ProcessCluster::prepare(directory.path(), 1);
