@@ -1,6 +1,9 @@
 //! What this machine lets us do. What it does not is said, and skipped.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,9 +70,13 @@ impl Means {
         };
         let tun = Path::new("/dev/net/tun").exists();
         want(Need::Network, tun && has_program("ip") && has_program("nsenter"), "there is no /dev/net/tun, no ip or no nsenter");
+        want(Need::Network, goes("unshare", &["--net", "true"]), "this machine allows no network namespaces");
         let tools = ["mkfs.ext4", "mount", "umount", "mountpoint", "fsfreeze", "fallocate", "df"];
         let disks = Path::new("/dev/loop-control").exists() && tools.iter().all(|tool| has_program(tool));
         want(Need::Disks, disks, "there are no loop devices, or no mkfs.ext4");
+        // In a mount namespace of its own, which ends with it.
+        let mounts = goes("unshare", &["--mount", "mount", "-t", "tmpfs", "none", "/tmp"]) && goes("losetup", &["--find"]);
+        want(Need::Disks, mounts, "this machine allows no mounts, or no loop devices");
         want(Need::Throttle, disks && Throttle::is_possible(), "there is no block controller");
         want(Need::Strace, has_program("strace"), "there is no strace");
         Means { missing }
@@ -132,6 +139,13 @@ fn has_capabilities(status: &str) -> bool {
 /// The command line that was built with a server.
 pub(crate) fn command_line(binary: &Path) -> PathBuf {
     binary.with_file_name("holdfast")
+}
+
+/// Whether a harmless command goes well: root of a container has rights by name that the machine does not honour.
+fn goes(program: &str, arguments: &[&str]) -> bool {
+    let mut command = std::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn has_program(name: &str) -> bool {
