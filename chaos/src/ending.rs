@@ -20,6 +20,8 @@ pub(crate) const ALIVE: Duration = Duration::from_secs(10);
 const ALIVE_AFTER_ALL: Duration = Duration::from_secs(120);
 /// How long nodes may take to stand at the same record once nothing is asked of them.
 const SETTLE: Duration = Duration::from_secs(60);
+/// A version that is there can be read within so long.
+const READABLE: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 const CALL: Duration = Duration::from_secs(30);
 /// Calls under way while everything is read back.
@@ -107,11 +109,26 @@ async fn final_secret(client: &Client, keys: &Keys, recorder: &Recorder, path: S
     let record = None;
     recorder.record(Operation { client: JUDGE, request, record, called_ns, returned_ns, key, call, outcome, words });
 
-    let asked = v1::HistoryRequest { environment: environment.clone(), path: path.clone() };
+    // A node that is mending its copy of a value may not have it for a moment.
+    let deadline = Instant::now() + READABLE;
+    loop {
+        let secret = stands(client, &environment, &path).await?;
+        let unreadable = secret.versions.iter().any(|version| matches!(version.held, Held::Unreadable(_)));
+        if !unreadable || Instant::now() > deadline {
+            return Ok(secret);
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// What its versions hold.
+async fn stands(client: &Client, environment: &str, path: &str) -> Result<FinalRegister, Trouble> {
+    let asked = v1::HistoryRequest { environment: environment.to_owned(), path: path.to_owned() };
     let history = client.secrets().history(asked).await.map_err(Trouble::call("look at a secret's versions"))?;
     let kept = history.versions;
-    let items = kept.iter().map(|kept| v1::GetManyItem { path: path.clone(), version: kept.version }).collect();
-    let answers = client.secrets().get_many(v1::GetManyRequest { environment, items }).await;
+    let items = kept.iter().map(|kept| v1::GetManyItem { path: path.to_owned(), version: kept.version }).collect();
+    let request = v1::GetManyRequest { environment: environment.to_owned(), items };
+    let answers = client.secrets().get_many(request).await;
     let answers = answers.map_err(Trouble::call("read a secret's versions"))?;
     let versions = kept.into_iter().zip(answers.results).map(|(kept, result)| {
         let held = match result.result {
@@ -124,7 +141,7 @@ async fn final_secret(client: &Client, keys: &Keys, recorder: &Recorder, path: S
     });
     let secret = history.secret.unwrap_or_default();
     let (newest, versions_kept) = (secret.newest_version, u64::from(secret.max_versions));
-    Ok(FinalRegister { key: path, newest, versions_kept, versions: versions.collect() })
+    Ok(FinalRegister { key: path.to_owned(), newest, versions_kept, versions: versions.collect() })
 }
 
 /// Where the nodes stand, at one record: asked until they agree or the time is up. What they last said is judged.

@@ -1,6 +1,7 @@
 //! What this machine lets us do. What it does not is said, and skipped.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -68,7 +69,7 @@ impl Means {
                 missing.push((need, powerless.unwrap_or(why).to_owned()));
             }
         };
-        let tun = Path::new("/dev/net/tun").exists();
+        let tun = File::options().read(true).write(true).open("/dev/net/tun").is_ok();
         want(Need::Network, tun && has_program("ip") && has_program("nsenter"), "there is no /dev/net/tun, no ip or no nsenter");
         want(Need::Network, goes("unshare", &["--net", "true"]), "this machine allows no network namespaces");
         let tools = ["mkfs.ext4", "mount", "umount", "mountpoint", "fsfreeze", "fallocate", "df"];
@@ -77,7 +78,7 @@ impl Means {
         // In a mount namespace of its own, which ends with it.
         let mounts = goes("unshare", &["--mount", "mount", "-t", "tmpfs", "none", "/tmp"]) && goes("losetup", &["--find"]);
         want(Need::Disks, mounts, "this machine allows no mounts, or no loop devices");
-        want(Need::Throttle, disks && Throttle::is_possible(), "there is no block controller");
+        want(Need::Throttle, disks && mounts && Throttle::is_possible(), "there is no block controller that may be used");
         want(Need::Strace, has_program("strace"), "there is no strace");
         Means { missing }
     }

@@ -171,6 +171,33 @@ async fn a_node_that_is_sealed_serves_its_seal_alone_and_comes_back_with_everyth
     assert_eq!(get(&cluster.client(Some(2)).await, "b").await, b"meanwhile");
 }
 
+/// Watches a node's health, and holds its connection for it.
+async fn watched(cluster: &ProcessCluster, node: usize) -> tonic::Streaming<tonic_health::pb::HealthCheckResponse> {
+    let text = std::fs::read_to_string(cluster.kit().join("client.toml")).unwrap();
+    let address = text.split('"').filter(|part| part.starts_with("https://")).nth(node).unwrap().to_owned();
+    let authority = tonic::transport::Certificate::from_pem(std::fs::read(cluster.kit().join("ca.pem")).unwrap());
+    let tls = tonic::transport::ClientTlsConfig::new().ca_certificate(authority);
+    let channel = tonic::transport::Endpoint::from_shared(address).unwrap().tls_config(tls).unwrap().connect().await.unwrap();
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+    let mut watched = health.watch(tonic_health::pb::HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert!(watched.message().await.unwrap().is_some());
+    watched
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_watches_a_sealed_node_holds_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut cluster, shares) = initialized(directory.path(), 3, 2).await;
+    let stops = watched(&cluster, 0).await;
+    cluster.signal(0, libc::SIGTERM);
+    assert_eq!(cluster.wait_ended(0, READY), Some(0), "a sealed node stops");
+    cluster.start(0);
+    reaches(&stranger(&cluster, 0).await, "sealed").await;
+    let comes_up = watched(&cluster, 0).await;
+    unseal_all(&cluster, &shares[..2]).await;
+    drop((stops, comes_up));
+}
+
 async fn journalled(client: &Client) -> Vec<String> {
     let mut records = client.audit().query(v1::QueryRequest { limit: 1000, ..Default::default() }).await.unwrap();
     let mut words = Vec::new();

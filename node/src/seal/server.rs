@@ -15,6 +15,7 @@ use crate::health::port::{self, Board};
 use crate::serve;
 use proto::v1::seal_server::SealServer;
 use std::sync::Arc;
+use std::time::Duration;
 use storage_crypto::seal_file::{SealFile, SealKind};
 use storage_crypto::seal_key::SealKey;
 use tokio::sync::mpsc;
@@ -22,6 +23,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use zeroize::Zeroizing;
+
+/// How long a call to a sealed node may take once the node is to be one no more, or is to stop.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Why the server ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -254,8 +258,12 @@ impl SealedPort {
         Ok(SealedPort { stop, serving })
     }
 
-    async fn close(self) {
+    /// Lets calls under way end, for a moment: somebody who watches the health here, or never ends a call, would hold the node for ever.
+    async fn close(mut self) {
         self.stop.cancel();
-        let _ = self.serving.await;
+        if tokio::time::timeout(CLOSING, &mut self.serving).await.is_err() {
+            tracing::warn!("somebody holds on to the port of the sealed node: it is closed all the same");
+            self.serving.abort();
+        }
     }
 }

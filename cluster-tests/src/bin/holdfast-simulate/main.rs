@@ -203,20 +203,24 @@ fn one(seed: u64, wanted: &Wanted) -> bool {
         Some(scenario) => simulation::play(&scenario, seed, trace),
         None => simulation::run(order, trace),
     });
-    let outcome = match ran.map(std::thread::JoinHandle::join) {
+    let ran = ran.map(std::thread::JoinHandle::join);
+    let panics = std::mem::take(&mut *PANICS.lock().unwrap_or_else(PoisonError::into_inner));
+    for panic in &panics {
+        failed(panic);
+    }
+    let outcome = match ran {
         Ok(Ok(Ok(outcome))) => outcome,
         Ok(Ok(Err(why))) => return failed(&why),
         Ok(Err(_)) => return failed("a part of the simulation panicked"),
         Err(error) => return failed(&error.to_string()),
     };
-    let Outcome { trace, mut findings, counts, virtual_ms, walked } = outcome;
-    findings.append(&mut PANICS.lock().unwrap_or_else(PoisonError::into_inner));
+    let Outcome { trace, findings, counts, virtual_ms, walked } = outcome;
     show(&format!("trace {:016x} {}", trace.hash(), trace.lines()));
     show(&format!("count virtual_ms {virtual_ms}"));
     show(&format!("count steps {walked}"));
     counts.iter().for_each(|(what, count)| show(&format!("count {} {count}", what.replace(' ', "-"))));
     findings.iter().for_each(|finding| show(&format!("finding {}", finding.replace('\n', "\nfinding "))));
-    !findings.is_empty()
+    !(findings.is_empty() && panics.is_empty())
 }
 
 /// Panics of this process. Most end a task that nobody waits for, and would show as an answer that never came.
@@ -231,7 +235,7 @@ fn watch_panics() {
 }
 
 fn failed(why: &str) -> bool {
-    show(&format!("finding {why}"));
+    show(&format!("finding {}", why.replace('\n', "\nfinding ")));
     true
 }
 

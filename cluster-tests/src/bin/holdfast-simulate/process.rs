@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 /// A walk that takes longer does not end.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// One in which a bug is looked for is given up earlier, with it and without.
-const PATIENCE_FOR_A_BUG: Duration = Duration::from_secs(90);
+/// One with a bug is given up earlier.
+const PATIENCE_WITH_A_BUG: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Whether a bug is looked for.
@@ -73,7 +73,7 @@ fn run(seed: u64, wanted: &Wanted, bug: Bug<'_>) -> Result<String, String> {
         command.env("HOLDFAST_FAULT", format!("bug:{bug}")).stderr(Stdio::null());
     }
     let mut child = command.spawn().map_err(failed)?;
-    let deadline = Instant::now() + if matches!(bug, Bug::None) { PATIENCE } else { PATIENCE_FOR_A_BUG };
+    let deadline = Instant::now() + if matches!(bug, Bug::Back(_)) { PATIENCE_WITH_A_BUG } else { PATIENCE };
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             break status;
